@@ -1,0 +1,1 @@
+"""The `privy` command: one module a command, imported when that command runs."""

@@ -1,0 +1,1 @@
+"""The trusted display: screen, challenge and terminal."""

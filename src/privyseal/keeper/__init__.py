@@ -1,0 +1,1 @@
+"""The trusted process: requests, evidence, decisions, receipts, and the backends behind them."""

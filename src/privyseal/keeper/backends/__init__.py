@@ -1,0 +1,1 @@
+"""Where secrets lie: one port and its implementations."""

@@ -1,0 +1,1 @@
+"""Values: what processes say to each other, immutable and checked when decoded."""

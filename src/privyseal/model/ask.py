@@ -1,0 +1,140 @@
+"""What can be asked of the keeper: one class a kind, tagged with the kind's name.
+
+A new kind is a new class here, a line in `Ask`, in `titles` and in the keeper's two tables.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from privyseal.model.keyring import ItemRef
+from privyseal.model.value import MAX_ITEMS, Attributes, Name, Text, Value
+
+Items = Annotated[tuple[ItemRef, ...], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
+Collections = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
+
+
+class Read(Value, frozen=True, tag_field="kind", tag="read"):
+    """Read the values of items.
+
+    `deliver` says how: True hands the values over with the answer to this very request; False asks
+    only for the lease, as the Unlock-and-Prompt route of the Secret Service does, and the values
+    are read by a second request that finds the lease.
+    """
+
+    items: Items
+    deliver: bool = True
+
+
+class Search(Value, frozen=True, tag_field="kind", tag="search"):
+    """Find the items whose attributes contain all of these, in one collection or in all."""
+
+    attributes: Attributes
+    collection: Name = ""
+
+
+class Create(Value, frozen=True, tag_field="kind", tag="create"):
+    """Create an item, or with `replace` overwrite the one with exactly these attributes."""
+
+    collection: Name
+    label: Text
+    attributes: Attributes
+    content_type: Text = "text/plain"
+    replace: bool = False
+
+
+class Write(Value, frozen=True, tag_field="kind", tag="write"):
+    """Overwrite the value of an existing item."""
+
+    item: ItemRef
+    content_type: Text = "text/plain"
+
+
+class Delete(Value, frozen=True, tag_field="kind", tag="delete"):
+    """Delete an item for good."""
+
+    item: ItemRef
+
+
+class Change(Value, frozen=True, tag_field="kind", tag="change"):
+    """Change the label or the attributes of an item; None leaves them as they are."""
+
+    item: ItemRef
+    label: Text | None = None
+    attributes: Attributes | None = None
+
+
+class CreateCollection(Value, frozen=True, tag_field="kind", tag="create-collection"):
+    """Create a collection and let `alias`, if any, point to it."""
+
+    label: Text
+    alias: Name = ""
+
+
+class ChangeCollection(Value, frozen=True, tag_field="kind", tag="change-collection"):
+    """Change the label of a collection."""
+
+    collection: Name
+    label: Text
+
+
+class DeleteCollection(Value, frozen=True, tag_field="kind", tag="delete-collection"):
+    """Delete a collection with all its items."""
+
+    collection: Name
+
+
+class SetAlias(Value, frozen=True, tag_field="kind", tag="alias"):
+    """Let an alias point to a collection; the empty name removes the alias."""
+
+    alias: Name
+    collection: Name = ""
+
+
+class Lock(Value, frozen=True, tag_field="kind", tag="lock"):
+    """Forget the keys of collections."""
+
+    collections: Collections
+
+
+class Unlock(Value, frozen=True, tag_field="kind", tag="unlock"):
+    """Open collections; a person gives the passphrase, never the requester."""
+
+    collections: Collections
+
+
+Ask = (
+    Read
+    | Search
+    | Create
+    | Write
+    | Delete
+    | Change
+    | CreateCollection
+    | ChangeCollection
+    | DeleteCollection
+    | SetAlias
+    | Lock
+    | Unlock
+)
+
+TITLES: Final[dict[type[Ask], tuple[str, str]]] = {
+    Read: ("READ", "Read a secret"),
+    Search: ("FIND", "Search for items"),
+    Create: ("WRITE", "Store a new secret"),
+    Write: ("WRITE", "Overwrite a secret"),
+    Delete: ("DELETE", "Delete an item"),
+    Change: ("CHANGE", "Change an item's label or attributes"),
+    CreateCollection: ("NEW", "Create a collection"),
+    ChangeCollection: ("CHANGE", "Rename a collection"),
+    DeleteCollection: ("DELETE", "Delete a collection and all its items"),
+    SetAlias: ("ALIAS", "Point an alias to another collection"),
+    Lock: ("LOCK", "Lock collections"),
+    Unlock: ("UNLOCK", "Unlock the store"),
+}
+"""For each kind its badge in a list and its title over the details."""
+
+
+def kind_of(ask: Ask) -> str:
+    """Return the name of the kind as it stands on the wire, in the audit log and in the policy."""
+    return str(type(ask).__struct_config__.tag)

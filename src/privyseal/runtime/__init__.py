@@ -1,0 +1,1 @@
+"""The asyncio shells that several processes share: bus, sockets, store file, configuration."""

@@ -1,0 +1,319 @@
+"""A D-Bus connection that answers from a table and raises our errors.
+
+Every method that a process serves stands in one table, keyed by interface and member, with its
+exact signature: a call that is not listed, or whose arguments have other types, is refused before
+any code of ours sees it. Handlers run in the task group of their owner.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dbus_fast import BusType, Message, MessageFlag, MessageType
+from dbus_fast.aio import MessageBus
+from dbus_fast.constants import NameFlag, RequestNameReply
+from dbus_fast.errors import DBusError
+
+from privyseal.errors import ConflictError, PrivysealError, UnreachableError, from_bus
+
+log = logging.getLogger(__name__)
+
+DBUS: Final = "org.freedesktop.DBus"
+DBUS_PATH: Final = "/org/freedesktop/DBus"
+
+
+@dataclass(slots=True)
+class Call:
+    """One method call. Descriptors in `fds` are closed when its handler ends, unless taken."""
+
+    sender: str
+    path: str
+    interface: str
+    member: str
+    body: list[Any]
+    fds: list[int] = field(default_factory=list)
+
+    def take_fd(self, index: int) -> int:
+        """Return descriptor number `index` of the message; from now on the caller closes it."""
+        if not 0 <= index < len(self.fds) or self.fds[index] < 0:
+            raise PrivysealError("the message lacks a descriptor")
+        fd, self.fds[index] = self.fds[index], -1
+        return fd
+
+
+@dataclass(slots=True)
+class Reply:
+    """What a handler answers; the connection closes `fds` after sending."""
+
+    body: Sequence[Any] = ()
+    fds: Sequence[int] = ()
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One line of a table: argument signature, reply signature, handler."""
+
+    takes: str
+    gives: str
+    handler: Handler
+
+
+Table = Mapping[tuple[str, str], Method]
+SignalCallback = Callable[[str, list[Any]], None]
+
+
+class Connection:
+    """One connection to a message bus."""
+
+    def __init__(self, bus: MessageBus, group: asyncio.TaskGroup) -> None:
+        self._bus = bus
+        self._group = group
+        self._table: Table = {}
+        self._members: dict[str, str] = {}
+        self._signals: dict[tuple[str, str, str], SignalCallback] = {}
+
+    @classmethod
+    async def open(cls, group: asyncio.TaskGroup, address: str | None = None) -> "Connection":
+        """Connect to the session bus, or to the bus at `address`.
+
+        Raises:
+            UnreachableError: No bus answers there.
+        """
+        try:
+            bus = await MessageBus(
+                bus_address=address, bus_type=BusType.SESSION, negotiate_unix_fd=True
+            ).connect()
+        except Exception as error:  # dbus-fast raises bare Exception from several of its steps
+            raise UnreachableError(
+                f"cannot connect to the message bus: {str(error) or type(error).__name__}",
+                hint="check DBUS_SESSION_BUS_ADDRESS, or start a bus with `dbus-run-session`",
+            ) from error
+        connection = cls(bus, group)
+        bus.add_message_handler(connection._receive)
+        return connection
+
+    @property
+    def unique_name(self) -> str:
+        """The name the bus gave this connection."""
+        return self._bus.unique_name or ""
+
+    async def closed(self) -> None:
+        """Return when the bus has closed the connection."""
+        with suppress(Exception):  # however it ended, it ended
+            await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # its annotation is missing
+
+    def close(self) -> None:
+        """Disconnect; calls in flight fail."""
+        self._bus.disconnect()
+
+    def serve(self, table: Table) -> None:
+        """Answer calls from this table from now on, in place of any table before."""
+        self._table = table
+        # A call may leave out its interface (D-Bus specification, "Message Format").
+        self._members = {member: interface for interface, member in table}
+
+    async def claim(self, name: str, *, wait: bool = False) -> None:
+        """Own a well-known name, never stealing it and never letting it be stolen.
+
+        Raises:
+            ConflictError: Another connection owns it (with `wait`: only queue for it then).
+        """
+        flags = NameFlag(0) if wait else NameFlag.DO_NOT_QUEUE
+        reply = await self._bus.request_name(name, flags)
+        if reply not in {RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER} and (
+            not wait
+        ):
+            raise ConflictError(f"another program owns the bus name {name}")
+
+    async def release(self, name: str) -> None:
+        """Give a well-known name back."""
+        with suppress(DBusError, EOFError, ConnectionError):
+            await self._bus.release_name(name)
+
+    async def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Sequence[Any] = (),
+        *,
+        fds: Sequence[int] = (),
+    ) -> Message:
+        """Call a method and return its reply; the caller closes `fds` and the reply's `unix_fds`.
+
+        Raises:
+            PrivysealError: The error that came back, by its D-Bus name.
+        """
+        message = Message(
+            destination=destination,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=list(body),
+            unix_fds=list(fds),
+        )
+        try:
+            reply = await self._bus.call(message)
+        except (EOFError, ConnectionError, OSError, DBusError) as error:
+            raise UnreachableError("the message bus closed the connection") from error
+        if reply is None:
+            raise UnreachableError("the message bus closed the connection")
+        if reply.message_type is MessageType.ERROR:
+            text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else "no reason"
+            raise from_bus(reply.error_name or "", text)
+        return reply
+
+    def emit(
+        self,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Sequence[Any] = (),
+        *,
+        to: str | None = None,
+    ) -> None:
+        """Send a signal: to one connection, or to all when `to` is None."""
+        message = Message(
+            message_type=MessageType.SIGNAL,
+            destination=to,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=list(body),
+        )
+        self._send(message, ())
+
+    async def listen(
+        self, sender: str, interface: str, member: str, callback: SignalCallback, *, rule: str = ""
+    ) -> None:
+        """Call `callback(path, body)` for each such signal whose sender is `sender` itself.
+
+        `sender` is a unique name, or `org.freedesktop.DBus`: a signal is never trusted by its
+        well-known name, anyone can send one with the same interface and member.
+        """
+        self._signals[sender, interface, member] = callback
+        match = f"type='signal',sender='{sender}',interface='{interface}',member='{member}'{rule}"
+        await self._bus_call("AddMatch", "s", [match])
+
+    async def unlisten(self, sender: str, interface: str, member: str) -> None:
+        """Stop what `listen` started."""
+        if self._signals.pop((sender, interface, member), None) is None:
+            return
+        match = f"type='signal',sender='{sender}',interface='{interface}',member='{member}'"
+        with suppress(PrivysealError):
+            await self._bus_call("RemoveMatch", "s", [match])
+
+    async def owner(self, name: str) -> str:
+        """Return the unique name behind a well-known name, or "" when nobody owns it."""
+        try:
+            reply = await self._bus_call("GetNameOwner", "s", [name])
+        except PrivysealError:
+            return ""
+        return str(reply.body[0])
+
+    async def process_of(self, name: str) -> tuple[int, int]:
+        """Return PID and UID of a connection, as the bus read them from its socket.
+
+        Raises:
+            PrivysealError: The connection is gone.
+        """
+        pid = await self._bus_call("GetConnectionUnixProcessID", "s", [name])
+        uid = await self._bus_call("GetConnectionUnixUser", "s", [name])
+        return int(pid.body[0]), int(uid.body[0])
+
+    async def _bus_call(self, member: str, signature: str, body: list[Any]) -> Message:
+        return await self.call(DBUS, DBUS_PATH, DBUS, member, signature, body)
+
+    def _receive(self, message: Message) -> bool | None:
+        if message.message_type is MessageType.SIGNAL:
+            self._signal(message)
+            return True
+        if message.message_type is not MessageType.METHOD_CALL:
+            return None
+        interface = message.interface or self._members.get(message.member or "", "")
+        call = Call(
+            sender=message.sender or "",
+            path=message.path or "",
+            interface=interface,
+            member=message.member or "",
+            body=message.body,
+            fds=list(message.unix_fds),
+        )
+        method = self._table.get((interface, call.member))
+        if method is None:
+            _close(call.fds)
+            self._fail(message, f"{DBUS}.Error.UnknownMethod", f"no method {call.member!r} here")
+        elif message.signature != method.takes:
+            _close(call.fds)
+            self._fail(
+                message,
+                f"{DBUS}.Error.InvalidArgs",
+                f"{call.member} takes {method.takes!r}, not {message.signature!r}",
+            )
+        else:
+            self._group.create_task(self._answer(message, call, method), name=call.member)
+        return True
+
+    def _signal(self, message: Message) -> None:
+        key = (message.sender or "", message.interface or "", message.member or "")
+        callback = self._signals.get(key)
+        if callback is not None:
+            callback(message.path or "", message.body)
+        _close(message.unix_fds)
+
+    async def _answer(self, message: Message, call: Call, method: Method) -> None:
+        try:
+            reply = await method.handler(call)
+        except PrivysealError as error:
+            text = f"{error}; {error.hint}" if error.hint else str(error)
+            self._fail(message, error.bus_name, text)
+        except Exception:
+            # The barrier of this connection: a defect in one call must not end the process, and
+            # the caller learns no more than a number that finds the trace in the log.
+            number = secrets.token_hex(4)
+            log.exception("internal error %s in %s", number, call.member)
+            self._fail(message, PrivysealError.bus_name, f"internal error {number}")
+        else:
+            if not message.flags & MessageFlag.NO_REPLY_EXPECTED:
+                answer = Message.new_method_return(
+                    message, method.gives, list(reply.body), list(reply.fds)
+                )
+                self._send(answer, reply.fds)
+            else:
+                _close(reply.fds)
+        finally:
+            _close(call.fds)
+
+    def _fail(self, message: Message, name: str, text: str) -> None:
+        if not message.flags & MessageFlag.NO_REPLY_EXPECTED:
+            self._send(Message.new_error(message, name, text), ())
+
+    def _send(self, message: Message, fds: Sequence[int]) -> None:
+        sent = self._bus.send(message)
+
+        def done(future: "asyncio.Future[None]") -> None:
+            _close(fds)
+            if not future.cancelled():
+                future.exception()  # a peer that left before its answer is no event
+
+        sent.add_done_callback(done)
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        if fd >= 0:
+            with suppress(OSError):
+                os.close(fd)

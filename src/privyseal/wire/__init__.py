@@ -1,0 +1,1 @@
+"""Protocol cores without I/O: bytes in, values out; time and randomness are arguments."""
