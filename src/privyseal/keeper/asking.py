@@ -1,0 +1,284 @@
+"""The asking side: from a face's call to an answer at once, or to a request that waits."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from privyseal.errors import ConflictError, LockedError
+from privyseal.keeper.core import Core, Released
+from privyseal.keeper.describe import Description, describe
+from privyseal.keeper.requests import Request, Requester
+from privyseal.model.approval import Content
+from privyseal.model.ask import TITLES, Ask, Create, Read, Search, kind_of
+from privyseal.model.decision import Scope
+from privyseal.model.evidence import Evidence, Fact
+from privyseal.model.keyring import ItemRef
+from privyseal.model.lifecycle import GRANTED, Event
+from privyseal.model.policy import Verdict
+from privyseal.model.secret import Secret
+from privyseal.model.value import encode
+from privyseal.wire.keeper import Found, Granted
+
+PROBE_SCHEMA: Final = "_chrome_dummy_schema_for_unlocking"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request with whatever was released at once."""
+
+    request: Request
+    released: Released
+
+
+class Asking:
+    """Takes requests and says where they stand; never decides in place of a person."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def submit(self, requester: Requester, ask: Ask, value: Secret | None = None) -> Answered:
+        """Take a request; it comes back ended, or pending with a person to decide.
+
+        Raises:
+            NotFoundError: It names something that is not there.
+            LimitError: Too many requests wait already.
+        """
+        if isinstance(ask, Read):
+            return await self._read(requester, ask)
+        core = self._core
+        if not isinstance(ask, Search):
+            core.book.make_room(requester)
+            await self._freshen(requester)
+        description = await describe(ask, core.ports.backend, len(value) if value else 0)
+        request = self._new(requester, ask, description, value)
+        if self._is_probe(ask):
+            return await self._probe(request)
+        return await self._by_policy(request)
+
+    async def collect(self, request: Request) -> Released:
+        """Return what was granted to a request that waited; values are handed over once.
+
+        Raises:
+            ConflictError: They were handed over already.
+        """
+        if not request.done or request.state not in GRANTED or not request.delivers:
+            return []
+        if request.collected:
+            raise ConflictError("the values of this request were handed over already")
+        return await self._core.release(request)
+
+    def readable(self, requester: Requester, item: ItemRef) -> bool:
+        """Return whether this requester could read the item now without asking."""
+        return self._core.leases.find(requester.evidence, item) is not None
+
+    def withdraw(self, request: Request, reason: str) -> None:
+        """Cancel a request whose caller left or gave up; one that has ended stays as it is."""
+        if request.state == "pending":
+            self._close(request, "leave", reason)
+
+    def leave(self, requester: Requester, *, exited: bool) -> None:
+        """Cancel what a requester waits for; if its process is gone, its own leases end too."""
+        for request in self._core.book.waiting_of(requester):
+            self.withdraw(request, "the requester has left")
+        if exited:
+            self._core.leases.end_process(requester.evidence.process)
+
+    def tick(self) -> None:
+        """Expire what nobody decided in time, and forget what nobody will come back for."""
+        core = self._core
+        now = core.ports.clock.monotonic()
+        for request in core.book.overdue(now):
+            if request.state == "pending":
+                self._close(request, "expire", "nobody decided in time")
+        core.book.forget(now - core.policy.timing.retry)
+        core.leases.sweep()
+
+    async def _read(self, requester: Requester, ask: Read) -> Answered:
+        leased = await self._leased(requester, ask)
+        missing = tuple(item for item in ask.items if item not in leased)
+        if not missing:
+            request = self._new(requester, ask, Description(), None)
+            return await self._grant(request, "lease", ask.items)
+        self._core.book.make_room(requester)
+        await self._freshen(requester)
+        asked, stuck = self._without_denied(requester.evidence, missing)
+        if not asked:
+            narrowed = msgspec.structs.replace(ask, items=missing)
+            request = self._new(requester, narrowed, Description(), None)
+            return self._refuse(request, f"denied before; it may ask again in {stuck:.0f} s")
+        narrowed = msgspec.structs.replace(ask, items=asked)
+        description = await describe(narrowed, self._core.ports.backend, 0)
+        request = self._new(requester, narrowed, description, None)
+        request.granted = tuple(item for item in ask.items if item in leased)
+        return await self._by_policy(request)
+
+    async def _leased(self, requester: Requester, ask: Read) -> set[ItemRef]:
+        find = self._core.leases.find
+        leased = {item for item in ask.items if find(requester.evidence, item) is not None}
+        if not leased:
+            return leased
+        changed = await self._core.ports.witness.check(requester.pidfd, requester.evidence)
+        return set() if changed else leased
+
+    def _without_denied(
+        self, evidence: Evidence, items: tuple[ItemRef, ...]
+    ) -> tuple[tuple[ItemRef, ...], float]:
+        left = {item: self._core.denials.left(evidence, "read", item) for item in items}
+        return tuple(item for item in items if not left[item]), max(left.values())
+
+    async def _freshen(self, requester: Requester) -> None:
+        """Look at the requester again if it runs another program than when it connected."""
+        witness = self._core.ports.witness
+        changed = await witness.check(requester.pidfd, requester.evidence)
+        if not changed:
+            return
+        seen = await witness.look(requester.pidfd)
+        warning = Fact(grade="warning", name="changed", value=changed)
+        requester.evidence = msgspec.structs.replace(
+            seen, trusted=False, facts=(*seen.facts, warning)
+        )
+
+    async def _by_policy(self, request: Request) -> Answered:
+        verdict = self._verdict(request.ask)
+        if verdict == "deny":
+            return self._refuse(request, f"the policy denies every {kind_of(request.ask)}")
+        if verdict == "allow":
+            return await self._ruled(request)
+        evidence, kind = request.requester.evidence, kind_of(request.ask)
+        stuck = self._core.denials.left(evidence, kind, encode(request.ask))
+        if stuck:
+            return self._refuse(request, f"denied before; it may ask again in {stuck:.0f} s")
+        self._admit(request)
+        return Answered(request, [])
+
+    async def _ruled(self, request: Request) -> Answered:
+        core, ask = self._core, request.ask
+        if isinstance(ask, Search):
+            request.move("rule")
+            request.result = await self._found(request.requester, ask)
+            core.log(request, via="policy")
+            core.end(request)
+            return Answered(request, [])
+        if isinstance(ask, Read):
+            if core.store_locked:
+                raise LockedError("the store is locked", hint="unlock it with `privy unlock`")
+            labels = [info.label for info in request.content.items]
+            core.leases.grant(request.id, request.requester.evidence, ask.items, labels, Scope())
+            return await self._grant(request, "rule", request.granted + ask.items)
+        request.move("rule")
+        core.log(request, via="policy")
+        await core.ports.audit.flush()
+        await core.perform(request)
+        core.end(request)
+        return Answered(request, [])
+
+    async def _grant(self, request: Request, event: Event, items: tuple[ItemRef, ...]) -> Answered:
+        request.move(event)
+        request.granted = items
+        self._core.end(request)
+        if request.delivers:
+            return Answered(request, await self._core.release(request))
+        request.result = Granted(items=items)
+        return Answered(request, [])
+
+    async def _found(self, requester: Requester, ask: Search) -> Found:
+        items = await self._core.ports.backend.search(ask.attributes, ask.collection)
+        opened = {item for item in items if self.readable(requester, item)}
+        return Found(
+            open=tuple(item for item in items if item in opened),
+            closed=tuple(item for item in items if item not in opened),
+        )
+
+    def _is_probe(self, ask: Ask) -> bool:
+        return (
+            self._core.policy.answer_chromium_probe
+            and isinstance(ask, Create)
+            and ask.attributes.get("xdg:schema") == PROBE_SCHEMA
+        )
+
+    async def _probe(self, request: Request) -> Answered:
+        """Answer Chromium's unlock probe with a volatile item, as if it had been stored."""
+        request.move("ignore")
+        request.ask = msgspec.structs.replace(request.ask, collection="session", replace=True)
+        await self._core.perform(request)
+        self._core.log(request, via="chromium probe")
+        self._core.end(request)
+        return Answered(request, [])
+
+    def _refuse(self, request: Request, reason: str) -> Answered:
+        request.move("refuse")
+        request.reason = reason
+        self._core.log(request, via="no person asked")
+        self._core.end(request)
+        return Answered(request, [])
+
+    def _verdict(self, ask: Ask) -> Verdict:
+        verdict: Verdict = getattr(self._core.policy.verdicts, kind_of(ask).replace("-", "_"))
+        return verdict
+
+    def _new(
+        self, requester: Requester, ask: Ask, description: Description, value: Secret | None
+    ) -> Request:
+        identifier = secrets.token_hex(8)
+        badge, title = TITLES[type(ask)]
+        clock = self._core.ports.clock
+        now = clock.monotonic()
+        return Request(
+            id=identifier,
+            ask=ask,
+            requester=requester,
+            content=Content(
+                request=identifier,
+                badge=badge,
+                title=title,
+                evidence=requester.evidence,
+                items=description.items,
+                collections=description.collections,
+                details=description.details,
+            ),
+            digest="",
+            asked=now,
+            deadline=now + self._core.policy.timing.pending,
+            asked_wall=clock.wall(),
+            value=value,
+        )
+
+    def _admit(self, request: Request) -> None:
+        """Let a request wait for a person, joined to an equal one of the same process if any."""
+        book = self._core.book
+        before = self._before(request.requester.evidence, request.ask)
+        request.show(msgspec.structs.replace(request.content, before=before))
+        request.move("ask")
+        leader = book.leader_for(request)
+        book.add(request, leader)
+        self._core.log(request, "asked", via=f"coalesced with {leader.id}" if leader else "")
+        if leader is None:
+            self._core.tell(request)
+
+    def _close(self, request: Request, event: Event, reason: str) -> None:
+        core = self._core
+        request.move(event)
+        request.reason = reason
+        followers = core.book.take_followers(request)
+        core.book.remove(request)
+        core.log(request)
+        core.end(request)
+        if followers:
+            # What was joined to it still waits: the first takes its place on the screen.
+            core.tell(core.book.promote(followers))
+
+    def _before(self, evidence: Evidence, ask: Ask) -> str:
+        """Sum up what was decided on the same program and kind since the keeper started."""
+        if evidence.program is None:
+            return ""
+        states = [
+            past.state
+            for past in self._core.book.history(self._core.policy.limits.history)
+            if type(past.ask) is type(ask) and past.content.evidence.program == evidence.program
+        ]
+        allowed, denied = states.count("allowed"), states.count("denied")
+        if not allowed and not denied:
+            return ""
+        return f"allowed {allowed} times, denied {denied} times since the keeper started"

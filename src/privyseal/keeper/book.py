@@ -1,0 +1,158 @@
+"""The book of requests: which wait, which have ended, and who is joined to whom."""
+
+from collections import defaultdict, deque
+
+from privyseal.errors import ConflictError, LimitError, NotFoundError, UsageError
+from privyseal.keeper.requests import Request, Requester
+from privyseal.model.approval import Approval
+from privyseal.model.ask import Read
+from privyseal.model.policy import Limits
+
+
+class Book:
+    """Finds requests by identifier, by process and by leader without walking through all."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._pending: dict[str, Request] = {}
+        self._ended: dict[str, Request] = {}
+        self._mine: defaultdict[object, dict[str, Request]] = defaultdict(dict)
+        self._followers: dict[str, list[Request]] = {}
+        self._history: deque[Approval] = deque(maxlen=limits.history)
+
+    def __len__(self) -> int:
+        return sum(1 for request in self._pending.values() if not request.leader)
+
+    def make_room(self, requester: Requester) -> None:
+        """Check that one more request of this requester may wait.
+
+        Raises:
+            LimitError: Too many wait, of this process or of all.
+        """
+        if len(self._pending) >= self.limits.pending_total:
+            raise LimitError(f"{len(self._pending)} requests wait already")
+        mine = len(self._mine.get(_owner(requester), ()))
+        if mine >= self.limits.pending_per_requester:
+            raise LimitError(f"{mine} requests of this process wait already")
+
+    def leader_for(self, request: Request) -> Request | None:
+        """Return a waiting request of the same process that asks for the same, or for more."""
+        mine = self._mine.get(_owner(request.requester), {})
+        return next((other for other in mine.values() if _joins(request, other)), None)
+
+    def add(self, request: Request, leader: Request | None) -> None:
+        """Let a request wait, alone or joined to `leader`."""
+        self._pending[request.id] = request
+        self._mine[_owner(request.requester)][request.id] = request
+        if leader is not None:
+            request.leader = leader.id
+            self._followers.setdefault(leader.id, []).append(request)
+
+    def remove(self, request: Request) -> None:
+        """Take a request out of those that wait; it stays findable until `forget`."""
+        del self._pending[request.id]
+        owner = _owner(request.requester)
+        self._mine[owner].pop(request.id)
+        if not self._mine[owner]:
+            del self._mine[owner]
+        self._ended[request.id] = request
+        if request.leader in self._followers:
+            self._followers[request.leader].remove(request)
+
+    def take_followers(self, request: Request) -> list[Request]:
+        """Return those joined to a request; the book no longer knows them as joined."""
+        return self._followers.pop(request.id, [])
+
+    def promote(self, followers: list[Request]) -> Request:
+        """Let the first of these take the place of the leader they lost."""
+        first, *rest = followers
+        first.leader = ""
+        for other in rest:
+            other.leader = first.id
+        if rest:
+            self._followers[first.id] = rest
+        return first
+
+    def leaders(self) -> list[Request]:
+        """Return the waiting requests that a person sees, oldest first."""
+        return [request for request in self._pending.values() if not request.leader]
+
+    def waiting_of(self, requester: Requester) -> list[Request]:
+        """Return what this requester waits for."""
+        mine = self._mine.get(_owner(requester), {})
+        return [request for request in mine.values() if request.requester is requester]
+
+    def overdue(self, now: float) -> list[Request]:
+        """Return the waiting requests whose time is over."""
+        return [request for request in self._pending.values() if now >= request.deadline]
+
+    def forget(self, before: float) -> None:
+        """Forget the requests that ended before this monotonic instant."""
+        for name in [r.id for r in self._ended.values() if r.ended <= before]:
+            del self._ended[name]
+
+    def of_face(self, face: str, identifier: str) -> Request:
+        """Return a request that came through this face.
+
+        Raises:
+            NotFoundError: There is none, or it belongs to another face.
+        """
+        request = self._pending.get(identifier) or self._ended.get(identifier)
+        if request is None or request.requester.face != face:
+            raise NotFoundError(f"no request {identifier!r}")
+        return request
+
+    def to_decide(self, identifier: str) -> Request:
+        """Return a request that waits for a person.
+
+        Raises:
+            NotFoundError: No such request.
+            ConflictError: It has ended.
+        """
+        request = self._pending.get(identifier)
+        if request is not None and not request.leader:
+            return request
+        ended = next((a for a in self._history if a.id == identifier), None)
+        if ended is None:
+            raise NotFoundError(f"no request {identifier!r} waits")
+        raise ConflictError(f"the request is {ended.state} already")
+
+    def record(self, approval: Approval) -> None:
+        """Add an ended request to the history."""
+        self._history.append(approval)
+
+    def history(self, limit: int) -> list[Approval]:
+        """Return what has ended, newest first."""
+        newest = list(self._history)[-limit:] if limit else []
+        return newest[::-1]
+
+    def find_ended(self, prefix: str) -> list[Approval]:
+        """Return the ended requests whose identifier starts with `prefix`."""
+        return [approval for approval in self._history if approval.id.startswith(prefix)]
+
+
+def one_of(found: list[Approval], prefix: str) -> Approval:
+    """Return the only one of these.
+
+    Raises:
+        NotFoundError: There is none.
+        UsageError: There are several.
+    """
+    if not found:
+        raise NotFoundError(f"no request {prefix!r}", hint="list them with `privy list`")
+    if len(found) > 1:
+        names = ", ".join(approval.id for approval in found[:5])
+        raise UsageError(f"{prefix!r} is ambiguous: {names}", hint="type more of the identifier")
+    return found[0]
+
+
+def _owner(requester: Requester) -> object:
+    return requester.evidence.process or requester.token
+
+
+def _joins(request: Request, leader: Request) -> bool:
+    if leader.leader:
+        return False
+    if isinstance(request.ask, Read) and isinstance(leader.ask, Read):
+        return set(request.ask.items) <= set(leader.ask.items)
+    return request.ask == leader.ask and request.value == leader.value

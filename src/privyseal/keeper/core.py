@@ -1,0 +1,220 @@
+"""What asking and deciding share: the ports, the book, the leases, and the one way out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from privyseal.errors import DeniedError, ExpiredError, LockedError, NotFoundError, PrivysealError
+from privyseal.keeper.backends.port import Backend
+from privyseal.keeper.book import Book
+from privyseal.keeper.denials import Denials
+from privyseal.keeper.leases import Leases
+from privyseal.keeper.perform import perform
+from privyseal.keeper.ports import Audience, EvidenceSource, ReceiptSigner, Recorder
+from privyseal.keeper.requests import Request
+from privyseal.model.approval import Approval
+from privyseal.model.ask import (
+    Ask,
+    Create,
+    Delete,
+    DeleteCollection,
+    Lock,
+    Read,
+    Write,
+    kind_of,
+)
+from privyseal.model.clock import Clock
+from privyseal.model.decision import Scope
+from privyseal.model.keyring import ItemRef
+from privyseal.model.policy import Policy
+from privyseal.model.receipt import EventName
+from privyseal.model.secret import Secret
+from privyseal.wire.keeper import MadeItem, Notice, Slice, Values
+
+PATIENCE: Final = 20.0
+"""Seconds after which a client that waits inside a call may have given up (libsecret: 25)."""
+
+Released = list[Secret]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside the pipeline that it works with."""
+
+    backend: Backend
+    witness: EvidenceSource
+    audit: Recorder
+    signer: ReceiptSigner
+    clock: Clock
+    audience: Audience
+
+
+class Core:
+    """The state of the keeper, and the steps that every request's life is made of.
+
+    State changes happen in plain functions without `await`, so a decision, an expiry, a departure
+    and an unlock can race and exactly one wins; the others find the request ended.
+    """
+
+    def __init__(self, ports: Ports, policy: Policy) -> None:
+        self.ports = ports
+        self.policy = policy
+        self.leases = Leases(ports.clock, policy.timing, policy.limits.leases)
+        self.denials = Denials(ports.clock, policy.timing)
+        self.book = Book(policy.limits)
+        self.store_locked = True
+
+    def obey(self, policy: Policy) -> None:
+        """Follow a new policy; what waits already keeps its deadline."""
+        self.policy = policy
+        self.book.limits = policy.limits
+        self.leases.timing = policy.timing
+        self.denials.timing = policy.timing
+
+    def approval(self, request: Request) -> Approval:
+        """Return the request as a person sees it."""
+        clock = self.ports.clock
+        return request.approval(
+            store_locked=self.store_locked and needs_key(request.ask),
+            wall_offset=clock.wall() - clock.monotonic(),
+        )
+
+    def tell(self, request: Request) -> None:
+        """Put a waiting request before those who watch."""
+        self.ports.audience.notice(Notice(what="asked", approval=self.approval(request)))
+
+    def log(
+        self,
+        request: Request,
+        event: EventName = "resolved",
+        *,
+        via: str = "",
+        items: Sequence[ItemRef] | None = None,
+    ) -> None:
+        """Chain an entry about this request, without waiting for the disk."""
+        touched = touched_by(request.ask) if items is None else items
+        shown = event == "asked" and not request.leader
+        self.ports.audit.append(
+            event,
+            request=request.id,
+            kind=kind_of(request.ask),
+            outcome=request.state,
+            requester=request.requester.evidence.summary,
+            via=via,
+            items=[f"{item.collection}/{item.item}" for item in touched],
+            content=request.content if shown else None,
+            detail=request.reason,
+        )
+
+    def end(self, request: Request) -> None:
+        """Close a request for good and wake whoever waits for it."""
+        request.ended = self.ports.clock.monotonic()
+        request.ended_wall = self.ports.clock.wall()
+        request.value = None
+        request.done = True
+        if not request.digest:
+            return  # no person ever saw it; its caller has the answer already
+        if not request.leader:
+            approval = self.approval(request)
+            self.book.record(approval)
+            self.ports.audience.notice(Notice(what="resolved", approval=approval))
+        self.ports.audience.resolved(request.requester.face, request.id, request.state)
+
+    async def perform(self, request: Request) -> None:
+        """Do a granted deed that is no read, and adjust the leases to it.
+
+        Raises:
+            PrivysealError: The backend refused; nothing was changed.
+        """
+        ask = request.ask
+        try:
+            request.result = await perform(ask, self.ports.backend, request.value)
+        except PrivysealError as error:
+            request.reason = f"it was allowed, but failed: {error}"
+            self.log(request)
+            raise
+        evidence, result = request.requester.evidence, request.result
+        if isinstance(ask, Create | Write):
+            item = result.item if isinstance(result, MadeItem) else touched_by(ask)[0]
+            label = ask.label if isinstance(ask, Create) else request.content.items[0].label
+            self.leases.end_item(item, keep=evidence.process, own_only=True)
+            # It has just written the value: asking a person before it reads that back adds
+            # nothing but weariness. Another writer ends this lease.
+            own = Scope(kind="until-exit")
+            self.leases.grant(request.id, evidence, [item], [label], own, own_write=True)
+        elif isinstance(ask, Delete):
+            self.leases.end_item(ask.item, own_only=False)
+        elif isinstance(ask, DeleteCollection):
+            self.leases.end_collection(ask.collection)
+        elif isinstance(ask, Lock):
+            self.leases.end_all()
+            self.store_locked = await self.ports.backend.locked()
+            self.ports.audience.notice(Notice(what="locked"))
+
+    async def release(self, request: Request) -> Released:
+        """Read the granted values, make the entry durable, and only then return them.
+
+        Raises:
+            PrivysealError: The audit log cannot be written; nothing is released then.
+        """
+        request.collected = True
+        evidence = request.requester.evidence
+        late = self.ports.clock.monotonic() - request.asked > PATIENCE
+        values: list[Secret] = []
+        items: list[ItemRef] = []
+        used: dict[str, None] = {}
+        for item in request.granted:
+            lease = self.leases.find(evidence, item)
+            if lease is None:
+                continue
+            try:
+                value = await self.ports.backend.read(item)
+            except (NotFoundError, LockedError):
+                continue
+            fresh = self.leases.use(lease, evidence, late=late)
+            used[f"lease {lease.id}" if fresh else f"lease {lease.id}, coalesced"] = None
+            values.append(value)
+            items.append(item)
+        request.result = _slices(items, values)
+        self.log(request, "released", via="; ".join(used), items=items)
+        await self.ports.audit.flush()
+        return values
+
+
+def error_of(request: Request) -> PrivysealError:
+    """Return the error that tells a caller why its request was not granted."""
+    if request.state == "expired":
+        return ExpiredError(request.reason or "nobody decided in time")
+    return DeniedError(request.reason or "a person denied it")
+
+
+def needs_key(ask: Ask) -> bool:
+    """Return whether this cannot be done while the store is locked."""
+    match ask:
+        case Lock():
+            return False
+        case Read(items=items):
+            return any(item.collection != "session" for item in items)
+        case Create(collection=collection):
+            return collection != "session"
+        case _:
+            return not any(item.collection == "session" for item in touched_by(ask))
+
+
+def touched_by(ask: Ask) -> tuple[ItemRef, ...]:
+    """Return the existing items that an ask names."""
+    if isinstance(ask, Read):
+        return ask.items
+    item = getattr(ask, "item", None)
+    return (item,) if isinstance(item, ItemRef) else ()
+
+
+def _slices(items: Sequence[ItemRef], values: Sequence[Secret]) -> Values:
+    slices: list[Slice] = []
+    offset = 0
+    for item, value in zip(items, values, strict=True):
+        slices.append(
+            Slice(item=item, offset=offset, length=len(value), content_type=value.content_type)
+        )
+        offset += len(value)
+    return Values(slices=tuple(slices))

@@ -1,0 +1,227 @@
+"""The deciding side: what a person may do to requests, leases and the store."""
+
+import msgspec
+
+from privyseal.errors import (
+    ConflictError,
+    DeniedError,
+    LockedError,
+    NotFoundError,
+    PrivysealError,
+    UsageError,
+)
+from privyseal.keeper.book import one_of
+from privyseal.keeper.core import Core, needs_key
+from privyseal.keeper.requests import Request
+from privyseal.model.approval import Approval, Lease
+from privyseal.model.ask import Read, Unlock, kind_of
+from privyseal.model.decision import Decision, Scope
+from privyseal.model.evidence import Evidence, Fact
+from privyseal.model.keyring import ItemRef
+from privyseal.model.lifecycle import Event
+from privyseal.model.receipt import Receipt
+from privyseal.model.secret import Secret
+from privyseal.model.value import encode
+from privyseal.wire.keeper import Granted, Notice
+
+
+class Deciding:
+    """Takes decisions; each is recorded and durable before anything follows from it."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def pending(self) -> list[Approval]:
+        """Return what waits for a person, oldest first."""
+        return [self._core.approval(request) for request in self._core.book.leaders()]
+
+    def history(self, limit: int) -> list[Approval]:
+        """Return what has ended, newest first."""
+        return self._core.book.history(limit)
+
+    def show(self, prefix: str) -> Approval:
+        """Return the one request, waiting or past, whose identifier starts with `prefix`.
+
+        Raises:
+            NotFoundError: There is none.
+            UsageError: There are several.
+        """
+        waiting = [approval for approval in self.pending() if approval.id.startswith(prefix)]
+        found = (waiting + self._core.book.find_ended(prefix)) if prefix else []
+        return one_of(found, prefix)
+
+    def leases(self) -> list[Lease]:
+        """Return the leases in force."""
+        return self._core.leases.describe()
+
+    async def decide(self, decision: Decision, decider: Evidence) -> Approval:
+        """Decide a request; return it ended, its receipt on disk.
+
+        Raises:
+            NotFoundError: No such request.
+            ConflictError: It has ended, or shows other content than the decision was made on.
+            LockedError: Allowing it needs the store unlocked first.
+            DeniedError: The requester tries to decide its own request.
+        """
+        core = self._core
+        request = self._find(decision, decider)
+        if decision.allow:
+            if core.store_locked and needs_key(request.ask):
+                raise LockedError("the store is locked", hint="unlock it first: `privy unlock`")
+            await self._check_unchanged(request)
+            # Another decision, an expiry or a departure may have come while that was looked up.
+            request = self._find(decision, decider)
+        items = _chosen(request, decision)
+        joined = self._record(request, decision, decider.summary)
+        if not decision.allow:
+            self._remember_denial(request)
+        await self._fulfil(joined, decision.scope, items)
+        return core.approval(request)
+
+    async def unlock(self, passphrase: Secret, decider: Evidence) -> None:
+        """Open the store, creating it on its first unlock; grant what asked for just that.
+
+        Raises:
+            DeniedError: The passphrase is wrong.
+        """
+        core = self._core
+        await core.ports.backend.unlock(passphrase)
+        core.store_locked = False
+        core.ports.audit.append("unlock", outcome="unlocked", requester=decider.summary)
+        decided: list[list[Request]] = []
+        for request in core.book.leaders():
+            if isinstance(request.ask, Unlock):
+                decision = Decision(request=request.id, digest=request.digest, allow=True)
+                decided.append(self._record(request, decision, decider.summary))
+        await core.ports.audit.flush()
+        for joined in decided:
+            await self._fulfil(joined, Scope(), ())
+        core.ports.audience.notice(Notice(what="unlocked"))
+
+    async def lock(self, decider: Evidence) -> None:
+        """Lock the store; every lease ends, what waits goes on waiting."""
+        core = self._core
+        core.leases.end_all()
+        core.ports.audit.append("lock", outcome="locked", requester=decider.summary)
+        await core.ports.backend.lock()
+        core.store_locked = await core.ports.backend.locked()
+        await core.ports.audit.flush()
+        core.ports.audience.notice(Notice(what="locked"))
+
+    async def revoke(self, lease: str, decider: Evidence) -> None:
+        """End a lease.
+
+        Raises:
+            NotFoundError: No such lease.
+        """
+        core = self._core
+        if not core.leases.end(lease):
+            raise NotFoundError(f"no lease {lease!r}", hint="list them with `privy leases`")
+        core.ports.audit.append("revoked", outcome="revoked", requester=decider.summary, via=lease)
+        await core.ports.audit.flush()
+        core.ports.audience.notice(Notice(what="leases"))
+
+    def _find(self, decision: Decision, decider: Evidence) -> Request:
+        request = self._core.book.to_decide(decision.request)
+        if request.digest != decision.digest:
+            raise ConflictError(
+                "the request has changed since it was shown", hint="look at it again"
+            )
+        process = request.requester.evidence.process
+        if process is not None and process == decider.process:
+            raise DeniedError("a requester cannot decide its own request")
+        return request
+
+    async def _check_unchanged(self, request: Request) -> None:
+        """Put a warning on the request if its process is no longer what was shown."""
+        changed = await self._core.ports.witness.check(
+            request.requester.pidfd, request.requester.evidence
+        )
+        evidence = request.content.evidence
+        warning = Fact(grade="warning", name="changed", value=changed)
+        if not changed or request.state != "pending" or warning in evidence.facts:
+            return
+        marked = msgspec.structs.replace(evidence, trusted=False, facts=(*evidence.facts, warning))
+        request.show(msgspec.structs.replace(request.content, evidence=marked))
+        shown = self._core.approval(request)
+        self._core.ports.audience.notice(Notice(what="changed", approval=shown))
+
+    def _record(self, request: Request, decision: Decision, decided_by: str) -> list[Request]:
+        """Move the request and all joined to it; chain the signed receipt. No await in here."""
+        core = self._core
+        event: Event = "allow" if decision.allow else "deny"
+        joined = [request, *core.book.take_followers(request)]
+        for each in joined:
+            each.move(event)
+            each.decided_by = decided_by
+            core.book.remove(each)
+        receipt = Receipt(
+            request=request.id,
+            at=core.ports.clock.wall(),
+            content=request.content,
+            digest=request.digest,
+            decision=decision,
+            decided_by=decided_by,
+            key=core.ports.signer.public_key,
+        )
+        core.ports.audit.append(
+            "decided",
+            request=request.id,
+            kind=kind_of(request.ask),
+            outcome=request.state,
+            requester=request.requester.evidence.summary,
+            receipt=core.ports.signer.sign(receipt),
+        )
+        for each in joined[1:]:
+            core.log(each, via=f"coalesced with {request.id}")
+        return joined
+
+    def _remember_denial(self, request: Request) -> None:
+        denials, evidence = self._core.denials, request.requester.evidence
+        if isinstance(request.ask, Read):
+            for item in request.ask.items:
+                denials.remember(evidence, "read", item)
+        else:
+            denials.remember(evidence, kind_of(request.ask), encode(request.ask))
+
+    async def _fulfil(
+        self, joined: list[Request], scope: Scope, items: tuple[ItemRef, ...]
+    ) -> None:
+        """Once the receipt is durable, grant the lease or do the deed; wake every caller."""
+        core, request = self._core, joined[0]
+        try:
+            await core.ports.audit.flush()
+            if request.state == "allowed" and isinstance(request.ask, Read):
+                self._lease(joined, scope, items)
+            elif request.state == "allowed":
+                await core.perform(request)
+        except PrivysealError as error:
+            # Nothing was granted; the callers get this as their answer, none is left waiting.
+            request.reason = request.reason or str(error)
+        finally:
+            for each in joined:
+                if each is not request and not isinstance(each.ask, Read):
+                    each.result = request.result
+                each.reason = request.reason
+                core.end(each)
+
+    def _lease(self, joined: list[Request], scope: Scope, items: tuple[ItemRef, ...]) -> None:
+        request = joined[0]
+        labels = [info.label for info in request.content.items if info.ref in items]
+        self._core.leases.grant(request.id, request.content.evidence, items, labels, scope)
+        self._core.ports.audience.notice(Notice(what="leases"))
+        for each in joined:
+            assert isinstance(each.ask, Read)  # noqa: S101 - only reads are joined to reads
+            each.granted += tuple(item for item in each.ask.items if item in items)
+            if not each.delivers:
+                each.result = Granted(items=each.granted)
+
+
+def _chosen(request: Request, decision: Decision) -> tuple[ItemRef, ...]:
+    if not isinstance(request.ask, Read):
+        if decision.items:
+            raise UsageError("items can only be chosen when a read is allowed")
+        return ()
+    if any(item not in request.ask.items for item in decision.items):
+        raise UsageError("the decision names items that the request does not")
+    return decision.items or request.ask.items

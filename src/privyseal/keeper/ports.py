@@ -1,0 +1,84 @@
+"""What the pipeline needs from the rest of the keeper, as small protocols."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from privyseal.model.approval import Content
+from privyseal.model.evidence import Evidence, Fact
+from privyseal.model.receipt import Entry, EventName, Receipt
+from privyseal.wire.keeper import Notice, StoreChange
+
+
+class EvidenceSource(Protocol):
+    """Reads what the kernel knows of a process, given by pidfd."""
+
+    async def look(self, pidfd: int, reported: Sequence[Fact] = ()) -> Evidence:
+        """Return everything that can be known now; never raises for a process that is gone."""
+        ...
+
+    async def check(self, pidfd: int, seen: Evidence) -> str:
+        """Return "" if it is the same process running the same program, else what changed."""
+        ...
+
+
+class Recorder(Protocol):
+    """The audit log: `append` orders, `flush` makes durable."""
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Number and hash of the last entry."""
+        ...
+
+    def append(
+        self,
+        event: EventName,
+        *,
+        request: str = "",
+        kind: str = "",
+        outcome: str = "",
+        requester: str = "",
+        via: str = "",
+        items: Sequence[str] = (),
+        content: Content | None = None,
+        receipt: Receipt | None = None,
+        detail: str = "",
+    ) -> int:
+        """Add an entry to the chain without waiting for the disk."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when every entry so far is on disk; raise if that cannot be had."""
+        ...
+
+    def unfinished(self) -> list[Entry]:
+        """Return the requests that waited when the last keeper died."""
+        ...
+
+
+class ReceiptSigner(Protocol):
+    """Signs receipts with the keeper's own key."""
+
+    @property
+    def public_key(self) -> str:
+        """The Ed25519 public key in hex."""
+        ...
+
+    def sign(self, receipt: Receipt) -> Receipt:
+        """Return the receipt with key and signature filled in."""
+        ...
+
+
+class Audience(Protocol):
+    """Who is told: the face that asked, those who watch, those who follow the store."""
+
+    def resolved(self, face: str, request: str, state: str) -> None:
+        """Tell a face that one of its requests has ended."""
+        ...
+
+    def notice(self, notice: Notice) -> None:
+        """Tell those who watch."""
+        ...
+
+    def changed(self, change: StoreChange) -> None:
+        """Tell the faces that the store changed."""
+        ...

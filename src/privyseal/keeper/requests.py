@@ -1,0 +1,91 @@
+"""One request inside the keeper, and the requester it came from."""
+
+from dataclasses import dataclass, field
+
+from privyseal.model.approval import Approval, Content
+from privyseal.model.ask import Ask, Read
+from privyseal.model.evidence import Evidence
+from privyseal.model.keyring import ItemRef
+from privyseal.model.lifecycle import Event, State, advance
+from privyseal.model.secret import Secret
+from privyseal.wire.keeper import Result, Ticket
+
+
+@dataclass(slots=True, eq=False)
+class Requester:
+    """A process that asks, as one face introduced it; `pidfd` is closed when it is forgotten."""
+
+    token: str
+    face: str
+    pidfd: int
+    evidence: Evidence
+    requests: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One request. `state` changes only through `move`, by the table in model/lifecycle.py.
+
+    `leader` is the identifier of an equal request of the same process that a person sees in place
+    of this one. Instants are monotonic seconds but for those named `wall`.
+    """
+
+    id: str
+    ask: Ask
+    requester: Requester
+    content: Content
+    digest: str
+    asked: float
+    deadline: float
+    asked_wall: float
+    value: Secret | None = None
+    state: State = "new"
+    leader: str = ""
+    reason: str = ""
+    decided_by: str = ""
+    ended_wall: float = 0.0
+    ended: float = float("inf")
+    granted: tuple[ItemRef, ...] = ()
+    result: Result | None = None
+    collected: bool = False
+    done: bool = False
+
+    @property
+    def delivers(self) -> bool:
+        """Whether values are handed over with the answer to this request."""
+        return isinstance(self.ask, Read) and self.ask.deliver
+
+    def move(self, event: Event) -> None:
+        """Advance the state.
+
+        Raises:
+            ConflictError: The request has ended already.
+        """
+        self.state = advance(self.state, event)
+
+    def show(self, content: Content) -> None:
+        """Put new content before the person; decisions on the old one are refused from now on."""
+        self.content = content
+        self.digest = content.digest()
+
+    def ticket(self) -> Ticket:
+        """Return what the requester is told; a decision counts once its receipt is on disk."""
+        state = self.state if self.done else "pending"
+        return Ticket(id=self.id, state=state, reason=self.reason, result=self.result)
+
+    def approval(self, *, store_locked: bool, wall_offset: float) -> Approval:
+        """Return what a person is told; `wall_offset` turns monotonic instants into wall time."""
+        return Approval(
+            id=self.id,
+            state=self.state,
+            ask=self.ask,
+            content=self.content,
+            digest=self.digest,
+            created=self.asked_wall,
+            expires=self.deadline + wall_offset,
+            resolved=self.ended_wall,
+            reason=self.reason,
+            decided_by=self.decided_by,
+            needs_unlock=store_locked,
+            blocking=self.delivers,
+        )
