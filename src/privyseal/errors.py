@@ -136,3 +136,11 @@ def from_bus(name: str, message: str) -> PrivysealError:
     }:
         return UnreachableError("the keeper does not run", hint="start it with `privy try`")
     return PrivysealError(message)
+
+
+def leaves(group: BaseExceptionGroup[PrivysealError]) -> list[PrivysealError]:
+    """Return the errors in a group and in the groups within it."""
+    found: list[PrivysealError] = []
+    for error in group.exceptions:
+        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

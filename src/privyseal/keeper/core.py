@@ -26,6 +26,7 @@ from privyseal.model.ask import (
 from privyseal.model.clock import Clock
 from privyseal.model.decision import Scope
 from privyseal.model.keyring import ItemRef
+from privyseal.model.lifecycle import advance
 from privyseal.model.policy import Policy
 from privyseal.model.receipt import EventName
 from privyseal.model.secret import Secret
@@ -70,6 +71,21 @@ class Core:
         self.book.limits = policy.limits
         self.leases.timing = policy.timing
         self.denials.timing = policy.timing
+
+    async def recover(self) -> None:
+        """Close in the log what the last keeper left waiting, and learn the store's state."""
+        for entry in self.ports.audit.unfinished():
+            self.ports.audit.append(
+                "resolved",
+                request=entry.request,
+                kind=entry.kind,
+                outcome=advance("pending", "restart"),
+                requester=entry.requester,
+                via="the keeper restarted",
+                items=entry.items,
+            )
+        self.store_locked = await self.ports.backend.locked()
+        await self.ports.audit.flush()
 
     def approval(self, request: Request) -> Approval:
         """Return the request as a person sees it."""

@@ -3,12 +3,12 @@
 A new kind is a new class here, a line in `Ask`, in `titles` and in the keeper's two tables.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import msgspec
 
 from privyseal.model.keyring import ItemRef
-from privyseal.model.value import MAX_ITEMS, Attributes, Name, Text, Value
+from privyseal.model.value import MAX_ITEMS, Attributes, Name, Text, Value, decode
 
 Items = Annotated[tuple[ItemRef, ...], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
 Collections = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
@@ -138,3 +138,13 @@ TITLES: Final[dict[type[Ask], tuple[str, str]]] = {
 def kind_of(ask: Ask) -> str:
     """Return the name of the kind as it stands on the wire, in the audit log and in the policy."""
     return str(type(ask).__struct_config__.tag)
+
+
+def decode_ask(text: str) -> Ask:
+    """Return the ask that a JSON text holds.
+
+    Raises:
+        UsageError: It holds none, or one that exceeds a limit.
+    """
+    # A union is a type to msgspec, though not to the type checker.
+    return cast("Ask", decode(text, cast("type[object]", Ask), what="the request"))

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from privyseal.errors import PrivysealError, UnreachableError
 from privyseal.model.approval import Approval, Lease, Status
@@ -26,6 +26,7 @@ from privyseal.wire.keeper import (
     StoreChange,
     Ticket,
     Values,
+    decode_answer,
 )
 
 _T = TypeVar("_T")
@@ -98,13 +99,8 @@ class RequestLink(_Link):
 
     async def look(self, requester: str, question: Question) -> Answer:
         """Return metadata; never waits for a person."""
-        answer: Answer = await self._ask(
-            Answer,  # type: ignore[arg-type]  # a union is no type to mypy; msgspec takes it
-            "Look",
-            "ss",
-            [requester, encode(question).decode()],
-        )
-        return answer
+        body, _ = await self._call("Look", "ss", [requester, encode(question).decode()])
+        return decode_answer(str(body[0]))
 
     async def submit(
         self, requester: str, ask: Ask, value: Secret | None = None
@@ -139,7 +135,7 @@ class RequestLink(_Link):
         await self.attach()
 
         def on_resolved(_path: str, body: list[object]) -> None:
-            resolved(str(body[0]), decode(encode(body[1]), State, what="a state"))  # type: ignore[arg-type]  # a Literal is no type to mypy; msgspec takes it
+            resolved(str(body[0]), cast("State", str(body[1])))
 
         def on_changed(_path: str, body: list[object]) -> None:
             changed(decode(str(body[0]), StoreChange, what="a change"))

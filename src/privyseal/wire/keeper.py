@@ -35,12 +35,12 @@ Decision1
 Signals go to one connection each (unicast), never broadcast.
 """
 
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from privyseal.model.approval import Approval
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
 from privyseal.model.lifecycle import State
-from privyseal.model.value import Name, Text, Value
+from privyseal.model.value import Name, Text, Value, decode
 
 BUS_NAME: Final = "org.privyseal.Keeper1"
 PATH: Final = "/org/privyseal/Keeper1"
@@ -158,3 +158,21 @@ class Notice(Value, frozen=True):
 
     what: Literal["asked", "changed", "resolved", "locked", "unlocked", "leases"]
     approval: Approval | None = None
+
+
+def decode_question(text: str) -> Question:
+    """Return the question that a JSON text holds.
+
+    Raises:
+        UsageError: It holds none.
+    """
+    return cast("Question", decode(text, cast("type[object]", Question), what="the question"))
+
+
+def decode_answer(text: str) -> Answer:
+    """Return the answer that a JSON text holds.
+
+    Raises:
+        UsageError: It holds none.
+    """
+    return cast("Answer", decode(text, cast("type[object]", Answer), what="the keeper's answer"))

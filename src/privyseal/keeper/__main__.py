@@ -1,0 +1,111 @@
+"""Run the keeper: `python -I -m privyseal.keeper --state DIR --store FILE`."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from pathlib import Path
+
+from privyseal.errors import PrivysealError, leaves
+from privyseal.keeper.asking import Asking
+from privyseal.keeper.audit import AuditLog
+from privyseal.keeper.backends.embedded import EmbeddedBackend
+from privyseal.keeper.backends.port import Backend
+from privyseal.keeper.bus import BusAudience, DecisionFace, RequestFace
+from privyseal.keeper.core import Core, Ports
+from privyseal.keeper.deciding import Deciding
+from privyseal.keeper.evidence import Witness
+from privyseal.keeper.receipts import Signer
+from privyseal.keeper.requesters import Callers, Requesters
+from privyseal.keeper.requests import Requester
+from privyseal.model.policy import Policy
+from privyseal.runtime import serve
+from privyseal.runtime.bus import DBUS, Connection
+from privyseal.runtime.clock import SystemClock
+from privyseal.runtime.paths import data_home, state_home
+from privyseal.wire.keeper import BUS_NAME
+
+log = logging.getLogger(__name__)
+
+_TICK_SECONDS = 0.5
+
+
+def main() -> int:
+    """Run until SIGTERM, SIGINT or the end of the bus; return the exit status."""
+    parser = argparse.ArgumentParser(prog="privyseal.keeper", description=__doc__)
+    parser.add_argument("--state", type=Path, default=state_home(), help="audit log, receipt key")
+    parser.add_argument("--store", type=Path, default=data_home() / "store.db")
+    parser.add_argument("--bus-address", help="default: the session bus")
+    parser.add_argument("--bus-name", default=BUS_NAME)
+    parser.add_argument("--debug", action="store_true")
+    options = parser.parse_args()
+    serve.harden()
+    serve.log_to_stderr(debug=options.debug)
+    failures: list[PrivysealError] = []
+    try:
+        asyncio.run(run(options))
+    except* PrivysealError as group:
+        failures = leaves(group)
+    for failure in failures:
+        log.error("%s%s", failure, f"; {failure.hint}" if failure.hint else "")
+    return failures[0].exit_status if failures else 0
+
+
+async def run(options: argparse.Namespace) -> None:
+    """Put the parts together, serve, and take them apart in order."""
+    async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        clock = SystemClock()
+        audit = AuditLog.open(options.state / "audit", clock)
+        stack.push_async_callback(audit.close)
+        signer = Signer.open(options.state / "receipt.key")
+        backend: Backend = EmbeddedBackend(options.store)
+        stack.push_async_callback(backend.close)
+        witness = await stack.enter_async_context(Witness.spawn())
+        connection = await Connection.open(group, options.bus_address)
+        stack.callback(connection.close)
+        audience = BusAudience(connection)
+        core = Core(Ports(backend, witness, audit, signer, clock, audience), Policy())
+        asking, deciding = Asking(core), Deciding(core)
+        callers = Callers(connection, witness, os.getuid())
+
+        def left(requester: Requester, exited: bool) -> None:  # noqa: FBT001 - a callback's shape
+            asking.leave(requester, exited=exited)
+
+        requesters = Requesters(callers, witness, core.policy.limits.requesters, left)
+        await core.recover()
+        backend.listen(audience.changed)
+
+        def owner_changed(_path: str, body: list[object]) -> None:
+            name, _old, new = (str(part) for part in body)
+            if name.startswith(":") and not new:
+                audience.forget(name)
+                requesters.face_left(name)
+
+        await connection.listen(DBUS, DBUS, "NameOwnerChanged", owner_changed)
+        faces = RequestFace(core, asking, requesters, audience)
+        decisions = DecisionFace(core, deciding, callers, audience, clock.wall())
+        connection.serve({**faces.table(), **decisions.table()})
+        await connection.claim(options.bus_name)
+        audit.append("start", detail=f"backend {backend.description}")
+        serve.ready()
+        stop = serve.stop_event()
+        ticking = group.create_task(_tick(asking), name="tick")
+        bus = group.create_task(connection.closed(), name="bus")
+        stopping = group.create_task(stop.wait(), name="stop")
+        await asyncio.wait({bus, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        requesters.close()
+        audit.append("stop")
+        for task in (ticking, bus, stopping):
+            task.cancel()
+
+
+async def _tick(asking: Asking) -> None:
+    while True:
+        await asyncio.sleep(_TICK_SECONDS)
+        asking.tick()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

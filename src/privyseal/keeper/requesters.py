@@ -1,0 +1,138 @@
+"""The processes that ask: introduced by a face with a pidfd, watched until they exit."""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from privyseal.errors import DeniedError, LimitError, NotFoundError
+from privyseal.keeper.ports import EvidenceSource
+from privyseal.keeper.requests import Requester
+from privyseal.model.evidence import Evidence, Fact
+from privyseal.runtime.bus import Connection
+
+log = logging.getLogger(__name__)
+
+Left = Callable[[Requester, bool], None]
+
+
+class Callers:
+    """Who is behind each connection to the bus: evidence about faces and about deciders."""
+
+    def __init__(self, connection: Connection, witness: EvidenceSource, uid: int) -> None:
+        self._connection = connection
+        self._witness = witness
+        self._uid = uid
+        self._known: dict[str, Evidence] = {}
+
+    async def of(self, name: str) -> Evidence:
+        """Return the evidence on the process that owns this connection.
+
+        Raises:
+            DeniedError: It belongs to another user, root included, or has gone.
+        """
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        pid, uid = await self._connection.process_of(name)
+        if uid != self._uid:
+            raise DeniedError(f"user {uid} may not talk to the keeper of user {self._uid}")
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            raise DeniedError("the caller has exited") from None
+        try:
+            evidence = await self._witness.look(pidfd)
+            # A connection that is still there now was there when the pidfd was opened, so the
+            # PID cannot have passed to another process in between.
+            await self._connection.process_of(name)
+        finally:
+            os.close(pidfd)
+        self._known[name] = evidence
+        return evidence
+
+    def forget(self, name: str) -> None:
+        """Forget a connection that the bus has closed."""
+        self._known.pop(name, None)
+
+
+class Requesters:
+    """All requesters by token. A token is worth something only to the face that registered it."""
+
+    def __init__(self, callers: Callers, witness: EvidenceSource, limit: int, left: Left) -> None:
+        self._callers = callers
+        self._witness = witness
+        self._limit = limit
+        self._left = left
+        self._by_token: dict[str, Requester] = {}
+
+    async def register(self, face: str, pidfd: int, reported: Sequence[Fact]) -> Requester:
+        """Take a new requester and own its `pidfd` from now on.
+
+        Raises:
+            LimitError: Too many are registered.
+            DeniedError: The face or the process belongs to another user.
+        """
+        try:
+            self._make_room()
+            through = await self._callers.of(face)
+            marked = [msgspec.structs.replace(fact, grade="reported") for fact in reported]
+            seen = await self._witness.look(pidfd, marked)
+            evidence = msgspec.structs.replace(seen, facts=(*seen.facts, _link(seen, through)))
+        except BaseException:
+            os.close(pidfd)
+            raise
+        requester = Requester(token=secrets.token_hex(8), face=face, pidfd=pidfd, evidence=evidence)
+        self._by_token[requester.token] = requester
+        # A pidfd becomes readable when its process exits (pidfd_open(2)).
+        asyncio.get_running_loop().add_reader(pidfd, self._exited, requester)
+        return requester
+
+    def of(self, face: str, token: str) -> Requester:
+        """Return the requester behind a token.
+
+        Raises:
+            NotFoundError: There is none, or another face registered it.
+        """
+        requester = self._by_token.get(token)
+        if requester is None or requester.face != face:
+            raise NotFoundError("no such requester")
+        return requester
+
+    def forget(self, requester: Requester) -> None:
+        """Let go of a requester that its face says has left."""
+        self._drop(requester, exited=False)
+
+    def face_left(self, face: str) -> None:
+        """Let go of everything that came through a face which has left the bus."""
+        self._callers.forget(face)
+        for requester in [r for r in self._by_token.values() if r.face == face]:
+            self._drop(requester, exited=False)
+
+    def close(self) -> None:
+        """Let go of all."""
+        for requester in list(self._by_token.values()):
+            self._drop(requester, exited=False)
+
+    def _make_room(self) -> None:
+        if len(self._by_token) >= self._limit:
+            raise LimitError(f"{len(self._by_token)} requesters are registered already")
+
+    def _exited(self, requester: Requester) -> None:
+        self._drop(requester, exited=True)
+
+    def _drop(self, requester: Requester, *, exited: bool) -> None:
+        if self._by_token.pop(requester.token, None) is None:
+            return
+        asyncio.get_running_loop().remove_reader(requester.pidfd)
+        self._left(requester, exited)
+        os.close(requester.pidfd)
+
+
+def _link(requester: Evidence, face: Evidence) -> Fact:
+    if requester.process is not None and requester.process == face.process:
+        return Fact(grade="verified", name="asked", value="itself, on its own connection")
+    return Fact(grade="reported", name="asked through", value=face.summary)
