@@ -47,11 +47,13 @@ class Evidence(Value, frozen=True):
     `summary` names it in a list ("node agent.js"). `process` and `program` are missing when the
     requester was gone before it could be looked at, or is on another machine. `trusted` is False
     as soon as any fact says that the program may not be what it seems: then no lease outlives the
-    process itself.
+    process itself. `image` changes with every execve(2), also of the same file; it is empty when
+    the kernel does not tell.
     """
 
     summary: Text
     process: ProcessRef | None = None
     program: Program | None = None
+    image: Name = ""
     trusted: bool = False
     facts: tuple[Fact, ...] = ()

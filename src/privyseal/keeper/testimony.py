@@ -1,0 +1,344 @@
+"""Turns what the witness read of a process into evidence: facts with grades, in a person's words.
+
+Pure: no I/O. A fact is *verified* when the kernel keeps it and the process cannot choose it. Its
+command line, the script named there and the unit that the user's own service manager put it in are
+the requester's or its session's word, and so are *reported*.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from privyseal.model.evidence import Evidence, Fact, Grade, ProcessRef, Program
+from privyseal.model.value import Name, Text, Value
+
+MAX_VALUE: Final = 2000
+MAX_REPORTED: Final = 16
+_UNSET: Final = 2**32 - 1
+_AGENTS: Final = frozenset({
+    "aider", "amp", "claude", "claude-code", "codex", "copilot", "crush", "cursor-agent", "gemini",
+    "gemini-cli", "goose", "opencode", "openhands", "qwen",
+})  # fmt: skip
+_FOR_ONE: Final = {"PYTHON": "python", "NODE": "node", "PERL": "perl", "RUBY": "ruby"}
+_CONTAINER: Final = re.compile(
+    r"(?:^|/)(docker|libpod|crio|cri-containerd|lxc\.payload|machine)[-./]([\w.:-]+)"
+)
+_UNIT: Final = re.compile(r"[^/]+\.(?:service|scope)")
+_FLATPAK: Final = re.compile(r"^name=(\S+)$", re.MULTILINE)
+
+Writers = tuple[Literal["", "user", "others"], Text | None]
+
+
+class Relative(Value, frozen=True):
+    """A process near the requester; all but `pid` and `start` is missing once it has exited."""
+
+    pid: int
+    start: int
+    comm: Text | None = None
+    path: Text | None = None
+    ours: bool = False
+    arguments: tuple[Text, ...] = ()
+    uid: int | None = None
+    session: int | None = None
+
+
+class Script(Value, frozen=True):
+    """The file that an interpreter's command line names; no hash when it is too large."""
+
+    path: Text
+    sha256: Name
+    modified: int
+    writers: Writers | None
+
+
+class Testimony(Value, frozen=True):
+    """One answer of the witness; None is what it could not read."""
+
+    id: int
+    state: Literal["alive", "unsteady", "gone", "refused"]
+    pid: int = 0
+    start: int | None = None
+    image: Name = ""
+    exe: tuple[int, int] | None = None
+    mounts: int | None = None
+    uids: tuple[int, ...] = ()
+    comm: Text | None = None
+    arguments: tuple[Text, ...] = ()
+    cwd: Text | None = None
+    parents: Annotated[tuple[Relative, ...], msgspec.Meta(max_length=16)] = ()
+    session: Relative | None = None
+    tty: int = 0
+    cgroup: Text | None = None
+    flatpak: Text | None = None
+    label: Text | None = None
+    tracer: Relative | None = None
+    taints: tuple[Name, ...] | None = None
+    environment_cut: bool = False
+    login: int | None = None
+    audit_session: int | None = None
+    path: Text | None = None
+    ours: bool | None = None
+    here: bool = False
+    deleted: bool = False
+    memory: bool = False
+    owner: int = 0
+    mode: int = 0
+    writers: Writers | None = None
+    interpreter: Name = ""
+    code: Name = ""
+    word: Text | None = None
+    script: Script | None = None
+
+    @property
+    def genuine(self) -> bool:
+        """Whether its path names, for everybody on this system, the very file it runs."""
+        return bool(self.path and self.ours and self.here and not self.deleted)
+
+
+def absent(why: str, reported: Sequence[Fact] = ()) -> Evidence:
+    """Return the evidence on a requester of which nothing could be read."""
+    return Evidence(
+        summary=f"unknown program ({why})",
+        facts=(Fact(grade="warning", name="no evidence", value=why), *as_reported(reported)),
+    )
+
+
+def as_reported(facts: Sequence[Fact]) -> tuple[Fact, ...]:
+    """Return claims with the grade that claims have, whatever grade they came with."""
+    return tuple(
+        Fact(grade="reported", name=fact.name, value=_short(fact.value))
+        for fact in facts[:MAX_REPORTED]
+    )
+
+
+def evidence(seen: Testimony, reported: Sequence[Fact] = ()) -> Evidence:
+    """Return what the testimony says of a living process; `reported` is what its face claims."""
+    facts = (*_program(seen), *_surroundings(seen), *_warnings(seen))
+    program = None
+    if seen.exe is not None and seen.mounts is not None and seen.uids:
+        program = Program(
+            uid=seen.uids[0],
+            exe_device=seen.exe[0],
+            exe_inode=seen.exe[1],
+            mount_namespace=seen.mounts,
+            script_sha256=seen.script.sha256 if seen.script else "",
+            cgroup=seen.cgroup or "",
+            anchor=_anchor(seen),
+        )
+    warned = any(fact.grade == "warning" for fact in facts)
+    return Evidence(
+        summary=_short(_summary(seen), 200),
+        process=None if seen.start is None else ProcessRef(pid=seen.pid, start_ticks=seen.start),
+        program=program,
+        image=seen.image,
+        trusted=program is not None and not warned,
+        facts=(*facts, *as_reported(reported)),
+    )
+
+
+def _anchor(seen: Testimony) -> ProcessRef | None:
+    if seen.session is None:
+        return None
+    return ProcessRef(pid=seen.session.pid, start_ticks=seen.session.start)
+
+
+def _fact(grade: Grade, name: str, value: str) -> Fact:
+    return Fact(grade=grade, name=name, value=_short(value))
+
+
+def _short(value: str, limit: int = MAX_VALUE) -> str:
+    return value if len(value) <= limit else value[: limit - 1] + "…"
+
+
+def _base(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _summary(seen: Testimony) -> str:
+    if not seen.genuine:
+        return f"unknown program (calls itself {_base(seen.path or '') or seen.comm or 'nothing'})"
+    name = _base(seen.path or "")
+    if seen.script is not None:
+        return f"{name} {_base(seen.script.path)}"
+    if seen.interpreter:
+        return f"{name} {seen.word}" if seen.word else name
+    return " ".join((name, *seen.arguments[1:2]))
+
+
+def _program(seen: Testimony) -> Iterator[Fact]:
+    if seen.path is None:
+        yield _fact("warning", "program", "cannot be read: no permission, or it is exiting")
+    elif seen.genuine:
+        yield _fact("verified", "program", seen.path)
+    elif seen.memory:
+        yield _fact("warning", "program", f"runs from memory, no file of this system: {seen.path}")
+    elif seen.deleted:
+        yield _fact("warning", "program", f"its file was deleted or replaced: {seen.path}")
+    elif not seen.ours:
+        yield _fact(
+            "warning",
+            "program",
+            f"sees other files than this system: what it calls {seen.path} "
+            + ("is the same file here" if seen.here else "is NOT the file of that name here"),
+        )
+    else:
+        yield _fact("warning", "program", f"is not the file that {seen.path} names")
+    if seen.path is not None:
+        yield from _changeable("program file", seen.writers, user_matters=True)
+    yield from _script(seen)
+    if seen.arguments:
+        yield _fact("reported", "command", " ".join(map(_quoted, seen.arguments)))
+    if seen.cwd is not None:
+        yield _fact("verified", "folder", seen.cwd)
+
+
+def _script(seen: Testimony) -> Iterator[Fact]:
+    if not seen.interpreter:
+        return
+    if seen.script is not None:
+        when = datetime.fromtimestamp(seen.script.modified, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        digest = seen.script.sha256 or "too large to hash"
+        yield _fact("reported", "script", f"{seen.script.path}, changed {when}, sha256 {digest}")
+        yield from _changeable("script file", seen.script.writers, user_matters=False)
+        if not seen.script.sha256:
+            yield _fact("warning", "script", "too large to be told from another")
+    elif seen.code == "file":
+        yield _fact("warning", "script", f"cannot be read: {seen.word}")
+    elif seen.code == "code":
+        yield _fact("warning", "script", f"code on the command line ({seen.word})")
+    else:
+        yield _fact("warning", "script", "an interpreter, and what it runs is not known")
+
+
+def _changeable(name: str, writers: Writers | None, *, user_matters: bool) -> Iterator[Fact]:
+    if writers is None:
+        return
+    who, place = writers
+    if who == "others":
+        yield _fact("warning", name, f"other users can change it, through {place}")
+    elif who == "user":
+        grade: Grade = "warning" if user_matters else "verified"
+        yield _fact(grade, name, f"its own user can change it, through {place}")
+
+
+def _surroundings(seen: Testimony) -> Iterator[Fact]:
+    yield from _group(seen)
+    if seen.parents:
+        yield _fact("verified", "parents", " < ".join(map(_called, seen.parents)))
+    yield from _breaks(seen)
+    if seen.tty:
+        yield _fact("verified", "terminal", _terminal(seen.tty))
+    if seen.session is not None and seen.session.pid != seen.pid:
+        yield _fact("verified", "started in", f"the terminal session of {_called(seen.session)}")
+    if seen.uids:
+        yield _fact("verified", "user", f"uid {seen.uids[0]}")
+    if seen.login not in {None, _UNSET}:
+        yield _fact("verified", "login", f"uid {seen.login}, audit session {seen.audit_session}")
+
+
+def _group(seen: Testimony) -> Iterator[Fact]:
+    group = seen.cgroup or ""
+    # Below user@N.service the user's own manager makes groups, with any name it likes.
+    grade: Grade = "reported" if "/user@" in group else "verified"
+    if units := _UNIT.findall(group):
+        yield _fact(grade, "unit", units[-1])
+    elif group.strip("/"):
+        yield _fact(grade, "control group", group)
+    if container := _CONTAINER.search(group):
+        yield _fact(grade, "container", f"{container[1]} {container[2]}")
+    if seen.flatpak is not None:
+        name = _FLATPAK.search(seen.flatpak)
+        yield _fact("reported", "Flatpak", name[1] if name else "an application without a name")
+    if seen.label and seen.label.startswith("snap."):
+        yield _fact("reported", "Snap", seen.label.split()[0].removeprefix("snap."))
+
+
+def _called(relative: Relative) -> str:
+    if relative.comm is None:
+        return f"process {relative.pid} (exited)"
+    if relative.path is not None and relative.ours:
+        return _base(relative.path)
+    return f"{relative.comm} (unverified)"
+
+
+def _breaks(seen: Testimony) -> Iterator[Fact]:
+    if not seen.parents:
+        yield _fact("verified", "parents", "could not be read")
+        return
+    uid = seen.uids[0] if seen.uids else None
+    child = Relative(
+        pid=seen.pid, start=seen.start or 0, session=seen.session.pid if seen.session else None
+    )
+    for parent in seen.parents:
+        if child.session not in {parent.session, child.pid}:
+            yield _fact(
+                "verified",
+                "broken chain",
+                f"what started process {child.pid} has exited; {_called(parent)} adopted it",
+            )
+        elif child.session == child.pid and parent.pid != 1:
+            yield _fact("verified", "own session", f"process {child.pid} left that of its parent")
+        if uid is not None and parent.uid not in {uid, 0, None}:
+            yield _fact("verified", "other user", f"{_called(parent)} runs as uid {parent.uid}")
+        child = parent
+
+
+def _terminal(number: int) -> str:
+    # tty_nr of proc(5): the minor number lies in bits 31-20 and 7-0, the major in 15-8.
+    major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
+    if 136 <= major <= 143:  # noqa: PLR2004  # Unix98 pseudo-terminals (Linux devices.txt)
+        return f"pts/{(major - 136) * 256 + minor}"
+    return f"tty{minor}" if major == 4 else f"device {major}:{minor}"  # noqa: PLR2004  # consoles
+
+
+def _warnings(seen: Testimony) -> Iterator[Fact]:
+    if seen.state == "unsteady":
+        yield _fact(
+            "warning", "changing", "it kept executing other programs while it was looked at"
+        )
+    if seen.tracer is not None:
+        yield _fact("warning", "traced", f"{_called(seen.tracer)} can read and change its memory")
+    if len(set(seen.uids)) > 1:
+        yield _fact("warning", "user", f"runs with changed rights: uids {seen.uids}")
+    if seen.environment_cut:
+        yield _fact("warning", "environment", "too large to read")
+    if seen.taints is None:
+        yield _fact("warning", "environment", "cannot be read")
+    elif taints := [name for name in seen.taints if _matters(name, seen.interpreter)]:
+        yield _fact("warning", "environment", f"loads other code: {', '.join(taints)}")
+    if agent := _agent(seen):
+        yield _fact("warning", "coding agent", agent)
+
+
+def _matters(variable: str, interpreter: str) -> bool:
+    if variable in {"BASH_ENV", "ENV"}:
+        return interpreter == "sh"
+    family = next((f for start, f in _FOR_ONE.items() if variable.startswith(start)), None)
+    return family is None or interpreter in {family, "other"}
+
+
+def _agent(seen: Testimony) -> str:
+    own = {seen.path or "", seen.comm or "", seen.word or "", *seen.arguments[:1]}
+    if name := _known(own):
+        return name
+    for parent in seen.parents:
+        if name := _known({parent.path or "", parent.comm or "", *parent.arguments[:2]}):
+            return f"{name} (process {parent.pid} above it)"
+    return ""
+
+
+def _known(texts: set[str]) -> str:
+    for foreign in sorted(texts):
+        _, module, inside = foreign.rpartition("/node_modules/")
+        parts = inside.split("/")[:2] if module else []
+        for part in (*parts, _base(foreign)):
+            if (name := re.sub(r"\.(?:[cm]?js|py)$", "", part)) in _AGENTS:
+                return name
+    return ""
+
+
+def _quoted(word: str) -> str:
+    return word if re.fullmatch(r"[\w./:=@%+,-]+", word) else "'" + word.replace("'", "'\\''") + "'"
