@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click import Command, Context, Group
-from privyseal.cli.main import main
+from privyseal.cli.tree import root
 
 from privyseal import errors
 from privyseal.model import lifecycle
@@ -74,7 +74,7 @@ def test_every_error_stands_in_the_guide_with_its_exit_status() -> None:
 
 def test_every_command_has_a_line_in_the_guide() -> None:
     guide = "\n".join(page.read_text() for page in (ROOT / "docs" / "guide").glob("*.md"))
-    missing = [name for name in _commands(main, ("privy",)) if f"`{name}" not in guide]
+    missing = [name for name in _commands(root, ("privy",)) if f"`{name}" not in guide]
     assert missing == []
 
 
