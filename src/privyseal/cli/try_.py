@@ -1,0 +1,48 @@
+"""`privy try`: run everything on this session bus until Ctrl-C, then put everything back."""
+
+import asyncio
+import sys
+
+import click
+
+from privyseal.errors import UsageError
+from privyseal.model.secret import Secret
+
+
+@click.command(name="try")
+@click.option(
+    "--backend",
+    type=click.Choice(["embedded", "gnome-keyring"]),
+    default="embedded",
+    show_default=True,
+    help="Where secrets lie.",
+)
+@click.option("--headless", is_flag=True, help="No approval screen: decide with `privy approve`.")
+@click.option("--keep", is_flag=True, help="Use your own store and keep what is stored in it.")
+@click.option("--own-bus", is_flag=True, help="Start a session bus even where there is one.")
+def command(*, backend: str, headless: bool, keep: bool, own_bus: bool) -> int:
+    """Run Privyseal until Ctrl-C, then put everything back.
+
+    Without --keep the store is a new one with a random passphrase, deleted at the end.
+    """
+    from privyseal.cli.trial import Wish, run  # noqa: PLC0415 - help need not load the bus
+
+    if not headless and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the approval screen needs a terminal", hint="privy try --headless")
+    wish = Wish(
+        backend=backend,
+        headless=headless,
+        own_bus=own_bus,
+        passphrase=_passphrase() if keep else None,
+    )
+    asyncio.run(run(wish))
+    return 0
+
+
+def _passphrase() -> Secret:
+    if not sys.stdin.isatty():
+        raise UsageError("--keep asks for the passphrase of your store, and needs a terminal")
+    text = click.prompt(
+        "Passphrase of your store (a new one is made if there is none)", hide_input=True
+    )
+    return Secret(str(text).encode())

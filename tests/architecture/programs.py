@@ -1,0 +1,120 @@
+"""What each of our programs loads, seen from a fresh interpreter."""
+
+import ast
+import io
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+SOURCE: Final = Path(__file__).parents[2] / "src" / "privyseal"
+
+TRUSTED: Final = ("privyseal.keeper.__main__", "privyseal.console.__main__", "privyseal.witness")
+"""The programs that see secrets, decide, or run as root: the trusted base is what they load."""
+
+BUDGET: Final = 4000
+"""Most code lines of ours in the trusted base; raising it takes a page in docs/decisions."""
+
+_BUS: Final = frozenset({"dbus_fast"})
+_VALUES: Final = frozenset({"msgspec", "typing_extensions"})  # msgspec loads it where it is there
+_CRYPTO: Final = frozenset({"cryptography", "_cffi_backend", "cffi"})  # cffi calls into OpenSSL
+_YAML: Final = frozenset({"ruamel"})
+_CLI: Final = frozenset({"click"})
+_LIGHT_BUS: Final = frozenset({"jeepney"})
+
+ALLOWED: Final[dict[str, frozenset[str]]] = {
+    "privyseal.keeper.__main__": _BUS | _VALUES | _CRYPTO,
+    "privyseal.console.__main__": _BUS | _VALUES,
+    "privyseal.witness": frozenset(),
+    "privyseal.agent.__main__": _BUS | _VALUES | _CRYPTO,
+    "privyseal.cli.main": _CLI,
+}
+"""Third-party packages, by top-level module, that importing a program may load."""
+
+_SCRIPT: Final = """
+import importlib, pkgutil, sys
+before = set(sys.modules)
+main = importlib.import_module({program!r})
+if main.__name__.endswith(".__main__"):
+    # A module that is imported late is loaded all the same.
+    package = sys.modules[main.__package__]
+    for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(found.name)
+for name in set(sys.modules) - before:
+    print(name, getattr(sys.modules[name], "__file__", None) or "", sep="\\t")
+"""
+
+
+@cache
+def loaded(program: str) -> dict[str, str]:
+    """Return the modules that a fresh interpreter loads for `program`, with their files.
+
+    For a package with a main module that is every module of the package and what they import.
+    """
+    output = subprocess.run(
+        [sys.executable, "-I", "-c", _SCRIPT.format(program=program)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return dict(line.split("\t") for line in output.splitlines())
+
+
+def third_party(program: str) -> set[str]:
+    """Return the top-level modules that are neither ours nor Python's."""
+    roots = {name.partition(".")[0] for name in loaded(program)}
+    # Compiled parts of a package register modules without a file under made-up names; they
+    # cannot be there without the package itself, which is judged.
+    named = {
+        root
+        for root in roots
+        if any(f and n.partition(".")[0] == root for n, f in loaded(program).items())
+    }
+    return named - sys.stdlib_module_names - {"privyseal"}
+
+
+def trusted_files() -> list[Path]:
+    """Return every file of ours in the trusted base."""
+    files = {
+        Path(file)
+        for program in TRUSTED
+        for name, file in loaded(program).items()
+        if name.partition(".")[0] == "privyseal" and file
+    }
+    return sorted(files)
+
+
+def code_lines(text: str) -> int:
+    """Count the lines that hold code: no blank lines, no comments, no docstrings."""
+    strings = {line for node in _docstrings(ast.parse(text)) for line in _span(node)}
+    skipped = {
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    }
+    held: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in skipped:
+            held.update(range(token.start[0], token.end[0] + 1))
+    return len(held - strings)
+
+
+def _docstrings(tree: ast.Module) -> Iterable[ast.Expr]:
+    """Yield every string that stands alone as a statement: docstrings, also those of constants."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            yield node
+
+
+def _span(node: ast.Expr) -> range:
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)

@@ -1,0 +1,18 @@
+"""Waiting for something that no event tells of."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+    """Return as soon as `condition` holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.01)
+
+
+async def eventually(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+    """Do the same without holding up the event loop."""
+    await asyncio.to_thread(until, condition, seconds=seconds)
