@@ -36,7 +36,9 @@ def main() -> int:
     """Run until SIGTERM, SIGINT or the end of the bus; return the exit status."""
     parser = argparse.ArgumentParser(prog="privyseal.keeper", description=__doc__)
     parser.add_argument("--state", type=Path, default=state_home(), help="audit log, receipt key")
-    parser.add_argument("--store", type=Path, default=data_home() / "store.db")
+    parser.add_argument(
+        "--store", type=Path, default=data_home() / "store", help="folder of the store"
+    )
     parser.add_argument("--bus-address", help="default: the session bus")
     parser.add_argument("--bus-name", default=BUS_NAME)
     parser.add_argument("--debug", action="store_true")
@@ -60,9 +62,9 @@ async def run(options: argparse.Namespace) -> None:
         audit = AuditLog.open(options.state / "audit", clock)
         stack.push_async_callback(audit.close)
         signer = Signer.open(options.state / "receipt.key")
-        backend: Backend = EmbeddedBackend(options.store)
+        backend: Backend = EmbeddedBackend(options.store, clock=clock)
         stack.push_async_callback(backend.close)
-        witness = await stack.enter_async_context(Witness.spawn())
+        witness = await stack.enter_async_context(Witness.open())
         connection = await Connection.open(group, options.bus_address)
         stack.callback(connection.close)
         audience = BusAudience(connection)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.fakes import FakeAudience, FakeClock, FakeWitness
 
 from privyseal.keeper.asking import Answered, Asking
 from privyseal.keeper.audit import AuditLog
@@ -23,7 +24,6 @@ from privyseal.model.receipt import Entry
 from privyseal.model.secret import Secret
 from privyseal.model.value import decode
 from privyseal.wire.vault import Cost
-from tests.fakes import FakeAudience, FakeClock, FakeWitness
 
 PASSPHRASE = Secret(b"correct horse battery staple")
 PERSON = Evidence(summary="privy approve")
@@ -44,7 +44,9 @@ class Bench:
     backend: EmbeddedBackend
     _next: int = 100
 
-    def process(self, name: str = "secret-tool", *, pid: int = 0, trusted: bool = True) -> Requester:
+    def process(
+        self, name: str = "secret-tool", *, pid: int = 0, trusted: bool = True
+    ) -> Requester:
         """Register a new process that runs the program `name`."""
         self._next += 1
         evidence = self.witness.add(self._next, name, pid=pid, trusted=trusted)
@@ -58,7 +60,9 @@ class Bench:
         )
 
     async def ask(self, requester: Requester, ask: Ask, value: bytes | None = None) -> Answered:
-        return await self.asking.submit(requester, ask, Secret(value) if value is not None else None)
+        return await self.asking.submit(
+            requester, ask, Secret(value) if value is not None else None
+        )
 
     async def read(self, requester: Requester, *items: ItemRef, deliver: bool = True) -> Answered:
         return await self.ask(requester, Read(items=items, deliver=deliver))
@@ -95,7 +99,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     ports = Ports(backend, witness, audit, Signer.open(tmp_path / "key"), clock, audience)
     core = Core(ports, Policy())
     await core.recover()
-    yield Bench(
+    made = Bench(
         folder=tmp_path,
         core=core,
         asking=Asking(core),
@@ -106,5 +110,6 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         audit=audit,
         backend=backend,
     )
-    await audit.close()
+    yield made
+    await made.audit.close()
     await backend.close()

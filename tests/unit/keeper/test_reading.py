@@ -1,14 +1,15 @@
 """Reads: who may read what, after which decision, for how long."""
 
 import pytest
+from tests.unit.keeper.conftest import PERSON, Bench
 
 from privyseal.errors import ConflictError, DeniedError, LimitError, LockedError, NotFoundError
+from privyseal.keeper.audit import AuditLog
 from privyseal.model.ask import Create, Read, Search
 from privyseal.model.decision import Decision
 from privyseal.model.evidence import Evidence
 from privyseal.model.keyring import ItemRef
 from privyseal.wire.keeper import Found, Values
-from tests.unit.keeper.conftest import PERSON, Bench
 
 
 async def test_a_read_waits_for_a_person_and_is_released_once(bench: Bench) -> None:
@@ -192,11 +193,11 @@ async def test_a_decision_on_other_content_is_refused(bench: Bench) -> None:
 async def test_a_requester_cannot_approve_itself(bench: Bench) -> None:
     process = bench.process()
     answered = await bench.read(process, await bench.item())
-    decision = Decision(
-        request=answered.request.id, digest=answered.request.digest, allow=True
-    )
+    decision = Decision(request=answered.request.id, digest=answered.request.digest, allow=True)
     with pytest.raises(DeniedError):
-        await bench.deciding.decide(decision, Evidence(summary="x", process=process.evidence.process))
+        await bench.deciding.decide(
+            decision, Evidence(summary="x", process=process.evidence.process)
+        )
 
 
 async def test_the_second_decision_finds_the_request_decided(bench: Bench) -> None:
@@ -322,11 +323,8 @@ async def test_what_waited_when_the_keeper_died_is_abandoned_in_the_log(bench: B
     answered = await bench.read(bench.process(), await bench.item())
     await bench.audit.flush()
     await bench.audit.close()
-    from privyseal.keeper.audit import AuditLog  # noqa: PLC0415 - opened a second time, as a new keeper does
-
-    reopened = AuditLog.open(bench.folder / "audit", bench.clock)
-    assert [entry.request for entry in reopened.unfinished()] == [answered.request.id]
-    await reopened.close()
+    bench.audit = AuditLog.open(bench.folder / "audit", bench.clock)
+    assert [entry.request for entry in bench.audit.unfinished()] == [answered.request.id]
 
 
 async def test_a_whole_read_is_asked_for_only_where_no_lease_covers_it(bench: Bench) -> None:
