@@ -1,5 +1,8 @@
 """A whole keeper without a bus: real store, real audit log, made-up processes and time."""
 
+import contextlib
+import errno
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.fakes import FakeAudience, FakeClock, FakeWitness
 
+from privyseal.errors import PrivysealError
 from privyseal.keeper.asking import Answered, Asking
 from privyseal.keeper.audit import AuditLog
 from privyseal.keeper.backends.embedded import EmbeddedBackend
@@ -29,6 +33,17 @@ PASSPHRASE = Secret(b"correct horse battery staple")
 PERSON = Evidence(summary="privy approve")
 
 
+class Disk:
+    """Syncs like the real one until a test breaks it."""
+
+    broken = False
+
+    def __call__(self, fd: int) -> None:
+        if self.broken:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fdatasync(fd)
+
+
 @dataclass
 class Bench:
     """Everything a test of the pipeline touches."""
@@ -42,6 +57,7 @@ class Bench:
     audience: FakeAudience
     audit: AuditLog
     backend: EmbeddedBackend
+    disk: Disk
     _next: int = 100
 
     def process(
@@ -91,10 +107,10 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    clock = FakeClock()
+    clock, disk = FakeClock(), Disk()
     backend = EmbeddedBackend(tmp_path / "store", clock=clock, cost=Cost(log2_n=10))
     await backend.unlock(PASSPHRASE)
-    audit = AuditLog.open(tmp_path / "audit", clock)
+    audit = AuditLog.open(tmp_path / "audit", clock, sync=disk)
     witness, audience = FakeWitness(), FakeAudience()
     ports = Ports(backend, witness, audit, Signer.open(tmp_path / "key"), clock, audience)
     core = Core(ports, Policy())
@@ -109,7 +125,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         audience=audience,
         audit=audit,
         backend=backend,
+        disk=disk,
     )
     yield made
-    await made.audit.close()
+    with contextlib.suppress(PrivysealError):  # of a test that broke the disk
+        await made.audit.close()
     await backend.close()
