@@ -2,6 +2,10 @@
 
     PrivysealError          1   org.privyseal.Error.Failed
     |-- UsageError          2   org.freedesktop.DBus.Error.InvalidArgs
+    |   |-- UnknownMethodError     2   org.freedesktop.DBus.Error.UnknownMethod
+    |   |-- UnknownInterfaceError  2   org.freedesktop.DBus.Error.UnknownInterface
+    |   |-- UnknownPropertyError   2   org.freedesktop.DBus.Error.UnknownProperty
+    |   `-- ReadOnlyError          2   org.freedesktop.DBus.Error.PropertyReadOnly
     |-- NotFoundError       3   org.freedesktop.Secret.Error.NoSuchObject
     |   `-- NoSessionError  3   org.freedesktop.Secret.Error.NoSession
     |-- DeniedError         4   org.freedesktop.DBus.Error.AccessDenied
@@ -37,6 +41,30 @@ class UsageError(PrivysealError):
 
     exit_status = 2
     bus_name = "org.freedesktop.DBus.Error.InvalidArgs"
+
+
+class UnknownMethodError(UsageError):
+    """The object on the bus has no such method."""
+
+    bus_name = "org.freedesktop.DBus.Error.UnknownMethod"
+
+
+class UnknownInterfaceError(UsageError):
+    """The object on the bus has no such interface."""
+
+    bus_name = "org.freedesktop.DBus.Error.UnknownInterface"
+
+
+class UnknownPropertyError(UsageError):
+    """The object on the bus has no such property."""
+
+    bus_name = "org.freedesktop.DBus.Error.UnknownProperty"
+
+
+class ReadOnlyError(UsageError):
+    """The property may be read and not set."""
+
+    bus_name = "org.freedesktop.DBus.Error.PropertyReadOnly"
 
 
 class NotFoundError(PrivysealError):

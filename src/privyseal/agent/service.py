@@ -1,0 +1,169 @@
+"""The Secret Service face: owns the bus name and sends each call to its translation.
+
+Everything here is translation. What may be released is decided by the keeper alone; a face that
+is taken over can ask in its callers' names and see what is released to them, and nothing else.
+"""
+
+import asyncio
+from pathlib import Path
+
+from privyseal.agent.changes import Changes
+from privyseal.agent.items import CollectionCalls, ItemCalls
+from privyseal.agent.keyring import ServiceCalls
+from privyseal.agent.peers import MAX_CALLS, Peers
+from privyseal.agent.portal import Portal
+from privyseal.agent.prompts import Prompts
+from privyseal.agent.properties import Properties
+from privyseal.agent.requests import Requests
+from privyseal.agent.sessions import Sessions
+from privyseal.agent.visit import Desk, Visit, Visitor
+from privyseal.errors import LimitError, UnknownMethodError
+from privyseal.model.clock import Clock
+from privyseal.runtime.bus import Call, Connection, Method, Reply
+from privyseal.runtime.keeper import RequestLink
+from privyseal.wire.introspection import EVERYWHERE, TABLE
+from privyseal.wire.secretservice import (
+    COLLECTION,
+    INTERFACES,
+    INTERNAL,
+    INTROSPECTABLE,
+    ITEM,
+    NAME,
+    PEER,
+    PORTAL,
+    PORTAL_REQUEST,
+    PROMPT,
+    PROPERTIES,
+    SERVICE,
+    SESSION,
+    Place,
+    parse,
+)
+
+
+class Face:
+    """The Secret Service on one bus."""
+
+    def __init__(
+        self, connection: Connection, link: RequestLink, group: asyncio.TaskGroup, clock: Clock
+    ) -> None:
+        self._connection = connection
+        self._group = group
+        self._changes = Changes()
+        self._requests = Requests(link, group, self._changes.note)
+        self._peers = Peers(connection, self._requests, clock)
+        self.sessions = Sessions()
+        self.prompts = Prompts(connection, group)
+        self._desk = Desk(connection, self._requests, self._peers, self.sessions, self.prompts)
+        self._peers.on_left(self.sessions.drop)
+        self._peers.on_left(self.prompts.drop)
+        self._visitors = _visitors(self._desk)
+
+    async def start(self) -> None:
+        """Serve, and take the bus name once everything answers.
+
+        Raises:
+            ConflictError: Another program owns the name.
+        """
+        await self._peers.start()
+        await self._requests.start()
+        self._group.create_task(self._changes.run(self._desk), name="changes")
+        self._connection.serve(self._table())
+        await self._connection.claim(NAME)
+
+    async def stop(self) -> None:
+        """Give the bus name back."""
+        await self._connection.release(NAME)
+
+    def _table(self) -> dict[tuple[str, str], Method]:
+        table = {}
+        for key, visitor in self._visitors.items():
+            interface, member = key
+            takes, gives = TABLE[interface].methods[member].signatures()
+            table[key] = Method(takes, gives, self._entry(visitor))
+        table[PEER, "Ping"] = Method("", "", _ping)
+        table[PEER, "GetMachineId"] = Method("", "s", _machine_id)
+        return table
+
+    def _entry(self, visitor: Visitor) -> "_Entry":
+        return _Entry(self._peers, visitor)
+
+
+class _Entry:
+    """The door of one method: is it at home at that path, and who is calling."""
+
+    def __init__(self, peers: Peers, visitor: Visitor) -> None:
+        self._peers = peers
+        self._visitor = visitor
+
+    async def __call__(self, call: Call) -> Reply:
+        place = _place(call)
+        peer = await self._peers.identify(call.sender)
+        if peer.calls >= MAX_CALLS:
+            raise LimitError(f"at most {MAX_CALLS} calls at once", hint="wait for some answers")
+        peer.calls += 1
+        try:
+            return await self._visitor(Visit(peer, place, call))
+        finally:
+            peer.calls -= 1
+
+
+def _place(call: Call) -> Place:
+    if call.interface == PORTAL_REQUEST:
+        return Place(kind="portal")
+    place = parse(call.path)
+    if call.interface not in (*INTERFACES[place.kind], *EVERYWHERE):
+        raise UnknownMethodError(f"no method {call.member!r} of {call.interface} here")
+    return place
+
+
+def _visitors(desk: Desk) -> dict[tuple[str, str], Visitor]:
+    service = ServiceCalls(desk)
+    collections = CollectionCalls(desk)
+    items = ItemCalls(desk)
+    properties = Properties(desk, collections, items)
+    portal = Portal(desk)
+    return {
+        (SERVICE, "OpenSession"): service.open_session,
+        (SERVICE, "CreateCollection"): service.create_collection,
+        (SERVICE, "SearchItems"): service.search_items,
+        (SERVICE, "Unlock"): service.unlock,
+        (SERVICE, "Lock"): service.lock,
+        (SERVICE, "LockService"): service.lock_service,
+        (SERVICE, "ChangeLock"): service.unsupported,
+        (SERVICE, "GetSecrets"): service.get_secrets,
+        (SERVICE, "ReadAlias"): service.read_alias,
+        (SERVICE, "SetAlias"): service.set_alias,
+        (SESSION, "Close"): service.close_session,
+        (PROMPT, "Prompt"): service.prompt,
+        (PROMPT, "Dismiss"): service.dismiss,
+        **{(INTERNAL, member): service.unsupported for member in TABLE[INTERNAL].methods},
+        (COLLECTION, "Delete"): collections.delete,
+        (COLLECTION, "SearchItems"): collections.search_items,
+        (COLLECTION, "CreateItem"): collections.create_item,
+        (ITEM, "Delete"): items.delete,
+        (ITEM, "GetSecret"): items.get_secret,
+        (ITEM, "SetSecret"): items.set_secret,
+        (PROPERTIES, "Get"): properties.get,
+        (PROPERTIES, "GetAll"): properties.get_all,
+        (PROPERTIES, "Set"): properties.set,
+        (INTROSPECTABLE, "Introspect"): properties.introspect,
+        (PORTAL, "RetrieveSecret"): portal.retrieve,
+        (PORTAL_REQUEST, "Close"): portal.close,
+    }
+
+
+async def _ping(_call: Call) -> Reply:
+    return Reply()
+
+
+async def _machine_id(_call: Call) -> Reply:
+    identifier = await asyncio.to_thread(_read_machine_id)
+    return Reply([identifier])
+
+
+def _read_machine_id() -> str:
+    try:
+        return Path("/etc/machine-id").read_text(encoding="ascii").strip()[:64]
+    except (OSError, UnicodeDecodeError):
+        return ""
