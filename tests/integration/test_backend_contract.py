@@ -6,7 +6,7 @@ design, its rig says so in `differs`, and the test that meets the difference say
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,13 @@ from typing import Final, Literal, TypeAlias
 
 import pytest
 
-from privyseal.errors import DeniedError, LimitError, LockedError, NotFoundError
+from privyseal.errors import (
+    DeniedError,
+    LimitError,
+    LockedError,
+    NotFoundError,
+    PrivysealError,
+)
 from privyseal.keeper.backends.embedded import EmbeddedBackend
 from privyseal.keeper.backends.port import Backend
 from privyseal.model.keyring import ItemRef
@@ -114,6 +120,12 @@ async def store(
 
 def nowhere(collection: str) -> ItemRef:
     return ItemRef(collection=collection, item="0123456789abcdef")
+
+
+async def refused(error: type[PrivysealError], *calls: Awaitable[object]) -> None:
+    for call in calls:
+        with pytest.raises(error):
+            await call
 
 
 # Items: create, read, replace.
@@ -396,16 +408,16 @@ async def test_what_does_not_exist_is_not_found(backend: Backend, home: str) -> 
     there = await store(backend, home)
     elsewhere = ItemRef(collection="no_such_collection", item=there.item)
     for item in (nowhere(home), nowhere("no_such_collection"), elsewhere):
-        for call in (
+        await refused(
+            NotFoundError,
             backend.read(item),
             backend.describe(item),
             backend.write(item, Secret(b"")),
             backend.change(item, label="x", attributes=None),
             backend.delete(item),
-        ):
-            with pytest.raises(NotFoundError):
-                await call
-    for call in (
+        )
+    await refused(
+        NotFoundError,
         backend.items("no_such_collection"),
         backend.search({}, "no_such_collection"),
         backend.create("no_such_collection", "", {}, Secret(b""), replace=False),
@@ -413,9 +425,7 @@ async def test_what_does_not_exist_is_not_found(backend: Backend, home: str) -> 
         backend.delete_collection("no_such_collection"),
         backend.set_alias("default", "no_such_collection"),
         backend.lock(["no_such_collection"]),
-    ):
-        with pytest.raises(NotFoundError):
-            await call
+    )
     assert (await backend.read(there)).expose() == b"hunter2"
     assert (await backend.aliases())["default"] == home
 
@@ -462,15 +472,14 @@ async def test_a_locked_store_finds_items_but_opens_none(
     info = await backend.describe(item)
     assert info.locked
     assert "a label" not in info.label
-    for call in (
+    await refused(
+        LockedError,
         backend.read(item),
         backend.write(item, Secret(b"")),
         backend.change(item, label="x", attributes=None),
         backend.delete(item),
         backend.create(home, "", {"service": "x"}, Secret(b""), replace=True),
-    ):
-        with pytest.raises(LockedError):
-            await call
+    )
 
     await backend.unlock(rig.passphrase)
     assert not await backend.locked()
