@@ -62,6 +62,16 @@ _OBJECTS: Final = (
 )
 
 
+def store_path(folder: Path) -> Path:
+    """Return where the store of `folder` lies."""
+    return folder / "vault.sqlite3"
+
+
+def index_path(folder: Path) -> Path:
+    """Return where the index key of the store in `folder` lies."""
+    return folder / "vault.index-key"
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn what SQLite and the system say about the store at `path` into errors of ours."""
@@ -94,10 +104,7 @@ def make_file(path: Path, content: bytes) -> None:
     with _system(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.chmod(0o700)
-    try:
-        write_file(path, content, publish=os.link)
-    except FileExistsError as error:
-        raise ConflictError(f"there is a store at {str(path)!r} already") from error
+    write_file(path, content, publish=os.link)
 
 
 def make_in_memory() -> sqlite3.Connection:
@@ -144,8 +151,10 @@ def write_file(
 ) -> None:
     """Write a file that only its owner can read; it appears complete and durable, or not at all.
 
-    `publish` gives the finished file its name: `os.replace`, or `os.link` to spare an older one,
-    and then the caller meets FileExistsError.
+    `publish` gives the finished file its name: `os.replace`, or `os.link` to spare an older one.
+
+    Raises:
+        ConflictError: There is an older one, spared.
     """
     with _system(path):
         fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -155,6 +164,8 @@ def write_file(
                 file.flush()
                 os.fsync(file.fileno())
             publish(temporary, path)
+        except FileExistsError as error:
+            raise ConflictError(f"{str(path)!r} is there already") from error
         finally:
             Path(temporary).unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -168,8 +179,6 @@ def write_file(
 def _system(path: Path) -> Iterator[None]:
     try:
         yield
-    except FileExistsError:
-        raise
     except OSError as error:
         raise PrivysealError(f"the store {str(path)!r} fails: {error.strerror}") from error
 

@@ -17,6 +17,7 @@ from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
 from privyseal.model.secret import Secret
 from privyseal.runtime import vault
 from privyseal.runtime.vault import FIRST, SESSION, Vault
+from privyseal.runtime.vaultfile import store_path
 from privyseal.wire.keeper import StoreChange
 from privyseal.wire.vault import Cost
 
@@ -193,7 +194,7 @@ class EmbeddedBackend:
             self._vault = None
 
     def _stored(self) -> Vault | None:
-        if self._vault is None and vault.exists(self._folder):
+        if self._vault is None and store_path(self._folder).exists():
             self._vault = vault.load(self._folder, clock=self._clock)
         return self._vault
 
