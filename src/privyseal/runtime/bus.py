@@ -238,6 +238,9 @@ class Connection:
         return await self.call(DBUS, DBUS_PATH, DBUS, member, signature, body)
 
     def _receive(self, message: Message) -> bool | None:
+        # dbus-fast 5.2 lends every message without descriptors one and the same list, and puts the
+        # descriptors of a later message into it: keep what is this message's own, here and now.
+        message.unix_fds = list(message.unix_fds)
         if message.message_type is MessageType.SIGNAL:
             self._signal(message)
             return True
@@ -250,7 +253,7 @@ class Connection:
             interface=interface,
             member=message.member or "",
             body=message.body,
-            fds=list(message.unix_fds),
+            fds=message.unix_fds,
         )
         method = self._table.get((interface, call.member))
         if method is None:
