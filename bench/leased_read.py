@@ -7,15 +7,17 @@ import tempfile
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
+from tests.integration.rig import House, house
+
 from bench.figures import Figure, Report, percentile
 from privyseal.errors import PrivysealError
 from privyseal.model.decision import Decision, Scope
-from tests.integration.rig import House, house
 
 READS = 2000
 
 
-async def _gnome_keyring(home: House) -> Process:
+async def gnome_keyring(home: House) -> Process:
+    """Start the peer with an unlocked keyring and wait until it answers."""
     process = await asyncio.create_subprocess_exec(
         "gnome-keyring-daemon", "--foreground", "--components=secrets", "--unlock",
         env=home.environment, stdin=PIPE, stdout=asyncio.subprocess.DEVNULL,
@@ -78,7 +80,7 @@ async def run() -> Report:
     """Measure both, one after the other, on buses of their own."""
     with tempfile.TemporaryDirectory() as folder:
         async with house(Path(folder)) as home:
-            keyring = await _gnome_keyring(home)
+            keyring = await gnome_keyring(home)
             stored = await home.run(
                 "secret-tool", "store", "--label=bench", "service", "bench", value=b"x" * 32
             )

@@ -92,8 +92,9 @@ class Connection:
                 bus_address=address, bus_type=BusType.SESSION, negotiate_unix_fd=True
             ).connect()
         except Exception as error:  # dbus-fast raises bare Exception from several of its steps
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise UnreachableError(
-                f"cannot connect to the message bus: {str(error) or type(error).__name__}",
+                f"cannot connect to the message bus: {reason}",
                 hint="check DBUS_SESSION_BUS_ADDRESS, or start a bus with `dbus-run-session`",
             ) from error
         connection = cls(bus, group)

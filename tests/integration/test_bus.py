@@ -1,0 +1,129 @@
+"""The bus connection: what is refused before a handler runs, and whose descriptors are whose."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.integration.rig import House, house
+
+from privyseal.errors import DeniedError, PrivysealError, UnreachableError
+from privyseal.runtime.bus import DBUS, Call, Connection, Method, Reply
+from privyseal.runtime.memfd import read_sealed, seal
+
+NAME = "org.privyseal.Test1"
+PATH = "/org/privyseal/Test1"
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path) as made:
+        yield made
+
+
+async def _echo(call: Call) -> Reply:
+    number = call.body[0]
+    if number % 2:
+        return Reply([number, []])
+    return Reply([number, [0]], [seal(str(number).encode())])
+
+
+async def _deny(_call: Call) -> Reply:
+    raise DeniedError("not you", hint="ask somebody else")
+
+
+async def _fail(_call: Call) -> Reply:
+    raise ZeroDivisionError("a secret detail")
+
+
+TABLE = {
+    (NAME, "Echo"): Method("u", "uah", _echo),
+    (NAME, "Deny"): Method("", "", _deny),
+    (NAME, "Fail"): Method("", "", _fail),
+}
+
+
+def _open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_every_reply_keeps_its_own_descriptors(home: House) -> None:
+    async with asyncio.TaskGroup() as group:
+        server = await Connection.open(group, home.address)
+        server.serve(TABLE)
+        await server.claim(NAME)
+        open_before = _open_descriptors()
+
+        async def ask(number: int) -> None:
+            reply = await home.connection.call(NAME, PATH, NAME, "Echo", "u", [number])
+            fds = list(reply.unix_fds)
+            assert len(fds) == (number + 1) % 2
+            for fd in fds:
+                assert read_sealed(fd, limit=100) == str(number).encode()
+                os.close(fd)
+
+        async with asyncio.TaskGroup() as asking:
+            for number in range(500):
+                asking.create_task(ask(number))
+        assert _open_descriptors() == open_before
+        server.close()
+
+
+async def test_what_the_table_does_not_list_is_refused(home: House) -> None:
+    async with asyncio.TaskGroup() as group:
+        server = await Connection.open(group, home.address)
+        server.serve(TABLE)
+        await server.claim(NAME)
+        with pytest.raises(PrivysealError, match="no method 'Nothing' here"):
+            await home.connection.call(NAME, PATH, NAME, "Nothing")
+        with pytest.raises(PrivysealError, match="Echo takes 'u', not 's'"):
+            await home.connection.call(NAME, PATH, NAME, "Echo", "s", ["1"])
+        server.close()
+
+
+async def test_an_error_crosses_the_bus_with_class_and_hint(home: House) -> None:
+    async with asyncio.TaskGroup() as group:
+        server = await Connection.open(group, home.address)
+        server.serve(TABLE)
+        await server.claim(NAME)
+        with pytest.raises(DeniedError, match="not you; ask somebody else"):
+            await home.connection.call(NAME, PATH, NAME, "Deny")
+        server.close()
+
+
+async def test_a_defect_tells_the_caller_a_number_and_nothing_else(
+    home: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        server = await Connection.open(group, home.address)
+        server.serve(TABLE)
+        await server.claim(NAME)
+        with pytest.raises(PrivysealError, match=r"^internal error [0-9a-f]{8}$"):
+            await home.connection.call(NAME, PATH, NAME, "Fail")
+        assert "a secret detail" in caplog.text
+        server.close()
+
+
+async def test_a_forged_signal_does_not_reach_the_listener(home: House) -> None:
+    heard: list[str] = []
+    async with asyncio.TaskGroup() as group:
+        honest = await Connection.open(group, home.address)
+        liar = await Connection.open(group, home.address)
+        await home.connection.listen(
+            honest.unique_name, NAME, "News", lambda _path, body: heard.append(body[0])
+        )
+        liar.emit(PATH, NAME, "News", "s", ["forged"], to=home.connection.unique_name)
+        await liar.owner(DBUS)  # what was sent before has been delivered once this is answered
+        honest.emit(PATH, NAME, "News", "s", ["true"])
+        await honest.owner(DBUS)
+        await home.connection.owner(DBUS)
+        assert heard == ["true"]
+        honest.close()
+        liar.close()
+
+
+async def test_no_bus_is_one_clear_error(tmp_path: Path) -> None:
+    async with asyncio.TaskGroup() as group:
+        with pytest.raises(UnreachableError, match="message bus: No such file or directory"):
+            await Connection.open(group, f"unix:path={tmp_path}/nothing")
