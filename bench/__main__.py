@@ -41,9 +41,8 @@ def main() -> int:
         head = [
             "# Benchmarks",
             "",
-            "Each figure stands beside the peer's from the same run on the same machine; what counts"
-            " is the ratio. Made with `make bench` on",
-            f"{machine()}.",
+            "Each figure stands beside the peer's from the same run; what counts is the ratio.",
+            f"Made with `make bench` on {machine()}.",
             "",
         ]
         PAGE.write_text("\n".join([*head, *sections]))

@@ -7,7 +7,7 @@ import tempfile
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
-from tests.integration.rig import House, house
+from tests.integration.rig import SECRETS, House, house
 
 from bench.figures import Figure, Report, percentile
 from privyseal.errors import PrivysealError
@@ -26,8 +26,7 @@ async def gnome_keyring(home: House) -> Process:
     assert process.stdin is not None
     process.stdin.write(b"bench")
     process.stdin.close()
-    while not await home.connection.owner("org.freedesktop.secrets"):
-        await asyncio.sleep(0.02)
+    await home.owned(SECRETS, process)
     return process
 
 

@@ -128,10 +128,24 @@ class House:
         )
         log.close()
         self.processes[name] = process
-        async with asyncio.timeout(PATIENCE):
+        await self.owned(bus_name, process)
+
+    async def owned(self, bus_name: str, process: Process) -> None:
+        """Return once `process` owns a bus name; fail when it ends instead."""
+        changed = asyncio.Event()
+        await self.connection.listen(
+            DBUS, DBUS, "NameOwnerChanged", lambda _path, _body: changed.set()
+        )
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+            ended = group.create_task(process.wait())
             while await self._pid(bus_name) != process.pid:
-                assert process.returncode is None, (self.folder / f"{name}.log").read_text()
-                await asyncio.sleep(0.01)
+                changed.clear()
+                noticed = group.create_task(changed.wait())
+                await asyncio.wait({ended, noticed}, return_when=asyncio.FIRST_COMPLETED)
+                noticed.cancel()
+                logs = {file.name: file.read_text() for file in self.folder.glob("*.log")}
+                assert not ended.done(), logs
+            ended.cancel()
 
     async def _pid(self, bus_name: str) -> int:
         try:
