@@ -138,8 +138,10 @@ class House:
         )
         async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             ended = group.create_task(process.wait())
-            while await self._pid(bus_name) != process.pid:
+            while True:
                 changed.clear()
+                if await self._pid(bus_name) == process.pid:
+                    break
                 noticed = group.create_task(changed.wait())
                 await asyncio.wait({ended, noticed}, return_when=asyncio.FIRST_COMPLETED)
                 noticed.cancel()
