@@ -14,6 +14,7 @@ from privyseal.errors import (
     PrivysealError,
     UnreachableError,
     UnsupportedError,
+    UsageError,
 )
 
 _APPLICATION: Final = 0x50535654  # "PSVT", shown by file(1)
@@ -91,6 +92,8 @@ def translated(path: Path) -> Iterator[None]:
                 raise UnreachableError(f"another program keeps {str(path)!r} busy") from error
             case _:
                 raise PrivysealError(f"the store {str(path)!r} fails: {error}") from error
+    except UnicodeEncodeError as error:
+        raise UsageError("a name holds a lone surrogate") from error
     except CorruptError as error:
         raise _corrupt(path, str(error)) from error
 
