@@ -107,6 +107,7 @@ def make_file(path: Path, content: bytes) -> None:
     with _system(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.chmod(0o700)
+        _sync(path.parent.parent)
     write_file(path, content, publish=os.link)
 
 
@@ -171,11 +172,15 @@ def write_file(
             raise ConflictError(f"{str(path)!r} is there already") from error
         finally:
             Path(temporary).unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 @contextmanager
