@@ -256,8 +256,10 @@ async def test_search_matches_items_that_have_all_the_given_pairs(
 ) -> None:
     both = await store(backend, home, service="x", user="u")
     one = await store(backend, home, service="x")
+    other = await store(backend, home, user="u", host="h")
 
     assert set(await backend.search({"service": "x"})) == {both, one}
+    assert set(await backend.search({"user": "u"})) == {both, other}
     assert await backend.search({"user": "u", "service": "x"}) == (both,)
     assert await backend.search({"service": "x", "user": "other"}) == ()
     assert await backend.search({"user": "u", "host": ""}) == ()

@@ -14,6 +14,7 @@ from privyseal.errors import (
     PrivysealError,
     UnreachableError,
     UnsupportedError,
+    UsageError,
 )
 
 _APPLICATION: Final = 0x50535654  # "PSVT", shown by file(1)
@@ -91,6 +92,8 @@ def translated(path: Path) -> Iterator[None]:
                 raise UnreachableError(f"another program keeps {str(path)!r} busy") from error
             case _:
                 raise PrivysealError(f"the store {str(path)!r} fails: {error}") from error
+    except UnicodeEncodeError as error:
+        raise UsageError("a name holds a lone surrogate") from error
     except CorruptError as error:
         raise _corrupt(path, str(error)) from error
 
@@ -104,6 +107,7 @@ def make_file(path: Path, content: bytes) -> None:
     with _system(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.chmod(0o700)
+        _sync(path.parent.parent)
     write_file(path, content, publish=os.link)
 
 
@@ -168,11 +172,15 @@ def write_file(
             raise ConflictError(f"{str(path)!r} is there already") from error
         finally:
             Path(temporary).unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 @contextmanager
