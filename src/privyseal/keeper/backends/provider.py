@@ -173,7 +173,10 @@ class Provider:
     async def get_all(self, path: str, interface: str) -> Mapping[str, object]:
         """Return all properties of an object, each a variant."""
         (found,) = await self.call(path, _PROPERTIES, "GetAll", "s", [interface], gives="a{sv}")
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict) or not found:
+            # gnome-keyring says so of an item whose collection was deleted.
+            raise NotFoundError(f"no such object: {path!r}")
+        return found
 
     async def set(self, path: str, interface: str, name: str, value: Variant) -> None:
         """Set one property."""

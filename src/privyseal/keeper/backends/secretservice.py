@@ -5,6 +5,7 @@ what is done for its sake says so.
 """
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -49,6 +50,8 @@ _VALUE: Final = "(oayays)"
 _MAX_NAME: Final = 255
 _MAX_TEXT: Final = 16 * 1024
 _MAX_KNOWN_TYPES: Final = 10_000
+_MAX_FIRST_LABEL: Final = 32
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9]+")
 
 
 class SecretServiceBackend:
@@ -391,15 +394,20 @@ class SecretServiceBackend:
         await self.change_collection(name, "Login")
 
     async def _create_with(self, passphrase: Secret, label: str) -> str:
+        # gnome-keyring makes the identifier and the name of a file from the first label.
+        first = _UNFIT.sub("_", label)[:_MAX_FIRST_LABEL]
         (path,) = await self._provider.call(
             ROOT,
             GNOME,
             "CreateWithMasterPassword",
             f"a{{sv}}{_VALUE}",
-            lambda session: [_labelled(label), _struct(session, passphrase)],
+            lambda session: [_labelled(first), _struct(session, passphrase)],
             gives="o",
         )
-        return parse_collection(path)
+        name = parse_collection(path)
+        if first != label:
+            await self.change_collection(name, label)
+        return name
 
     async def _create_by_prompt(self, label: str, alias: str) -> str:
         path, prompt = await self._provider.call(
