@@ -6,7 +6,6 @@ holds depends on either. Nothing that comes back is believed before its type and
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,28 +23,27 @@ from privyseal.errors import (
     UnsupportedError,
     from_bus,
 )
+from privyseal.keeper.backends.objects import (
+    ROOT,
+    check_path,
+    parse_collection,
+    parse_item,
+    paths,
+    variant,
+)
 from privyseal.model.keyring import ItemRef
 from privyseal.runtime.bus import DBUS, Connection, error_text
 from privyseal.wire.keeper import StoreChange
 
 NAME: Final = "org.freedesktop.secrets"
-ROOT: Final = "/org/freedesktop/secrets"
 SERVICE: Final = "org.freedesktop.Secret.Service"
 COLLECTION: Final = "org.freedesktop.Secret.Collection"
 ITEM: Final = "org.freedesktop.Secret.Item"
-NOTHING: Final = "/"
-"""The path that stands for "no object" and "no prompt"."""
 
 _PROMPT: Final = "org.freedesktop.Secret.Prompt"
 _PROPERTIES: Final = "org.freedesktop.DBus.Properties"
-_PATH: Final = re.compile(
-    ROOT + r"/(?P<kind>collection|session|prompt)/(?P<id>[A-Za-z0-9_]{1,255})"
-    r"(?:/(?P<item>[A-Za-z0-9_]{1,255}))?"
-)
-_SEGMENT: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
 _CALL_SECONDS: Final = 60.0
 _PROMPT_SECONDS: Final = 300.0
-_MAX_PATHS: Final = 200_000
 _MAX_REASON: Final = 300
 
 _UNDELIVERED: Final = frozenset({f"{DBUS}.Error.ServiceUnknown", f"{DBUS}.Error.NameHasNoOwner"})
@@ -60,58 +58,6 @@ _SIGNALS: Final = {
 
 Body = Sequence[object] | Callable[[str], Sequence[object]]
 """The arguments of a call, or a function that makes them from our session's path."""
-
-
-def item_path(item: ItemRef) -> str:
-    """Return the path of an item.
-
-    Raises:
-        NotFoundError: No path can have such segments, so there is no such item.
-    """
-    if not _SEGMENT.fullmatch(item.item):
-        raise NotFoundError(f"no item {item.item!r}")
-    return f"{collection_path(item.collection)}/{item.item}"
-
-
-def collection_path(collection: str) -> str:
-    """Return the path of a collection.
-
-    Raises:
-        NotFoundError: No path can have such a segment, so there is no such collection.
-    """
-    if not _SEGMENT.fullmatch(collection):
-        raise NotFoundError(f"no collection {collection!r}")
-    return f"{ROOT}/collection/{collection}"
-
-
-def parse_collection(path: object) -> str:
-    """Return the collection that a path from the provider names."""
-    match = _match(path, "collection")
-    if match["item"] is not None:
-        raise CorruptError(f"the provider named {path!r} where a collection belongs")
-    return match["id"]
-
-
-def parse_item(path: object, collection: str = "") -> ItemRef:
-    """Return the item that a path from the provider names, in `collection` if that is given."""
-    match = _match(path, "collection")
-    if match["item"] is None or (collection and match["id"] != collection):
-        raise CorruptError(f"the provider named {path!r} where an item belongs")
-    return ItemRef(collection=match["id"], item=match["item"])
-
-
-def paths(value: object) -> list[object]:
-    """Return an array of paths, each still to be parsed."""
-    if not isinstance(value, list) or len(value) > _MAX_PATHS:
-        raise CorruptError("the provider answered with no list of paths, or with too long a one")
-    return value
-
-
-def _match(path: object, kind: str) -> "re.Match[str]":
-    match = _PATH.fullmatch(path) if isinstance(path, str) else None
-    if match is None or match["kind"] != kind:
-        raise CorruptError(f"the provider named the path {str(path)[:_MAX_REASON]!r}")
-    return match
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +134,7 @@ class Provider:
         Raises:
             DeniedError: The prompt was dismissed, or nobody answered it for five minutes.
         """
-        _match(prompt, "prompt")
+        check_path(prompt, "prompt")
         path = str(prompt)
         completed: asyncio.Future[tuple[bool, object]]
         completed = asyncio.get_running_loop().create_future()
@@ -261,7 +207,7 @@ class Provider:
                 raise _error(reply, ROOT)
             if reply.signature != "vo":
                 raise CorruptError(f"the provider opened a session {reply.signature[:99]!r}")
-            _match(reply.body[1], "session")
+            check_path(reply.body[1], "session")
             self._peer = _Peer(connection, owner, reply.body[1])
             return self._peer
 
@@ -288,10 +234,11 @@ class Provider:
             self._group.create_task(self._return(), name="provider is back")
 
     async def _return(self) -> None:
-        # Its signals are to be heard before anybody calls it again; a failure is told to the
-        # next caller.
+        # Its signals are to be heard before anybody calls it again, and what was open may now be
+        # locked; a failure is told to the next caller.
         with suppress(PrivysealError):
-            await self._attach()
+            for path in paths(await self.get(ROOT, SERVICE, "Collections", "ao")):
+                self._changed(StoreChange(what="changed", collection=parse_collection(path)))
 
     def _forget_peer(self) -> None:
         self._peer = None
@@ -323,18 +270,6 @@ class Provider:
             waiting.set_result((bool(body[0]), body[1]))
         else:
             waiting.set_exception(CorruptError("the provider completed a prompt with nonsense"))
-
-
-def variant(value: object, kind: str) -> object:
-    """Return what a variant holds, if it is of the D-Bus type `kind`.
-
-    Raises:
-        CorruptError: It is missing or of another type.
-    """
-    if not isinstance(value, Variant) or value.signature != kind:
-        raise CorruptError(f"the provider gave no {kind!r} where one belongs")
-    held: object = value.value
-    return held
 
 
 def _error(reply: Message, path: str) -> PrivysealError:

@@ -14,30 +14,29 @@ from dbus_fast import Variant
 from privyseal.errors import (
     CorruptError,
     DeniedError,
-    LimitError,
     LockedError,
     NotFoundError,
     UnsupportedError,
     UsageError,
 )
-from privyseal.keeper.backends.port import ChangeCallback
-from privyseal.keeper.backends.provider import (
-    COLLECTION,
-    ITEM,
+from privyseal.keeper.backends.objects import (
     NOTHING,
     ROOT,
-    SERVICE,
-    Provider,
+    attributes_of,
     collection_path,
     item_path,
     parse_collection,
     parse_item,
     paths,
+    refuse_huge,
+    seconds_of,
+    text_of,
     variant,
 )
+from privyseal.keeper.backends.port import ChangeCallback
+from privyseal.keeper.backends.provider import COLLECTION, ITEM, SERVICE, Provider
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
 from privyseal.model.secret import Secret
-from privyseal.model.value import MAX_ATTRIBUTES, MAX_SECRET
 from privyseal.wire.keeper import StoreChange
 
 GNOME: Final = "org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface"
@@ -47,8 +46,6 @@ ALIASES: Final = ("default", "login", "session")
 _PLAIN: Final = "text/plain"
 _TYPE: Final = "privyseal:content-type"
 _VALUE: Final = "(oayays)"
-_MAX_NAME: Final = 255
-_MAX_TEXT: Final = 16 * 1024
 _MAX_KNOWN_TYPES: Final = 10_000
 _MAX_FIRST_LABEL: Final = 32
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9]+")
@@ -83,8 +80,9 @@ class SecretServiceBackend:
         return any(name != "session" for name in await self._collections())
 
     async def locked(self) -> bool:
-        """Return whether any collection needs a passphrase before it can be read."""
-        return bool(await self._locked(await self._collections()))
+        """Return whether any collection needs a passphrase, or the first one is still to be made."""
+        names = await self._collections()
+        return names in ([], ["session"]) or bool(await self._locked(names))
 
     async def unlock(self, passphrase: Secret, collections: Sequence[str] = ()) -> None:
         """Open the named collections, or all; create the first one where there is none.
@@ -105,12 +103,12 @@ class SecretServiceBackend:
         refused = 0
         for name in closed:
             try:
-                await self._unlock_one(name, passphrase)
+                if await self._unlock_one(name, passphrase):
+                    self._passphrase = passphrase
             except DeniedError:
                 refused += 1
         if refused and (collections or refused == len(closed)):
             raise DeniedError("the passphrase is wrong")
-        self._passphrase = passphrase
 
     async def lock(self, collections: Sequence[str] = ()) -> None:
         """Lock the named collections, or all; gnome-keyring then empties its volatile one."""
@@ -149,17 +147,17 @@ class SecretServiceBackend:
     async def describe(self, item: ItemRef) -> ItemInfo:
         """Return what is known of an item; works while locked, then with `locked` set."""
         known = await self._provider.get_all(item_path(item), ITEM)
-        created, modified = _seconds(known.get("Created")), _seconds(known.get("Modified"))
+        created, modified = seconds_of(known.get("Created")), seconds_of(known.get("Modified"))
         if variant(known.get("Locked"), "b") is not False:
             # What gnome-keyring says of a locked item depends on its past: the plain label and
             # attributes if it was open once since the start, else hashes and an invented schema.
             return ItemInfo(ref=item, created=created, modified=modified, locked=True)
-        attributes = _attributes(variant(known.get("Attributes"), "a{ss}"))
+        attributes = attributes_of(variant(known.get("Attributes"), "a{ss}"))
         content_type = attributes.pop(_TYPE, _PLAIN)
         self._keep_type(item, content_type)
         return ItemInfo(
             ref=item,
-            label=_text(variant(known.get("Label"), "s")),
+            label=text_of(variant(known.get("Label"), "s")),
             attributes=attributes,
             content_type=content_type,
             created=created,
@@ -193,8 +191,8 @@ class SecretServiceBackend:
         if not isinstance(secret, list | tuple):
             raise CorruptError("the provider gave no secret where one belongs")
         _session, _parameters, value, given = secret
-        _refuse_huge(len(value))
-        return Secret(bytes(value), content_type if given in {"", _PLAIN} else _text(given))
+        refuse_huge(len(value))
+        return Secret(bytes(value), content_type if given in {"", _PLAIN} else text_of(given))
 
     async def create(
         self,
@@ -210,7 +208,7 @@ class SecretServiceBackend:
         gnome-keyring's own replacing is not used: it overwrites an item that merely has these
         attributes among others, and with no attributes any item at all.
         """
-        _refuse_huge(len(value))
+        refuse_huge(len(value))
         if not replace:
             return await self._create(collection, label, attributes, value)
         async with self._replacing:  # or two of them would both find nothing, and both create
@@ -224,7 +222,7 @@ class SecretServiceBackend:
 
     async def write(self, item: ItemRef, value: Secret) -> None:
         """Overwrite the value of an item."""
-        _refuse_huge(len(value))
+        refuse_huge(len(value))
         path = item_path(item)
         kept = self._types.get(item)
         attributes: dict[str, str] | None = None
@@ -239,9 +237,9 @@ class SecretServiceBackend:
         )
         if attributes is not None:
             await self._provider.set(path, ITEM, "Attributes", Variant("a{ss}", attributes))
-        self._keep_type(item, value.content_type)
         # gnome-keyring has no signal for a new value.
         self._announce(StoreChange(what="changed", collection=item.collection, item=item.item))
+        self._keep_type(item, value.content_type)
 
     async def change(
         self, item: ItemRef, *, label: str | None, attributes: Mapping[str, str] | None
@@ -319,6 +317,8 @@ class SecretServiceBackend:
     def _announce(self, change: StoreChange) -> None:
         if change.item:
             self._types.pop(ItemRef(collection=change.collection, item=change.item), None)
+        else:
+            self._types.clear()
         for callback in self._callbacks:
             callback(change)
 
@@ -340,9 +340,9 @@ class SecretServiceBackend:
         known = await self._provider.get_all(collection_path(name), COLLECTION)
         return CollectionInfo(
             id=name,
-            label=_text(variant(known.get("Label"), "s")),
-            created=_seconds(known.get("Created")),
-            modified=_seconds(known.get("Modified")),
+            label=text_of(variant(known.get("Label"), "s")),
+            created=seconds_of(known.get("Created")),
+            modified=seconds_of(known.get("Modified")),
             locked=variant(known.get("Locked"), "b") is True,
         )
 
@@ -417,8 +417,10 @@ class SecretServiceBackend:
             path = await self._provider.complete(prompt, "o")
         return parse_collection(path)
 
-    async def _unlock_one(self, name: str, passphrase: Secret) -> None:
+    async def _unlock_one(self, name: str, passphrase: Secret) -> bool:
+        # Returns whether it was this passphrase that opened it.
         path = collection_path(name)
+        ours = True
         try:
             await self._provider.call(
                 ROOT,
@@ -428,12 +430,14 @@ class SecretServiceBackend:
                 lambda session: [path, _struct(session, passphrase)],
             )
         except UnsupportedError:
+            ours = False
             unlocked, prompt = await self._provider.call(
                 ROOT, SERVICE, "Unlock", "ao", [[path]], gives="aoo"
             )
             if path not in paths(unlocked):
                 await self._finish(prompt, "ao")
         self._say_changed([name])
+        return ours
 
     async def _lock(self, names: Sequence[str]) -> None:
         asked = [collection_path(name) for name in names]
@@ -462,28 +466,3 @@ def _stored(attributes: Mapping[str, str], content_type: str) -> dict[str, str]:
     if _TYPE in attributes:
         raise UsageError(f"the attribute {_TYPE!r} is reserved")
     return {**attributes, **({} if content_type in {"", _PLAIN} else {_TYPE: content_type})}
-
-
-def _refuse_huge(length: int) -> None:
-    if length > MAX_SECRET:
-        raise LimitError(f"a value of {length} bytes exceeds the limit of {MAX_SECRET}")
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        raise LimitError(f"the provider gave a text longer than {_MAX_TEXT}")
-    return value
-
-
-def _seconds(value: object) -> int:
-    seconds = variant(value, "t")
-    return seconds if isinstance(seconds, int) else 0
-
-
-def _attributes(value: object) -> dict[str, str]:
-    # One more than a requester may give: ours.
-    if not isinstance(value, dict) or len(value) > MAX_ATTRIBUTES + 1:
-        raise LimitError(f"the provider gave more than {MAX_ATTRIBUTES} attributes")
-    if any(len(name) > _MAX_NAME for name in value):
-        raise LimitError(f"the provider gave an attribute's name longer than {_MAX_NAME}")
-    return {name: _text(held) for name, held in value.items()}
