@@ -184,6 +184,8 @@ class Connection:
             body=list(body),
             unix_fds=list(fds),
         )
+        if not self._bus.connected:
+            raise UnreachableError("the message bus closed the connection")
         try:
             reply = await self._bus.call(message)
         except (EOFError, ConnectionError, OSError, DBusError) as error:

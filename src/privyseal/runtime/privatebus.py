@@ -72,6 +72,7 @@ class PrivateBus:
         self._keyring: Process | None = None
         self._died = asyncio.Event()
         self._stopping = False
+        self._starting = asyncio.Lock()
 
     @property
     def address(self) -> str:
@@ -106,8 +107,9 @@ class PrivateBus:
         """End both daemons and wait for them."""
         self._stopping = True
         self._died.set()
-        await _end(self._keyring)
-        await _end(self._bus)
+        async with self._starting:
+            await _end(self._keyring)
+            await _end(self._bus)
         self._socket.unlink(missing_ok=True)
 
     async def _supervise(self) -> None:
@@ -124,11 +126,12 @@ class PrivateBus:
                 self._died.set()
 
     async def _start_both(self) -> None:
-        if not _pid(self._bus):
-            await _end(self._keyring)  # it cannot follow to another bus
-            self._bus = await self._start_bus()
-        if not _pid(self._keyring):
-            self._keyring = await self._start_keyring()
+        async with self._starting:
+            if not self._stopping and not _pid(self._bus):
+                await _end(self._keyring)  # it cannot follow to another bus
+                self._bus = await self._start_bus()
+            if not self._stopping and not _pid(self._keyring):
+                self._keyring = await self._start_keyring()
 
     async def _start_bus(self) -> Process:
         configuration = self._folder / "bus.conf"

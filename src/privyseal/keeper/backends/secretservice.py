@@ -46,6 +46,7 @@ ALIASES: Final = ("default", "login", "session")
 _PLAIN: Final = "text/plain"
 _TYPE: Final = "privyseal:content-type"
 _VALUE: Final = "(oayays)"
+_NO_SCHEMA: Final = ("xdg:schema", "org.freedesktop.Secret.Generic")
 _MAX_KNOWN_TYPES: Final = 10_000
 _MAX_FIRST_LABEL: Final = 32
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9]+")
@@ -154,6 +155,7 @@ class SecretServiceBackend:
             return ItemInfo(ref=item, created=created, modified=modified, locked=True)
         attributes = attributes_of(variant(known.get("Attributes"), "a{ss}"))
         content_type = attributes.pop(_TYPE, _PLAIN)
+        attributes = _named(attributes)
         self._keep_type(item, content_type)
         return ItemInfo(
             ref=item,
@@ -358,7 +360,7 @@ class SecretServiceBackend:
             info = await self.describe(ref)
             if info.locked:
                 raise LockedError("the collection is locked")
-            if info.attributes == attributes:
+            if info.attributes == _named(attributes):
                 return info
         return None
 
@@ -460,6 +462,11 @@ def _labelled(label: str) -> dict[str, Variant]:
 
 def _struct(session: str, value: Secret) -> list[object]:
     return [session, b"", value.expose(), value.content_type]
+
+
+def _named(attributes: Mapping[str, str]) -> dict[str, str]:
+    # After a restart gnome-keyring gives this schema to every item that came without one.
+    return {n: v for n, v in attributes.items() if (n, v) != _NO_SCHEMA}
 
 
 def _stored(attributes: Mapping[str, str], content_type: str) -> dict[str, str]:
