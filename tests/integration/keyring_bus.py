@@ -1,10 +1,11 @@
 """The real gnome-keyring on a private bus of its own, for tests."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from privyseal.errors import PrivysealError
 from privyseal.keeper.backends.secretservice import SecretServiceBackend
 from privyseal.runtime.privatebus import PrivateBus
 
@@ -28,3 +29,11 @@ async def open_backend(address: str) -> AsyncIterator[SecretServiceBackend]:
             yield backend
         finally:
             await backend.close()
+
+
+async def outcome(call: Awaitable[object]) -> object:
+    """Return what the call returned, or the error it ended with."""
+    try:
+        return await call
+    except PrivysealError as error:
+        return error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from tests.integration.keyring_bus import keyring_bus, open_backend
+from tests.integration.keyring_bus import keyring_bus, open_backend, outcome
 from tests.integration.prompter import Prompter
 
 from privyseal.errors import DeniedError, LockedError, PrivysealError, UnreachableError
@@ -82,13 +82,6 @@ async def unreachable(call: Callable[[], Awaitable[object]]) -> None:
     async with asyncio.timeout(10):
         while not isinstance(await outcome(call()), UnreachableError):
             pass
-
-
-async def outcome(call: Awaitable[object]) -> object:
-    try:
-        return await call
-    except PrivysealError as error:
-        return error
 
 
 class Heard:

@@ -75,7 +75,8 @@ def paths(value: object) -> list[object]:
 def check_path(path: object, kind: str) -> "re.Match[str]":
     """Return the parts of a path to an object of this kind: `collection`, `session` or `prompt`."""
     match = _PATH.fullmatch(path) if isinstance(path, str) else None
-    if match is None or match["kind"] != kind:
+    deep = match is not None and match["item"] is not None
+    if match is None or match["kind"] != kind or (deep and kind != "collection"):
         raise CorruptError(f"the provider named the path {str(path)[:200]!r}")
     return match
 

@@ -437,7 +437,9 @@ class SecretServiceBackend:
                 ROOT, SERVICE, "Unlock", "ao", [[path]], gives="aoo"
             )
             if path not in paths(unlocked):
-                await self._finish(prompt, "ao")
+                opened = [] if prompt == NOTHING else await self._provider.complete(prompt, "ao")
+                if path not in paths(opened):
+                    raise DeniedError("the provider did not unlock it") from None
         self._say_changed([name])
         return ours
 
