@@ -5,6 +5,7 @@ talk to the bus, so it has mode 0700: that keeps out other users, not other prog
 """
 
 import asyncio
+import fcntl
 import html
 import logging
 import os
@@ -17,7 +18,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from privyseal.errors import PrivysealError, UnreachableError, UnsupportedError, UsageError
+from privyseal.errors import (
+    ConflictError,
+    PrivysealError,
+    UnreachableError,
+    UnsupportedError,
+    UsageError,
+)
 from privyseal.runtime.bus import DBUS, Connection
 
 log = logging.getLogger(__name__)
@@ -71,6 +78,7 @@ class PrivateBus:
         self._bus: Process | None = None
         self._keyring: Process | None = None
         self._died = asyncio.Event()
+        self._lock = -1
         self._stopping = False
         self._starting = asyncio.Lock()
 
@@ -90,12 +98,15 @@ class PrivateBus:
         Raises:
             UnsupportedError: A program is not installed.
             UsageError: The folder cannot hold the socket, or belongs to somebody else.
+            ConflictError: Another gnome-keyring of ours works on these files.
             UnreachableError: One of the daemons does not start.
         """
         if len(os.fsencode(self._socket)) > _MAX_SOCKET_PATH:
             raise UsageError(f"the path of the socket is too long: {str(self._socket)!r}")
         for folder in (self._folder, self._folder / "control", self._data_home):
             _own(folder)
+        # Two daemons on the same files would each overwrite what the other has written.
+        self._lock = _lock(self._data_home)
         try:
             await self._start_both()
         except BaseException:
@@ -111,6 +122,9 @@ class PrivateBus:
             await _end(self._keyring)
             await _end(self._bus)
         self._socket.unlink(missing_ok=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     async def _supervise(self) -> None:
         while True:
@@ -234,6 +248,16 @@ def _own(folder: Path) -> None:
         folder.chmod(0o700)
     except OSError as error:
         raise UsageError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from error
+
+
+def _lock(folder: Path) -> int:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise ConflictError(f"another keeper works on {str(folder)!r}") from None
+    return fd
 
 
 async def _end(process: Process | None) -> None:
