@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import pytest
+from tests.integration.keyring_bus import keyring_bus, open_backend
 
 from privyseal.errors import (
     DeniedError,
@@ -55,8 +56,17 @@ async def embedded(folder: Path) -> AsyncIterator[Rig]:
     await backend.close()
 
 
+@asynccontextmanager
+async def gnome_keyring(folder: Path) -> AsyncIterator[Rig]:
+    passphrase = Secret(b"correct horse")
+    async with keyring_bus(folder) as bus, open_backend(bus.address) as backend:
+        await backend.unlock(passphrase)
+        yield Rig(backend=backend, passphrase=passphrase)
+
+
 FACTORIES: Final[Mapping[str, Callable[[Path], AbstractAsyncContextManager[Rig]]]] = {
     "embedded": embedded,
+    "gnome-keyring": gnome_keyring,
 }
 
 TEXTS: Final = [

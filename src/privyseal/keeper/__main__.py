@@ -11,8 +11,7 @@ from pathlib import Path
 from privyseal.errors import PrivysealError, leaves
 from privyseal.keeper.asking import Asking
 from privyseal.keeper.audit import AuditLog
-from privyseal.keeper.backends.embedded import EmbeddedBackend
-from privyseal.keeper.backends.port import Backend
+from privyseal.keeper.backends.choice import KINDS, open_backend
 from privyseal.keeper.bus import BusAudience, DecisionFace, RequestFace
 from privyseal.keeper.core import Core, Ports
 from privyseal.keeper.deciding import Deciding
@@ -39,6 +38,7 @@ def main() -> int:
     parser.add_argument(
         "--store", type=Path, default=data_home() / "store", help="folder of the store"
     )
+    parser.add_argument("--backend", choices=KINDS, default=KINDS[0])
     parser.add_argument("--bus-address", help="default: the session bus")
     parser.add_argument("--bus-name", default=BUS_NAME)
     parser.add_argument("--debug", action="store_true")
@@ -57,13 +57,18 @@ def main() -> int:
 
 async def run(options: argparse.Namespace) -> None:
     """Put the parts together, serve, and take them apart in order."""
-    async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+    async with (
+        contextlib.AsyncExitStack() as stack,
+        asyncio.TaskGroup() as group,
+        contextlib.AsyncExitStack() as inner,  # what has tasks in the group ends before it
+    ):
         clock = SystemClock()
         audit = AuditLog.open(options.state / "audit", clock)
         stack.push_async_callback(audit.close)
         signer = Signer.open(options.state / "receipt.key")
-        backend: Backend = EmbeddedBackend(options.store, clock=clock)
-        stack.push_async_callback(backend.close)
+        backend = await inner.enter_async_context(
+            open_backend(options.backend, options.store, group, clock)
+        )
         witness = await stack.enter_async_context(Witness.open())
         connection = await Connection.open(group, options.bus_address)
         stack.callback(connection.close)

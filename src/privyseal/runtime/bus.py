@@ -155,6 +155,27 @@ class Connection:
         Raises:
             PrivysealError: The error that came back, by its D-Bus name.
         """
+        reply = await self.exchange(destination, path, interface, member, signature, body, fds=fds)
+        if reply.message_type is MessageType.ERROR:
+            raise from_bus(reply.error_name or "", error_text(reply))
+        return reply
+
+    async def exchange(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Sequence[Any] = (),
+        *,
+        fds: Sequence[int] = (),
+    ) -> Message:
+        """Call a method and return what came back, be it a reply or an error under its own name.
+
+        Raises:
+            UnreachableError: The bus closed the connection.
+        """
         message = Message(
             destination=destination,
             path=path,
@@ -164,15 +185,14 @@ class Connection:
             body=list(body),
             unix_fds=list(fds),
         )
+        if not self._bus.connected:
+            raise UnreachableError("the message bus closed the connection")
         try:
             reply = await self._bus.call(message)
         except (EOFError, ConnectionError, OSError, DBusError) as error:
             raise UnreachableError("the message bus closed the connection") from error
         if reply is None:
             raise UnreachableError("the message bus closed the connection")
-        if reply.message_type is MessageType.ERROR:
-            text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else "no reason"
-            raise from_bus(reply.error_name or "", text)
         return reply
 
     def emit(
@@ -314,6 +334,11 @@ class Connection:
                 future.exception()  # a peer that left before its answer is no event
 
         sent.add_done_callback(done)
+
+
+def error_text(reply: Message) -> str:
+    """Return the words that came with an error, which may be foreign and of any length."""
+    return reply.body[0] if reply.body and isinstance(reply.body[0], str) else "no reason"
 
 
 def _close(fds: Sequence[int]) -> None:
