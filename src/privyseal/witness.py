@@ -132,7 +132,7 @@ def look(process: Process) -> Facts:
         "session": relative(numbers.session)[0] if numbers.session > 0 else None,
         "tty": numbers.tty,
         "cgroup": text(parse_cgroup(process.read("cgroup") or b"")),
-        "flatpak": text(process.read("root/.flatpak-info")),
+        "flatpak": text(process.read("root/.flatpak-info", 1024)),
         "label": text(process.read("attr/current", 256)),
         "tracer": relative(tracer)[0] if (tracer := first(status.get(b"TracerPid"))) else None,
         "taints": None if environment is None else parse_taints(environment),
@@ -206,7 +206,8 @@ def program(process: Process, words: list[bytes], status: dict[bytes, bytes]) ->
     path, exe = process.link("exe"), process.stat("exe")
     if path is None or exe is None:
         return {}
-    uid = first(status.get(b"Uid")) or 0
+    uids = parse_numbers(status.get(b"Uid", b""))
+    uid = uids[0] if uids else -1
     gids = parse_numbers(status.get(b"Gid", b"") + b" " + status.get(b"Groups", b""))
     ours, here = is_ours(process), is_here(process, path)
     facts: Facts = {

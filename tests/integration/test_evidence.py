@@ -22,6 +22,14 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 READY = b"ready\n"
 
+TRACED = """
+import ctypes
+PR_SET_PTRACER, ANYBODY = 0x59616D61, ctypes.c_ulong(-1)
+ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANYBODY)  # else Yama allows only its parent to trace it
+print("ready", flush=True)
+input()
+"""
+
 TRACE = """
 import ctypes, sys
 PTRACE_SEIZE = 0x4206
@@ -156,7 +164,9 @@ async def test_the_parents_are_this_test_and_its_own(witness: Witness, start: St
     assert parents.startswith(f"verified: {shell} <new session< {python} < ")
 
 
-@pytest.mark.parametrize("interpreter", filter(which, ["python3", "node", "bash", "perl"]))
+@pytest.mark.parametrize(
+    "interpreter", [name for name in ("python3", "node", "bash", "perl") if which(name)]
+)
 async def test_a_script_is_named_and_hashed(
     interpreter: str, witness: Witness, start: Start, tmp_path: Path
 ) -> None:
@@ -187,6 +197,34 @@ async def test_code_on_the_command_line_is_a_warning(witness: Witness, start: St
 
     assert values(found, "script") == ["warning: code on the command line (-c)"]
     assert not found.trusted
+
+
+async def test_a_script_too_large_to_hash_is_a_warning(
+    witness: Witness, start: Start, tmp_path: Path
+) -> None:
+    file = script(tmp_path / "large.sh", "echo ready; read x; exit\n" + "#" * 9 * 1024 * 1024)
+    process = start("bash", file)
+    ready(process)
+
+    found = await seen(witness, process.pid)
+
+    assert "warning: too large to be told from another" in values(found, "script")
+    assert found.program is not None
+    assert found.program.script_sha256 == ""
+
+
+async def test_a_script_that_is_a_pipe_is_not_opened(
+    witness: Witness, start: Start, tmp_path: Path
+) -> None:
+    file = tmp_path / "pipe.sh"
+    os.mkfifo(file)
+    waiting = start("bash", file)
+    writer = os.open(file, os.O_WRONLY)  # returns once bash has opened it
+
+    found = await seen(witness, waiting.pid)
+    os.close(writer)
+
+    assert values(found, "script") == [f"warning: cannot be read: {file}"]
 
 
 async def test_a_double_fork_shows_a_broken_chain(witness: Witness, start: Start) -> None:
@@ -320,7 +358,8 @@ async def test_a_process_that_executes_another_program_after_asking_is_found_out
 
 
 async def test_a_tracer_is_a_warning(witness: Witness, start: Start) -> None:
-    process = start("cat", "-")
+    process = start("python3", "-c", TRACED)
+    assert ready(process) == READY
     tracer = start(
         "python3",
         "-c",
