@@ -17,8 +17,8 @@ from privyseal.keeper.testimony import Statement, absent, evidence
 from privyseal.model.evidence import Evidence, Fact, Program
 from privyseal.model.value import decode, encode
 
-LOOK_SECONDS: Final = 2.5
-CHECK_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 4.0
+CHECK_SECONDS: Final = 4.0
 MAX_ANSWER: Final = 256 * 1024
 MAX_IN_FLIGHT: Final = 16
 
