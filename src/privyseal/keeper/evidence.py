@@ -72,16 +72,17 @@ class _Link:
             UnreachableError: The witness died, or breaks the rules.
         """
         number = next(self._numbers)
-        answer: asyncio.Future[Statement] = self._loop.create_future()
-        self._waiting[number] = answer
         try:
             socket.send_fds(self._peer, [encode({"id": number, "op": op})], [pidfd])
-            return await answer
         except OSError as error:
             self.drop()
             raise UnreachableError(_SILENT) from error
+        answer: asyncio.Future[Statement] = self._loop.create_future()
+        self._waiting[number] = answer
+        try:
+            return await answer
         finally:
-            self._waiting.pop(number, None)
+            del self._waiting[number]
 
     def _receive(self) -> None:
         try:
