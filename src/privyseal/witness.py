@@ -12,9 +12,9 @@ Looking opens files that the requester chose, which may hang for ever (FUSE). So
 child of its own that an alarm kills; the asker then gets no answer.
 """
 
-# ruff: noqa: PTH  # paths are bytes here, which pathlib does not take
+# Paths are bytes here, which pathlib does not take.
+# ruff: noqa: PTH115, PTH116, PTH120
 
-import errno
 import hashlib
 import json
 import os
@@ -23,6 +23,7 @@ import signal
 import socket
 import stat as modes
 import sys
+from contextlib import ExitStack
 from typing import Final, Self
 
 from privyseal.wire.procfs import (
@@ -45,6 +46,7 @@ MAX_ENVIRONMENT: Final = 1024 * 1024
 MAX_SCRIPT: Final = 8 * 1024 * 1024
 MAX_PARENTS: Final = 16
 ATTEMPTS: Final = 3
+NOTHING: Final = Stat(b"", 0, 0, 0, 0, "")
 
 Facts = dict[str, object]
 
@@ -65,7 +67,9 @@ class Process:
     def read(self, name: str, limit: int = MAX_TEXT) -> bytes | None:
         """Return at most `limit` bytes of a file of the folder."""
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self.folder)
+            fd = os.open(
+                name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.folder
+            )
         except OSError:
             return None
         try:
@@ -115,102 +119,100 @@ def check(process: Process) -> Facts:
 
 def look(process: Process) -> Facts:
     """Return all that can be read of a process."""
-    numbers = process.numbers() or Stat(b"", 0, 0, 0, 0, "")
+    numbers = process.numbers() or NOTHING
     status = process.status()
-    uids = parse_numbers(status.get(b"Uid", b""))
     environment = process.read("environ", MAX_ENVIRONMENT)
-    arguments = process.read("cmdline")
-    tracer = parse_numbers(status.get(b"TracerPid", b""))
+    words = parse_arguments(process.read("cmdline") or b"")
     return {
-        "uids": uids,
+        "uids": parse_numbers(status.get(b"Uid", b"")),
         "comm": text(numbers.comm),
-        "arguments": [text(word, 1024) for word in parse_arguments(arguments or b"")],
+        "arguments": [text(word, 1024) for word in words],
         "cwd": text(process.link("cwd")),
-        "parents": parents(process, numbers),
-        "session": relative(numbers.session),
+        "parents": parents(process.pid, numbers),
+        "session": relative(numbers.session)[0] if numbers.session > 0 else None,
         "tty": numbers.tty,
         "cgroup": text(parse_cgroup(process.read("cgroup") or b"")),
-        "flatpak": text(process.read("root/.flatpak-info")),
+        "flatpak": text(process.read("root/.flatpak-info", 1024)),
         "label": text(process.read("attr/current", 256)),
-        "tracer": relative(tracer[0]) if tracer else None,
+        "tracer": relative(tracer)[0] if (tracer := first(status.get(b"TracerPid"))) else None,
         "taints": None if environment is None else parse_taints(environment),
         "environment_cut": len(environment or b"") >= MAX_ENVIRONMENT,
-        "login": next(iter(parse_numbers(process.read("loginuid") or b"")), None),
-        "audit_session": next(iter(parse_numbers(process.read("sessionid") or b"")), None),
-        **program(process, parse_arguments(arguments or b""), status),
+        "login": first(process.read("loginuid")),
+        "audit_session": first(process.read("sessionid")),
+        **program(process, words, status),
     }
 
 
-def relative(pid: int) -> Facts | None:
+def first(line: bytes | None) -> int | None:
+    """Return the first number of a line."""
+    return next(iter(parse_numbers(line or b"")), None)
+
+
+def relative(pid: int) -> tuple[Facts, Stat]:
     """Return what is told of a process near the requester; `start` is 0 once it has exited."""
-    if pid <= 0:
-        return None
     try:
         with Process(pid) as process:
-            numbers = process.numbers()
-            if numbers is None:
-                return {"pid": pid, "start": 0}
+            numbers = process.numbers() or NOTHING
             path = process.link("exe")
             words = parse_arguments(process.read("cmdline", 256) or b"")
-            status = process.status()
             return {
                 "pid": pid,
                 "start": numbers.start,
                 "comm": text(numbers.comm),
                 "path": text(path, 512),
-                "ours": path is not None and is_here(path, process.stat("exe")),
+                "genuine": path is not None and is_ours(process) and is_here(process, path),
                 "arguments": [text(word) for word in words],
-                "uid": next(iter(parse_numbers(status.get(b"Uid", b""))), None),
+                "uid": first(process.status().get(b"Uid")),
                 "session": numbers.session,
-            }
+            }, numbers
     except OSError:
-        return {"pid": pid, "start": 0}
+        return {"pid": pid, "start": 0}, NOTHING
 
 
-def parents(process: Process, numbers: Stat) -> list[Facts]:
+def parents(pid: int, numbers: Stat) -> list[Facts]:
     """Return the parents, nearest first, up to the first process of the system."""
     chain: list[Facts] = []
-    ppid = numbers.ppid
-    while ppid > 0 and len(chain) < MAX_PARENTS:
-        parent = relative(ppid) or {}
+    while numbers.ppid > 0 and len(chain) < MAX_PARENTS:
+        parent, above = relative(numbers.ppid)
+        now = relative(pid)[1]
+        # Its number may have been given away before we read it, but not while it is the parent.
+        if (now.start, now.ppid) != (numbers.start, numbers.ppid):
+            parent, above = {"pid": numbers.ppid, "start": 0}, NOTHING
         chain.append(parent)
-        try:
-            with Process(ppid) as above:
-                ppid = (above.numbers() or numbers).ppid if parent["start"] else 0
-        except OSError:
-            break
-    # A parent that exited while it was read was replaced: the chain was that of nobody.
-    current = process.numbers()
-    return chain if current and current.ppid == numbers.ppid else []
+        pid, numbers = numbers.ppid, above
+    return chain
 
 
-def is_here(path: bytes, found: os.stat_result | None) -> bool:
-    """Return whether `path` means that very file in the mount namespace of this program."""
+def is_ours(process: Process) -> bool:
+    """Return whether a process sees the files that this program sees: same mounts, same root."""
+    for name in ("ns/mnt", "root"):
+        theirs, ours = process.stat(name), os.stat(f"/proc/self/{name}")
+        if theirs is None or not os.path.samestat(theirs, ours):
+            return False
+    return True
+
+
+def is_here(process: Process, path: bytes) -> bool:
+    """Return whether `path`, read by this program, is the very file that the process runs."""
+    exe = process.stat("exe")
     try:
-        here = os.stat(path)
+        return exe is not None and os.path.samestat(exe, os.stat(path))
     except (OSError, ValueError):
         return False
-    return found is not None and (here.st_dev, here.st_ino) == (found.st_dev, found.st_ino)
 
 
 def program(process: Process, words: list[bytes], status: dict[bytes, bytes]) -> Facts:
     """Return what is known of the executable and, if it is an interpreter, of its script."""
-    path, exe, mounts = process.link("exe"), process.stat("exe"), process.stat("ns/mnt")
+    path, exe = process.link("exe"), process.stat("exe")
     if path is None or exe is None:
-        return {"path": None}
-    uid = next(iter(parse_numbers(status.get(b"Uid", b""))), -1)
+        return {}
+    uids = parse_numbers(status.get(b"Uid", b""))
+    uid = uids[0] if uids else -1
     gids = parse_numbers(status.get(b"Gid", b"") + b" " + status.get(b"Groups", b""))
-    root, our_root = process.stat("root"), os.stat("/")
-    ours = (
-        mounts is not None
-        and mounts.st_ino == os.stat("/proc/self/ns/mnt").st_ino
-        and root is not None
-        and (root.st_dev, root.st_ino) == (our_root.st_dev, our_root.st_ino)
-    )
-    here = is_here(path, exe)
+    ours, here = is_ours(process), is_here(process, path)
     facts: Facts = {
         "path": text(path),
-        "ours": mounts and ours,
+        "ours": ours,
         "here": here,
         "deleted": exe.st_nlink == 0,
         "memory": exe.st_nlink == 0 and path.startswith(b"/memfd:"),
@@ -218,42 +220,43 @@ def program(process: Process, words: list[bytes], status: dict[bytes, bytes]) ->
         "mode": modes.S_IMODE(exe.st_mode),
         "writers": writers(path, uid, gids) if ours and here else None,
     }
-    if not (family := interpreter(path)):
-        return facts
-    kind, word = find_script(family, words[1:])
-    facts |= {"interpreter": family, "code": kind, "word": text(word)}
-    if kind == "file" and ours:
-        facts["script"] = script(process, word, uid, gids)
+    if family := interpreter(path):
+        kind, word = find_script(family, words[1:])
+        facts |= {"interpreter": family, "code": kind, "word": text(word)}
+        if kind == "file" and ours:
+            facts["script"] = script(process, word, uid, gids)
     return facts
 
 
 def script(process: Process, word: bytes, uid: int, gids: list[int]) -> Facts | None:
     """Return path, hash and age of the file that `word` means in the process's folder."""
-    fds: list[int] = []
-    try:
-        fds.append(os.open("cwd", os.O_PATH | os.O_CLOEXEC, dir_fd=process.folder))
-        fds.append(os.open(word, os.O_PATH | os.O_CLOEXEC, dir_fd=fds[0]))
-        status = os.fstat(fds[1])
-        if not modes.S_ISREG(status.st_mode):
+    with ExitStack() as stack:
+
+        def opened(path: bytes | str, flags: int, folder: int | None = None) -> int:
+            fd = os.open(path, flags | os.O_CLOEXEC, dir_fd=folder)
+            stack.callback(os.close, fd)
+            return fd
+
+        try:
+            # Opening a device or a pipe acts on it, so see what it is before reading.
+            folder = opened("cwd", os.O_PATH, process.folder)
+            link = f"/proc/self/fd/{opened(word, os.O_PATH, folder)}"
+            status, path = os.stat(link), os.fsencode(os.readlink(link))
+            if not modes.S_ISREG(status.st_mode):
+                return None
+            content = opened(link, os.O_RDONLY)
+            digest, size = hashlib.sha256(), 0
+            while size <= MAX_SCRIPT and (piece := os.read(content, 256 * 1024)):
+                digest.update(piece)
+                size += len(piece)
+        except (OSError, ValueError):
             return None
-        link = f"/proc/self/fd/{fds[1]}"
-        path = os.fsencode(os.readlink(link))
-        fds.append(os.open(link, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
-        digest, size = hashlib.sha256(), 0
-        while size <= MAX_SCRIPT and (piece := os.read(fds[2], 256 * 1024)):
-            digest.update(piece)
-            size += len(piece)
-        return {
-            "path": text(path),
-            "sha256": digest.hexdigest() if size <= MAX_SCRIPT else "",
-            "modified": int(status.st_mtime),
-            "writers": writers(path, uid, gids),
-        }
-    except (OSError, ValueError):
-        return None
-    finally:
-        for fd in fds:
-            os.close(fd)
+    return {
+        "path": text(path),
+        "sha256": digest.hexdigest() if size <= MAX_SCRIPT else "",
+        "modified": int(status.st_mtime),
+        "writers": writers(path, uid, gids),
+    }
 
 
 def writers(path: bytes, uid: int, gids: list[int]) -> tuple[str, str | None] | None:
@@ -280,33 +283,39 @@ def writers(path: bytes, uid: int, gids: list[int]) -> tuple[str, str | None] | 
         path = os.path.dirname(path)
 
 
+def pid_of(pidfd: int) -> int:
+    """Return the number of a process by its pidfd: -1 once it has exited, 0 if it is no pidfd."""
+    fd = os.open(f"/proc/self/fdinfo/{pidfd}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return first(parse_lines(os.read(fd, 1024)).get(b"Pid")) or 0
+    finally:
+        os.close(fd)
+
+
 def answer(op: object, pidfd: int) -> Facts:
-    """Return the facts of the process behind `pidfd`, all of them of the same instant.
+    """Return the facts of the process behind `pidfd`, all of them of the same program.
 
     The descriptor of the /proc folder is opened first and the pidfd asked last: if it still is the
     process then, its number was never free in between, and every line read was its own.
+
+    Raises:
+        OSError: This system does not let us look.
     """
-    reader = {"check": None, "look": look}
-    if op not in reader:
-        return {"state": "refused"}
     exited = select.poll()
     exited.register(pidfd, select.POLLIN)
-    facts: Facts = {"state": "gone"}
+    facts: Facts = {}
     for _ in range(ATTEMPTS):
-        pid = parse_numbers(parse_lines(read_fdinfo(pidfd)).get(b"Pid", b"")) or [0]
-        if pid[0] <= 0:
-            return {"state": "gone" if pid[0] < 0 else "refused"}
+        pid = pid_of(pidfd)
+        if pid <= 0 or op not in {"look", "check"}:
+            return {"state": "gone" if pid < 0 else "refused"}
         try:
-            with Process(pid[0]) as process:
+            with Process(pid) as process:
                 facts = check(process)
+                steady = op == "check"
                 if op == "look":
                     facts |= look(process)
                     steady = check(process).items() <= facts.items()
-                else:
-                    steady = True
-        except OSError as error:
-            if error.errno not in {errno.ENOENT, errno.ESRCH}:
-                raise
+        except (FileNotFoundError, ProcessLookupError):
             return {"state": "gone"}
         if exited.poll(0):
             return {"state": "gone"}
@@ -314,15 +323,6 @@ def answer(op: object, pidfd: int) -> Facts:
         if steady:
             break
     return facts
-
-
-def read_fdinfo(fd: int) -> bytes:
-    """Return /proc/self/fdinfo of a descriptor; a pidfd has a `Pid` line, -1 after its exit."""
-    info = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(info, 1024)
-    finally:
-        os.close(info)
 
 
 def reply(peer: socket.socket, request: dict[str, object], pidfd: int) -> None:

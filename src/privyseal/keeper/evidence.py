@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final, Literal
 
 from privyseal.errors import PrivysealError, UnreachableError
-from privyseal.keeper.testimony import Testimony, absent, evidence
+from privyseal.keeper.testimony import Statement, absent, evidence
 from privyseal.model.evidence import Evidence, Fact, Program
 from privyseal.model.value import decode, encode
 
-LOOK_SECONDS: Final = 2.5
-CHECK_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 4.0
+CHECK_SECONDS: Final = 4.0
 MAX_ANSWER: Final = 256 * 1024
 MAX_IN_FLIGHT: Final = 16
 
@@ -34,7 +34,7 @@ class _Link:
         self._peer = peer
         self._child = child
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Testimony]] = {}
+        self._waiting: dict[int, asyncio.Future[Statement]] = {}
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(peer.fileno(), self._receive)
 
@@ -65,28 +65,29 @@ class _Link:
         ours.setblocking(False)  # noqa: FBT003  # the standard library's signature
         return cls(ours, child)
 
-    async def ask(self, op: Literal["look", "check"], pidfd: int) -> Testimony:
+    async def ask(self, op: Literal["look", "check"], pidfd: int) -> Statement:
         """Return the answer to one question.
 
         Raises:
             UnreachableError: The witness died, or breaks the rules.
         """
         number = next(self._numbers)
-        answer: asyncio.Future[Testimony] = self._loop.create_future()
-        self._waiting[number] = answer
         try:
             socket.send_fds(self._peer, [encode({"id": number, "op": op})], [pidfd])
-            return await answer
         except OSError as error:
             self.drop()
             raise UnreachableError(_SILENT) from error
+        answer: asyncio.Future[Statement] = self._loop.create_future()
+        self._waiting[number] = answer
+        try:
+            return await answer
         finally:
-            self._waiting.pop(number, None)
+            del self._waiting[number]
 
     def _receive(self) -> None:
         try:
             message = self._peer.recv(MAX_ANSWER)
-            testimony = decode(message, Testimony, what="the witness's answer") if message else None
+            testimony = decode(message, Statement, what="the witness's answer") if message else None
         except BlockingIOError:
             return
         except (OSError, PrivysealError):
@@ -120,7 +121,9 @@ class Witness:
     def __init__(self) -> None:
         self._link: _Link | None = None
         self._starting = asyncio.Lock()
-        self._room = asyncio.Semaphore(MAX_IN_FLIGHT)
+        # Apart, so that requesters whose files hang cannot hold up the releases of others.
+        self._looks = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._checks = asyncio.Semaphore(MAX_IN_FLIGHT)
 
     @classmethod
     @asynccontextmanager
@@ -139,7 +142,7 @@ class Witness:
         known is missing, and then `trusted` is False.
         """
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with self._looks, asyncio.timeout(LOOK_SECONDS):
                 seen = await self._ask("look", pidfd)
         except TimeoutError:
             return absent("it could not be read in time", reported)
@@ -154,7 +157,7 @@ class Witness:
     async def check(self, pidfd: int, seen: Evidence) -> str:
         """Return "" if it is still the process and the program that was seen, else what it is."""
         try:
-            async with asyncio.timeout(CHECK_SECONDS):
+            async with self._checks, asyncio.timeout(CHECK_SECONDS):
                 now = await self._ask("check", pidfd)
         except TimeoutError:
             if self._link is not None:
@@ -164,12 +167,11 @@ class Witness:
             return _SILENT
         return difference(now, seen)
 
-    async def _ask(self, op: Literal["look", "check"], pidfd: int) -> Testimony:
-        async with self._room:
-            try:
-                return await (await self._current()).ask(op, pidfd)
-            except UnreachableError:
-                return await (await self._current()).ask(op, pidfd)
+    async def _ask(self, op: Literal["look", "check"], pidfd: int) -> Statement:
+        try:
+            return await (await self._current()).ask(op, pidfd)
+        except UnreachableError:
+            return await (await self._current()).ask(op, pidfd)
 
     async def _current(self) -> _Link:
         if self._link is None or not self._link.alive:
@@ -185,7 +187,7 @@ class Witness:
             await self._link.ended()
 
 
-def difference(now: Testimony, seen: Evidence) -> str:
+def difference(now: Statement, seen: Evidence) -> str:
     """Return how the process differs from what was seen of it, or ""."""
     program = seen.program
     if now.state == "gone":
@@ -197,7 +199,7 @@ def difference(now: Testimony, seen: Evidence) -> str:
     return _changed(now, program, seen.image) if program is not None else ""
 
 
-def _changed(now: Testimony, program: Program, image: str) -> str:
+def _changed(now: Statement, program: Program, image: str) -> str:
     if now.exe is None or now.mounts is None:
         return "it is exiting, or hides from the witness since it asked"
     if now.exe != (program.exe_device, program.exe_inode) or now.image != image:

@@ -14,6 +14,7 @@ import msgspec
 
 from privyseal.model.evidence import Evidence, Fact, Grade, ProcessRef, Program
 from privyseal.model.value import Name, Text, Value
+from privyseal.wire.procfs import GRAMMARS, interpreter
 
 MAX_VALUE: Final = 2000
 MAX_REPORTED: Final = 16
@@ -24,9 +25,10 @@ _AGENTS: Final = frozenset({
 })  # fmt: skip
 _FOR_ONE: Final = {"PYTHON": "python", "NODE": "node", "PERL": "perl", "RUBY": "ruby"}
 _CONTAINER: Final = re.compile(
-    r"(?:^|/)(docker|libpod|crio|cri-containerd|lxc\.payload|machine)[-./]([\w.:-]+)"
+    r"(?:^|/)(docker|libpod|crio|cri-containerd|lxc\.payload|lxc|machine(?=-))[-./]([\w.:-]+)"
 )
 _UNIT: Final = re.compile(r"[^/]+\.(?:service|scope)")
+_FLATPAK_SCOPE: Final = re.compile(r"/app-flatpak-([^/]+)-[0-9]+\.scope")
 _FLATPAK: Final = re.compile(r"^name=(\S+)$", re.MULTILINE)
 
 Writers = tuple[Literal["", "user", "others"], Text | None]
@@ -39,7 +41,7 @@ class Relative(Value, frozen=True):
     start: int
     comm: Text | None = None
     path: Text | None = None
-    ours: bool = False
+    genuine: bool = False
     arguments: tuple[Text, ...] = ()
     uid: int | None = None
     session: int | None = None
@@ -54,7 +56,7 @@ class Script(Value, frozen=True):
     writers: Writers | None
 
 
-class Testimony(Value, frozen=True):
+class Statement(Value, frozen=True):
     """One answer of the witness; None is what it could not read."""
 
     id: int
@@ -114,7 +116,7 @@ def as_reported(facts: Sequence[Fact]) -> tuple[Fact, ...]:
     )
 
 
-def evidence(seen: Testimony, reported: Sequence[Fact] = ()) -> Evidence:
+def evidence(seen: Statement, reported: Sequence[Fact] = ()) -> Evidence:
     """Return what the testimony says of a living process; `reported` is what its face claims."""
     facts = (*_program(seen), *_surroundings(seen), *_warnings(seen))
     program = None
@@ -139,7 +141,7 @@ def evidence(seen: Testimony, reported: Sequence[Fact] = ()) -> Evidence:
     )
 
 
-def _anchor(seen: Testimony) -> ProcessRef | None:
+def _anchor(seen: Statement) -> ProcessRef | None:
     if seen.session is None:
         return None
     return ProcessRef(pid=seen.session.pid, start_ticks=seen.session.start)
@@ -157,7 +159,7 @@ def _base(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
-def _summary(seen: Testimony) -> str:
+def _summary(seen: Statement) -> str:
     if not seen.genuine:
         return f"unknown program (calls itself {_base(seen.path or '') or seen.comm or 'nothing'})"
     name = _base(seen.path or "")
@@ -168,7 +170,7 @@ def _summary(seen: Testimony) -> str:
     return " ".join((name, *seen.arguments[1:2]))
 
 
-def _program(seen: Testimony) -> Iterator[Fact]:
+def _program(seen: Statement) -> Iterator[Fact]:
     if seen.path is None:
         yield _fact("warning", "program", "cannot be read: no permission, or it is exiting")
     elif seen.genuine:
@@ -187,6 +189,7 @@ def _program(seen: Testimony) -> Iterator[Fact]:
     else:
         yield _fact("warning", "program", f"is not the file that {seen.path} names")
     if seen.path is not None:
+        yield _fact("verified", "program file", f"owned by uid {seen.owner}, mode {seen.mode:03o}")
         yield from _changeable("program file", seen.writers, user_matters=True)
     yield from _script(seen)
     if seen.arguments:
@@ -195,7 +198,7 @@ def _program(seen: Testimony) -> Iterator[Fact]:
         yield _fact("verified", "folder", seen.cwd)
 
 
-def _script(seen: Testimony) -> Iterator[Fact]:
+def _script(seen: Statement) -> Iterator[Fact]:
     if not seen.interpreter:
         return
     if seen.script is not None:
@@ -224,11 +227,9 @@ def _changeable(name: str, writers: Writers | None, *, user_matters: bool) -> It
         yield _fact(grade, name, f"its own user can change it, through {place}")
 
 
-def _surroundings(seen: Testimony) -> Iterator[Fact]:
+def _surroundings(seen: Statement) -> Iterator[Fact]:
     yield from _group(seen)
-    if seen.parents:
-        yield _fact("verified", "parents", " < ".join(map(_called, seen.parents)))
-    yield from _breaks(seen)
+    yield from _parents(seen)
     if seen.tty:
         yield _fact("verified", "terminal", _terminal(seen.tty))
     if seen.session is not None and seen.session.pid != seen.pid:
@@ -239,7 +240,7 @@ def _surroundings(seen: Testimony) -> Iterator[Fact]:
         yield _fact("verified", "login", f"uid {seen.login}, audit session {seen.audit_session}")
 
 
-def _group(seen: Testimony) -> Iterator[Fact]:
+def _group(seen: Statement) -> Iterator[Fact]:
     group = seen.cgroup or ""
     # Below user@N.service the user's own manager makes groups, with any name it likes.
     grade: Grade = "reported" if "/user@" in group else "verified"
@@ -249,9 +250,8 @@ def _group(seen: Testimony) -> Iterator[Fact]:
         yield _fact(grade, "control group", group)
     if container := _CONTAINER.search(group):
         yield _fact(grade, "container", f"{container[1]} {container[2]}")
-    if seen.flatpak is not None:
-        name = _FLATPAK.search(seen.flatpak)
-        yield _fact("reported", "Flatpak", name[1] if name else "an application without a name")
+    if name := _FLATPAK.search(seen.flatpak or "") or _FLATPAK_SCOPE.search(group):
+        yield _fact("reported", "Flatpak", name[1])
     if seen.label and seen.label.startswith("snap."):
         yield _fact("reported", "Snap", seen.label.split()[0].removeprefix("snap."))
 
@@ -259,31 +259,28 @@ def _group(seen: Testimony) -> Iterator[Fact]:
 def _called(relative: Relative) -> str:
     if relative.comm is None:
         return f"process {relative.pid} (exited)"
-    if relative.path is not None and relative.ours:
+    if relative.path is not None and relative.genuine:
         return _base(relative.path)
     return f"{relative.comm} (unverified)"
 
 
-def _breaks(seen: Testimony) -> Iterator[Fact]:
-    if not seen.parents:
-        yield _fact("verified", "parents", "could not be read")
-        return
-    uid = seen.uids[0] if seen.uids else None
-    child = Relative(
-        pid=seen.pid, start=seen.start or 0, session=seen.session.pid if seen.session else None
-    )
+def _parents(seen: Statement) -> Iterator[Fact]:
+    session = seen.session.pid if seen.session else None
+    child = Relative(pid=seen.pid, start=seen.start or 0, session=session)
+    chain, orphan = "", 0
     for parent in seen.parents:
-        if child.session not in {parent.session, child.pid}:
-            yield _fact(
-                "verified",
-                "broken chain",
-                f"what started process {child.pid} has exited; {_called(parent)} adopted it",
-            )
-        elif child.session == child.pid and parent.pid != 1:
-            yield _fact("verified", "own session", f"process {child.pid} left that of its parent")
-        if uid is not None and parent.uid not in {uid, 0, None}:
-            yield _fact("verified", "other user", f"{_called(parent)} runs as uid {parent.uid}")
+        adopted = child.session not in {parent.session, child.pid, None}
+        orphan = orphan or (child.pid if adopted else 0)
+        new = child.session == child.pid and parent.session is not None
+        chain += " <adopted by< " if adopted else " <new session< " if new else " < "
+        chain += _called(parent)
+        if seen.uids and parent.uid not in {seen.uids[0], None}:
+            chain += f" (uid {parent.uid})"
         child = parent
+    yield _fact("verified", "parents", chain.removeprefix(" < ").strip() or "cannot be read")
+    if orphan:
+        who = "it" if orphan == seen.pid else f"process {orphan} above it"
+        yield _fact("verified", "broken chain", f"the program that started {who} has exited")
 
 
 def _terminal(number: int) -> str:
@@ -294,7 +291,7 @@ def _terminal(number: int) -> str:
     return f"tty{minor}" if major == 4 else f"device {major}:{minor}"  # noqa: PLR2004  # consoles
 
 
-def _warnings(seen: Testimony) -> Iterator[Fact]:
+def _warnings(seen: Statement) -> Iterator[Fact]:
     if seen.state == "unsteady":
         yield _fact(
             "warning", "changing", "it kept executing other programs while it was looked at"
@@ -320,12 +317,14 @@ def _matters(variable: str, interpreter: str) -> bool:
     return family is None or interpreter in {family, "other"}
 
 
-def _agent(seen: Testimony) -> str:
+def _agent(seen: Statement) -> str:
     own = {seen.path or "", seen.comm or "", seen.word or "", *seen.arguments[:1]}
     if name := _known(own):
         return name
     for parent in seen.parents:
-        if name := _known({parent.path or "", parent.comm or "", *parent.arguments[:2]}):
+        family = interpreter((parent.path or "").encode(errors="replace"))
+        words = parent.arguments[: 2 if family in GRAMMARS else 1]
+        if name := _known({parent.path or "", parent.comm or "", *words}):
             return f"{name} (process {parent.pid} above it)"
     return ""
 

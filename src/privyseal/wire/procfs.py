@@ -155,7 +155,7 @@ def find_script(family: str, words: list[bytes]) -> tuple[str, bytes]:
     return "none", b""
 
 
-def text(raw: bytes | None, limit: int = 4096) -> str | None:
+def text(raw: bytes | None, limit: int = 2048) -> str | None:
     r"""Return bytes as text that JSON can carry; bytes that are no UTF-8 are shown as `\xNN`."""
     if raw is None:
         return None
