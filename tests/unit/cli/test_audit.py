@@ -111,11 +111,12 @@ def test_show_aligns_its_table_and_keeps_foreign_text_on_its_line(folder):
 @pytest.mark.parametrize(
     ("options", "events"),
     [
-        (["--outcome", "leased"], {"resolved"}),
+        (["--outcome", "leased"], {"released"}),
         (["--program", "SECRET-TOOL"], {"asked", "decided"}),
         (["--item", "PÄSSWORD"], {"asked", "decided"}),
         (["lookup"], {"asked", "decided"}),
-        (["00000003"], {"asked", "decided", "resolved", "released"}),
+        (["00000003"], {"asked", "resolved"}),
+        (["00000004"], {"asked", "decided", "released"}),
         (["--until", "2020-01-01"], set()),
         (["--since", "2100-01-01"], set()),
         (["--since", "2023-11-01", "--until", "2023-12-01 00:00", "stop"], {"stop"}),
