@@ -1,10 +1,9 @@
 """`privy audit`: read, search, verify and export the log; works on its files, without the keeper."""
 
-import os
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +12,9 @@ import click
 import msgspec
 
 from privyseal.cli.auditquery import Query, moment
+from privyseal.cli.outfile import new_file
 from privyseal.cli.report import print_json, print_table
-from privyseal.errors import ConflictError, CorruptError, NotFoundError, PrivysealError, UsageError
+from privyseal.errors import CorruptError, NotFoundError, UsageError
 from privyseal.model.receipt import Entry
 from privyseal.model.value import decode
 from privyseal.runtime.audit import default_folder, log_files, log_lines
@@ -159,28 +159,9 @@ def export(output: Path | None, folder: Path) -> None:
                 sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
         return
-    _write(output, (line for path in paths for line in log_lines(path)))
-
-
-def _write(output: Path, lines: Iterable[bytes]) -> None:
-    try:
-        fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError as error:
-        raise ConflictError(
-            f"{str(output)!r} exists already", hint="give --output a new name"
-        ) from error
-    except OSError as error:
-        raise PrivysealError(f"cannot write {str(output)!r}: {error.strerror}") from error
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(fd)
-    except BaseException as error:
-        output.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise PrivysealError(f"cannot write {str(output)!r}: {error.strerror}") from error
-        raise
+    with new_file(output) as file:
+        for path in paths:
+            file.writelines(log_lines(path))
 
 
 def _files(folder: Path) -> list[Path]:
