@@ -74,25 +74,34 @@ def ask(log: AuditLog, request: str) -> None:
 
 def resolve(log: AuditLog, request: str, outcome: str = "allowed") -> None:
     """One request ends; a person decided if it was allowed or denied."""
-    decided = receipt(request, allow=outcome == "allowed")
     if outcome in {"allowed", "denied"}:
+        decided = receipt(request, allow=outcome == "allowed")
         log.append("decided", request=request, kind="read", outcome=outcome, receipt=decided)
-    via = "lease-1" if outcome == "leased" else ""
-    log.append("resolved", request=request, kind="read", outcome=outcome, via=via)
+    elif outcome != "leased":
+        log.append("resolved", request=request, kind="read", outcome=outcome)
     if outcome in {"allowed", "leased"}:
-        log.append("released", request=request, kind="read", items=("login/12",))
+        log.append(
+            "released",
+            request=request,
+            kind="read",
+            outcome=outcome,
+            via="lease 7c2f",
+            items=("login/12",),
+        )
 
 
 async def write_log(folder: Path, *, requests: int = 3, rotate_bytes: int = 4096) -> None:
-    """Write a log of several files in which every third request is denied, every third leased."""
+    """Write a log of several files in which requests are allowed, denied, leased and expired by turns."""
     clock = FakeClock()
     log = AuditLog.open(folder, clock, rotate_bytes=rotate_bytes)
     log.append("start", detail="0.1.0")
     for number in range(requests):
         clock.advance(60)
         request = f"{number:08x}"
-        ask(log, request)
-        resolve(log, request, ("allowed", "denied", "leased")[number % 3])
+        outcome = ("allowed", "denied", "leased", "expired")[number % 4]
+        if outcome != "leased":
+            ask(log, request)
+        resolve(log, request, outcome)
         await log.flush()
     log.append("stop")
     await log.close()

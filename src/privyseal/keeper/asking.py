@@ -19,6 +19,7 @@ from privyseal.model.lifecycle import GRANTED, Event
 from privyseal.model.policy import Verdict
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
+from privyseal.wire.audit import COALESCED
 from privyseal.wire.keeper import Found, Granted
 
 PROBE_SCHEMA: Final = "_chrome_dummy_schema_for_unlocking"
@@ -253,7 +254,7 @@ class Asking:
         request.move("ask")
         leader = book.leader_for(request)
         book.add(request, leader)
-        self._core.log(request, "asked", via=f"coalesced with {leader.id}" if leader else "")
+        self._core.log(request, "asked", via=f"{COALESCED}{leader.id}" if leader else "")
         if leader is None:
             self._core.tell(request)
 

@@ -23,6 +23,9 @@ from privyseal.wire.audit import Chain, file_name, file_number
 
 ROTATE_BYTES: Final = 16 * 1024 * 1024
 
+LINGER: Final = 0.05
+"""After how many seconds an entry is written that nobody flushes."""
+
 Sync = Callable[[int], None]
 """Makes a descriptor's data durable, as `os.fdatasync` does."""
 
@@ -86,8 +89,8 @@ class _Files:
 class AuditLog:
     """The one writer of a log.
 
-    `append` never waits; nothing is promised before a later `flush` returns. Both belong to the
-    event loop's thread. `dropped` is how many bytes of an unfinished write were cut off at opening.
+    `append` never waits; nothing is promised before a later `flush` returns, though what nobody
+    flushes is written soon, too. Both belong to the event loop's thread. `dropped` is how many bytes of an unfinished write were cut off at opening.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class AuditLog:
         self._waiting: list[asyncio.Future[None]] = []
         self._flying: list[asyncio.Future[None]] | None = None
         self._failure: BaseException | None = None
+        self._linger: asyncio.TimerHandle | None = None
 
     @classmethod
     def open(
@@ -149,7 +153,7 @@ class AuditLog:
         return self._chain.n, self._chain.head
 
     def unfinished(self) -> list[Entry]:
-        """Return the `asked` entries that had no end when the log was opened.
+        """Return the `asked` entries without a `decided` or `resolved` one, as of the opening.
 
         The two newest files are looked at: no request waits for as long as one of them fills.
         """
@@ -192,6 +196,8 @@ class AuditLog:
         line = self._chain.line(entry)
         if self._failure is None:
             self._lines.append(line)
+            if self._linger is None:
+                self._linger = asyncio.get_running_loop().call_later(LINGER, self._lingered)
         return entry.n
 
     async def flush(self) -> None:
@@ -217,6 +223,8 @@ class AuditLog:
         try:
             await self.flush()
         finally:
+            if self._linger is not None:
+                self._linger.cancel()
             self._thread.shutdown()
             self._files.close()
 
@@ -232,6 +240,11 @@ class AuditLog:
 
         self._thread.submit(self._files.store, lines).add_done_callback(stored)
 
+    def _lingered(self) -> None:
+        self._linger = None
+        if self._lines:
+            self._write()
+
     def _stored(self, failure: BaseException | None) -> None:
         self._failure = failure
         done, self._flying = self._flying or [], None
@@ -242,7 +255,7 @@ class AuditLog:
         for waiter in done:
             if not waiter.done():
                 waiter.set_result(None)
-        if self._waiting:
+        if self._lines:
             self._write()
 
     def _check(self) -> None:
@@ -288,7 +301,7 @@ def _link(path: Path, asked: dict[str, Entry]) -> Chain:
 def _note(entry: Entry, asked: dict[str, Entry]) -> None:
     if entry.event == "asked":
         asked[entry.request] = entry
-    elif entry.event == "resolved":
+    elif entry.event in {"decided", "resolved"}:
         asked.pop(entry.request, None)
 
 

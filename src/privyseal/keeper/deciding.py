@@ -22,6 +22,7 @@ from privyseal.model.lifecycle import Event
 from privyseal.model.receipt import Receipt
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
+from privyseal.wire.audit import COALESCED
 from privyseal.wire.keeper import Granted, Notice
 
 
@@ -173,7 +174,7 @@ class Deciding:
             receipt=core.ports.signer.sign(receipt),
         )
         for each in joined[1:]:
-            core.log(each, via=f"coalesced with {request.id}")
+            core.log(each, via=f"{COALESCED}{request.id}")
         return joined
 
     def _remember_denial(self, request: Request) -> None:

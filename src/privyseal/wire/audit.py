@@ -23,6 +23,9 @@ from privyseal.model.value import decode, encode
 GENESIS: Final = "0" * 64
 """What the very first entry has as `prev`."""
 
+COALESCED: Final = "coalesced with "
+"""How `via` begins when a request shares the decision on another, whose identifier follows."""
+
 MAX_LINE: Final = 32 * 1024 * 1024
 """Longest line in bytes, newline included, that is read; writing refuses longer ones."""
 
@@ -119,7 +122,6 @@ class Verifier:
     def __init__(self, *, key: str = "") -> None:
         self._chain = Chain()
         self._key = key
-        self._allowed: set[str] = set()
         self._granted: set[str] = set()
 
     @property
@@ -149,14 +151,22 @@ class Verifier:
     def _judge(self, entry: Entry) -> None:
         if entry.receipt is not None:
             self._judge_receipt(entry, entry.receipt)
-        if entry.event == "resolved" and entry.outcome in GRANTED:
-            if entry.outcome == "allowed" and not entry.via and entry.request not in self._allowed:
-                raise CorruptError("the request was allowed without a receipt")
-            if entry.outcome in {"leased", "ruled"} and not entry.via:
-                raise CorruptError(f"the request was {entry.outcome} without naming by what")
-            self._granted.add(entry.request)
-        if entry.event == "released" and entry.request not in self._granted:
+        if entry.event == "released" and entry.items and entry.outcome not in GRANTED:
             raise CorruptError("something was released for a request that was not granted")
+        if entry.event in {"resolved", "released"} and entry.outcome in GRANTED:
+            self._judge_grant(entry)
+
+    def _judge_grant(self, entry: Entry) -> None:
+        """Check that a grant has a receipt, is joined to one that has, or says what covered it."""
+        leader = entry.via.removeprefix(COALESCED)
+        if entry.request in self._granted or leader in self._granted:
+            self._granted.add(entry.request)
+        elif entry.outcome == "allowed" and (entry.event == "resolved" or entry.items):
+            raise CorruptError("the request was allowed without a receipt")
+        elif not entry.via and (entry.event == "resolved" or entry.items):
+            raise CorruptError(f"the request was {entry.outcome} without naming by what")
+        elif entry.outcome == "ruled":
+            self._granted.add(entry.request)
 
     def _judge_receipt(self, entry: Entry, receipt: Receipt) -> None:
         check_receipt(receipt)
@@ -165,4 +175,4 @@ class Verifier:
         if self._key and receipt.key != self._key:
             raise CorruptError(f"the receipt is signed by another key, {receipt.key!r}")
         if receipt.decision.allow:
-            self._allowed.add(receipt.request)
+            self._granted.add(receipt.request)

@@ -14,7 +14,7 @@ from privyseal.model.receipt import Entry
 from privyseal.runtime.audit import log_files
 from privyseal.wire.audit import Chain, Verifier, check_receipt, file_name, file_number
 
-BIG_FLIPS = int(os.environ.get("PRIVYSEAL_SOAK_FLIPS", "300"))
+BIG_FLIPS = 20_000 if os.environ.get("PRIVYSEAL_SOAK") else 300
 
 
 def read(folder: Path) -> dict[str, bytes]:
@@ -41,8 +41,12 @@ def entry(event, **fields) -> Entry:
     return Entry(n=0, at=1.0, event=event, prev="", **fields)
 
 
+def released(outcome, **fields) -> Entry:
+    return entry("released", request="r1", outcome=outcome, items=("login/1",), **fields)
+
+
 async def test_a_whole_log_passes_and_gives_its_head(tmp_path):
-    await write_log(tmp_path, requests=4)
+    await write_log(tmp_path, requests=9)
     files = read(tmp_path)
 
     number, head = check(files).head
@@ -147,23 +151,19 @@ def test_other_encodings_of_the_same_value_are_refused():
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ((entry("released", request="r1"),), "not granted"),
+        ((released("denied"),), "not granted"),
+        ((released("allowed"),), "without a receipt"),
+        ((released("leased"),), "without naming"),
         ((entry("resolved", request="r1", outcome="allowed"),), "without a receipt"),
-        ((entry("resolved", request="r1", outcome="leased"),), "without naming"),
         ((entry("resolved", request="r1", outcome="ruled"),), "without naming"),
         (
-            (
-                entry(
-                    "resolved", request="r1", outcome="denied", receipt=receipt("r1", allow=False)
-                ),
-                entry("released", request="r1"),
-            ),
-            "not granted",
+            (entry("resolved", request="r1", outcome="allowed", via="coalesced with r0"),),
+            "without a receipt",
         ),
         (
             (
                 entry("decided", request="r1", receipt=receipt("r1", allow=False)),
-                entry("resolved", request="r1", outcome="allowed"),
+                released("allowed"),
             ),
             "without a receipt",
         ),
@@ -175,13 +175,25 @@ def test_a_release_without_a_decision_that_covers_it_is_found(entries, message):
         check({"log": lines_of(*entries)})
 
 
-@pytest.mark.parametrize("outcome", ["leased", "ruled"])
-def test_a_release_under_a_lease_or_a_rule_passes(outcome):
-    entries = (
-        entry("resolved", request="r1", outcome=outcome, via="lease-7"),
-        entry("released", request="r1"),
-    )
-    assert check({"log": lines_of(*entries)}).head[0] == 2
+@pytest.mark.parametrize(
+    "entries",
+    [
+        (
+            entry("decided", request="r1", receipt=receipt("r1")),
+            released("allowed", via="lease 7c"),
+        ),
+        (
+            entry("decided", request="r0", receipt=receipt("r0")),
+            entry("resolved", request="r1", outcome="allowed", via="coalesced with r0"),
+            released("allowed"),
+        ),
+        (released("leased", via="lease 7c"),),
+        (entry("resolved", request="r1", outcome="ruled", via="policy"), released("ruled")),
+        (entry("released", request="r1", outcome="leased"),),
+    ],
+)
+def test_a_release_with_a_receipt_a_lease_or_a_rule_passes(entries):
+    assert check({"log": lines_of(*entries)}).head[0] == len(entries)
 
 
 @pytest.mark.parametrize(
