@@ -22,7 +22,7 @@ def harmless(text: str) -> bool:
 
 @given(text=FOREIGN, console=st.booleans())
 def test_nothing_harmful_is_left_and_a_second_pass_changes_nothing(
-    text: str, console: bool
+    text: str, *, console: bool
 ) -> None:
     shown = clean(text, console=console)
     assert harmless(shown)
