@@ -163,7 +163,9 @@ def can_deny(state: ScreenState, subject: Approval) -> bool:
 def answers(state: ScreenState, subject: Approval) -> list[Line]:
     """Return the four lines below the body: what can be answered now."""
     *rows, last = _answers(state, subject)
-    said = line((f" {fit(state.said, pane_size(state)[0] - 2)}", "warn"))
+    said = line(
+        (f" {fit(state.said, pane_size(state)[0] - 2, console=state.console_font)}", "warn")
+    )
     return [*rows, *[()] * (_ANSWERS - len(rows) - 2), said, last]
 
 

@@ -203,7 +203,7 @@ def _page(state: ScreenState) -> list[Line]:
     cells, height = state.columns - 2, state.rows - 5
     title, draw = _PAGES[state.view]
     rows = column(draw(state, cells, height - 1), height - 1, cells)
-    said = pad(line((f" {fit(state.said, cells - 2)}", "warn")), cells)
+    said = pad(line((f" {fit(state.said, cells - 2, console=state.console_font)}", "warn")), cells)
     return [
         rule(line((f" {title} ", "strong")), state.columns, "┌─", "─┐"),
         *((_EDGE, *row, _EDGE) for row in (*rows, said)),
