@@ -6,7 +6,8 @@ import sys
 
 from privyseal.console.app import run
 from privyseal.console.terminal import Terminal
-from privyseal.errors import PrivysealError, UsageError
+from privyseal.errors import PrivysealError, UsageError, leaves
+from privyseal.runtime import serve
 from privyseal.runtime.clock import SystemClock
 from privyseal.wire.keeper import BUS_NAME
 
@@ -17,21 +18,17 @@ def main() -> int:
     parser.add_argument("--keeper-name", default=BUS_NAME, help="bus name of the keeper")
     parser.add_argument("--banner", default="", help="words for the first line of the screen")
     options = parser.parse_args()
+    serve.harden()
     status = 0
     try:
         if not sys.stdin.isatty():
             raise UsageError("standard input is not a terminal")
         asyncio.run(run(Terminal(), options.keeper_name, SystemClock(), options.banner))
     except* PrivysealError as group:
-        error = _first(group)
+        error = leaves(group)[0]
         sys.stderr.write(f"privy: {error}\n" + (f"  try: {error.hint}\n" if error.hint else ""))
         status = error.exit_status
     return status
-
-
-def _first(group: BaseExceptionGroup[PrivysealError]) -> PrivysealError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """The request in the detail pane: what is asked, who asks, and what a person can answer."""
 
 from collections.abc import Iterator
+from math import ceil
 from typing import Final
 
 from privyseal.console.layout import GUTTER, Line, Span, Style, line, plain, rule, spread
 from privyseal.console.state import ScreenState
 from privyseal.model.approval import Approval
 from privyseal.model.decision import Scope
-from privyseal.model.evidence import Fact, Grade
+from privyseal.model.evidence import Grade
 from privyseal.model.keyring import ItemInfo
 from privyseal.model.lifecycle import State
 from privyseal.wire.sanitise import fit, width, wrap
@@ -16,8 +17,8 @@ LIST_CELLS: Final = 25
 WIDE_LIST_CELLS: Final = 34
 WIDE: Final = 110
 
-_NAME: Final = 11
-_VALUE_LINES: Final = 3
+_NAME: Final = 12
+_VALUE_LINES: Final = 4
 _ANSWERS: Final = 4
 _SCOPE_CELLS: Final = (13, 16, 16)
 _HURRY: Final = 30.0
@@ -85,10 +86,14 @@ def body(state: ScreenState, subject: Approval) -> list[Line]:
         rows += _item(state, subject, item, number)
     for label in content.collections:
         rows += _row(state, "", "plain", "collection", label)
-    rows += [row for fact in content.details for row in _fact(state, fact)]
+    for number, fact in enumerate(content.details):
+        # Some of these names are attribute names, foreign text that belongs behind the gutter.
+        name = "" if number else "change"
+        rows += _row(state, *_MARKS[fact.grade], name, f"{fact.name}: {fact.value}")
     legend = line((" = verified", "good"), "  ? reported", ("  ! warning ", "warn"))
     rows.append(rule(line(("─ Who asks ", "strong")), cells, "", "", legend))
-    rows += [row for fact in content.evidence.facts for row in _fact(state, fact)]
+    for fact in content.evidence.facts:
+        rows += _row(state, *_MARKS[fact.grade], fact.name, fact.value)
     if not content.evidence.facts:
         rows += _row(state, "?", "plain", "program", content.evidence.summary or "unknown")
     if not content.evidence.trusted:
@@ -110,11 +115,6 @@ def _item(state: ScreenState, subject: Approval, item: ItemInfo, number: int) ->
     yield from _row(state, "", "plain", "" if total > 1 else "in", place)
     if attributes and total == 1:
         yield from _row(state, "", "plain", "with", attributes)
-
-
-def _fact(state: ScreenState, fact: Fact) -> Iterator[Line]:
-    mark, style = _MARKS[fact.grade]
-    return _row(state, mark, style, fact.name, fact.value)
 
 
 def _row(
@@ -181,11 +181,10 @@ def _answers(state: ScreenState, subject: Approval) -> list[Line]:
 
 def _ending(state: ScreenState, subject: Approval) -> list[Line]:
     word, style = _ENDS.get(subject.state, (subject.state, "plain"))
-    ago = f", {span(state.wall - subject.resolved)} ago" if subject.resolved else ""
-    by = fit(subject.decided_by, 20, console=state.console_font)
-    rows = [line((f" {word}", style), ago, f", {by}." if by else ".")]
-    if subject.reason:
-        rows += _row(state, "", "plain", "reason", subject.reason, lines=1)
+    ago = f" {span(state.wall - subject.resolved)} ago" if subject.resolved else ""
+    rows = [line((f" {word}{ago}", style))]
+    name, why = ("reason", subject.reason) if subject.reason else ("by", subject.decided_by)
+    rows += _row(state, "", "plain", name, why, lines=1) if why else []
     return [*rows, line(" It is over. Move on with ↓ or esc.")]
 
 
@@ -225,7 +224,7 @@ def _offer(state: ScreenState, subject: Approval) -> list[str | Span]:
     what = f" Allow{few} {_words(state.scopes[state.scope])}: type "
     if not state.armed:
         wait = state.armed_at - state.mono
-        return [what, (f" wait {int(wait) + 1} s " if wait > 1 else " · · ", "faint")]
+        return [what, (f" wait {ceil(wait)} s " if wait > 1 else " · · ", "faint")]
     shown = " ".join(state.challenge)
     return [what, (f" {'•' + shown[1:] if state.typed else shown} ", "bar")]
 

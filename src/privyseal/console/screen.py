@@ -22,6 +22,7 @@ from privyseal.console.layout import (
 )
 from privyseal.console.state import MIN_COLUMNS, MIN_ROWS, ScreenState, View
 from privyseal.model.approval import Approval, Lease
+from privyseal.model.ask import Create
 from privyseal.model.lifecycle import State
 from privyseal.wire.sanitise import fit
 
@@ -158,6 +159,8 @@ def _outcome(state: ScreenState, approval: Approval, cells: int) -> Line:
 
 def _what(approval: Approval) -> str:
     content = approval.content
+    if isinstance(approval.ask, Create):
+        return approval.ask.label
     if content.items:
         more = f" +{len(content.items) - 1}" if len(content.items) > 1 else ""
         return (content.items[0].label or content.items[0].ref.item) + more
@@ -171,14 +174,14 @@ def _idle(state: ScreenState) -> list[Line]:
         return [(), line((" The keeper is away.", "warn")), line(" Waiting for it to come back.")]
     backend = fit(status.backend, cells - 14, console=state.console_font)
     if status.locked:
-        verb = "unlock it" if status.initialised else "choose its passphrase"
-        store = line("   store     ", ("locked", "warn"), f": press u to {verb}")
+        word, verb = ("locked", "opens it") if status.initialised else ("new", "sets a passphrase")
+        store = line("   store     ", (word, "warn"), f"; u {verb}")
     else:
         store = line("   store     unlocked; l locks it")
     up = detail.span(state.wall - status.since)
     rows = [(), store, line(f"   backend   {backend}")]
     rows += [line(f"   keeper    {status.mode}, up {up}")]
-    rows += [line(f"   audit     {status.audit_entries} entries"), ()]
+    rows += [line(f"   audit     {status.audit_entries} recorded"), ()]
     rows.append(line((" Leases, the next to run out first", "strong")))
     soon = sorted(state.leases, key=lambda lease: lease.expires or float("inf"))
     rows += [_lease(state, lease, cells, mark="  ") for lease in soon]

@@ -161,7 +161,7 @@ def _listed(state: ScreenState, approval: Approval, fresh: bytes) -> ScreenState
         return state
     if state.subject.digest != approval.digest:
         changed = shown(state, approval, fresh)
-        return replace(changed, said="This request changed while you looked: read it again.")
+        return replace(changed, said="It changed while you looked: read it again.")
     return replace(state, subject=approval)
 
 

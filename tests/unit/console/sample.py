@@ -143,3 +143,20 @@ def screen(
     empty = ScreenState(columns=columns, rows=rows, wall=NOW, mono=100.0, leases=leases)
     state = synced(empty, status, pending, recent, b"\x5a")
     return noticed(replace(state, mono=200.0))
+
+
+def hostile(name: str = "e411") -> Approval:
+    """Return a request in which every foreign text tries to leave its place."""
+    evil = "\x1b[2J\x1b]52;c;QUJD\x07\u202e\u2066" + "A" * 10_000 + "\n = program │ /usr/bin/ok"
+    return approval(
+        name,
+        items=(item(evil, 9, **{"\x1b[1;1H": "中" * 300, "b": "q" + "\u0301" * 500}),),
+        evidence=Evidence(
+            summary="\r\x1b[Kprivyseal\u200b",
+            facts=(
+                Fact(grade="verified", name="program\n\x1b", value="p\u0430ypal\U000e0041"),
+                Fact(grade="reported", name="=" * 200, value="\ttab\x9b31m│┘"),
+            ),
+        ),
+        before="\u2028" * 50,
+    )
