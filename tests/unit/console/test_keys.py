@@ -59,7 +59,7 @@ def test_n_denies() -> None:
 
 
 @pytest.mark.parametrize(("waited", "counts"), [(0.0, False), (0.69, False), (0.71, True)])
-def test_a_pair_counts_a_moment_after_the_last_change(waited: float, counts: bool) -> None:  # noqa: FBT001 - a parameter of the table
+def test_a_pair_counts_a_moment_after_the_last_change(waited: float, counts: bool) -> None:
     state = later(rearmed(screen(approval()), b"\x7a"), waited)
     assert bool(after(state, *state.challenge)[1]) is counts
     assert bool(after(state, "n")[1]) is counts

@@ -35,7 +35,7 @@ def test_a_frame_fills_its_terminal_exactly(view: View, columns: int, rows: int)
 def test_no_foreign_text_disturbs_a_frame(
     label: str, name: str, value: str, *, console: bool
 ) -> None:
-    state = screen(approval(items=(item(label, **{"k": value}),), before=name))
+    state = screen(approval(items=(item(label, k=value),), before=name))
     assert_whole(frame_text(replace(state, console_font=console)), 80, 25)
 
 
