@@ -136,14 +136,13 @@ class Notifier:
             self._pending = {approval.id: approval for approval in await self._link.pending()}
 
     async def _attach_server(self) -> None:
+        owner = await self._connection.owner(SERVER) or await self._start_server()
+        if owner == self._owner != "":
+            return
         for member in ("ActionInvoked", "NotificationClosed"):
             await self._connection.unlisten(self._owner, SERVER, member)
         self._shown.clear()
-        with suppress(PrivysealError):
-            await self._connection.call(
-                DBUS, DBUS_PATH, DBUS, "StartServiceByName", "su", [SERVER, 0]
-            )
-        self._owner = await self._connection.owner(SERVER)
+        self._owner = owner
         if not self._owner:
             if not self._told_missing:
                 log.info("no notification server runs, so requests are not announced")
@@ -155,6 +154,13 @@ class Notifier:
         with suppress(PrivysealError):
             reply = await self._call("GetCapabilities")
             self._markup = not isinstance(reply, list) or "body-markup" in reply
+
+    async def _start_server(self) -> str:
+        with suppress(PrivysealError):  # most desktops can start theirs on demand
+            await self._connection.call(
+                DBUS, DBUS_PATH, DBUS, "StartServiceByName", "su", [SERVER, 0]
+            )
+        return await self._connection.owner(SERVER)
 
     def _owner_changed(self, _path: str, body: list[object]) -> None:
         what = self._names.get(str(body[0]))
