@@ -76,7 +76,7 @@ class Console:
         self._state = noticed(change(now))
         # A new challenge means that something to decide on has changed: what was typed until then
         # was typed at another picture.
-        flush = self._state.challenge != self._drawn
+        flush = self._state.challenge != self._drawn and self._state.view == "requests"
         self._drawn = self._state.challenge
         self._terminal.draw(render(self._state), flush=flush)
 
@@ -188,7 +188,10 @@ class Console:
         self._change(lambda state: replace(state, leases=leases))
 
     def _gone(self) -> None:
-        self._change(lambda state: replace(rearmed(state, os.urandom(1)), status=None, decided=""))
+        if self._state.status is not None:
+            self._change(
+                lambda state: replace(rearmed(state, os.urandom(1)), status=None, decided="")
+            )
 
 
 async def run(terminal: Terminal, keeper_name: str, clock: Clock, banner: str) -> None:
