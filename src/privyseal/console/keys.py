@@ -1,0 +1,260 @@
+"""What a key does: from state and key to state and commands, as a pure function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from privyseal.console import detail
+from privyseal.console.state import PENALTY, ScreenState, View, rearmed, shown
+from privyseal.model.approval import Approval
+from privyseal.model.decision import Decision
+from privyseal.model.secret import Secret
+
+_MAX_PASSPHRASE: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Send a decision to the keeper."""
+
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """End a lease."""
+
+    lease: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Lock the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unlock:
+    """Unlock the store, or create it."""
+
+    passphrase: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """Leave the screen."""
+
+
+Command = Decide | Revoke | Lock | Unlock | Quit
+Outcome = tuple[ScreenState, Command | None]
+
+
+def noticed(state: ScreenState) -> ScreenState:
+    """Remember that the subject was read to its end, once its last line is on the screen."""
+    subject = state.subject
+    if subject is None or state.view != "requests" or not state.enough_room:
+        return state
+    if state.read == subject.digest or detail.unread(state, subject):
+        return state
+    return replace(state, read=subject.digest)
+
+
+def press(state: ScreenState, key: str, fresh: bytes) -> Outcome:
+    """Return the state after a key and what is to be done; `fresh` feeds the next challenge."""
+    state = noticed(state)
+    if key == "ctrl-c":
+        return state, Quit()
+    if not state.enough_room:
+        return state, Quit() if key == "q" else None
+    return _VIEWS[state.view](state, key, fresh)
+
+
+def _request(state: ScreenState, key: str, fresh: bytes) -> Outcome:
+    state = replace(state, said="")
+    if key in _COMMANDS:
+        return _COMMANDS[key](replace(state, typed=""), fresh)
+    if state.subject is None or state.subject.state != "pending":
+        return state, None
+    if key in "123456789":
+        return _scope(state, int(key) - 1, fresh), None
+    return _letter(state, state.subject, key, fresh)
+
+
+def _letter(state: ScreenState, subject: Approval, key: str, fresh: bytes) -> Outcome:
+    if not state.armed or not detail.can_allow(state, subject) or len(key) != 1:
+        return replace(state, typed=""), None
+    typed = state.typed + key
+    if len(typed) < len(state.challenge):
+        return replace(state, typed=typed), None
+    if typed != state.challenge:
+        said = replace(state, said="That was not the pair on the screen.")
+        return rearmed(said, fresh, PENALTY), None
+    return _decide(state, subject, allow=True)
+
+
+def _decide(state: ScreenState, subject: Approval, *, allow: bool) -> Outcome:
+    narrowed = allow and len(state.kept) < len(subject.content.items)
+    decision = Decision(
+        request=subject.id,
+        digest=subject.digest,
+        allow=allow,
+        scope=state.scopes[state.scope] if allow else state.scopes[0],
+        items=state.kept if narrowed else (),
+        face="console",
+        screen=detail.transcript(state, subject),
+    )
+    return replace(state, decided=subject.id, typed=""), Decide(decision)
+
+
+def _deny(state: ScreenState, _fresh: bytes) -> Outcome:
+    subject = state.subject
+    if subject is None or not state.armed or not detail.can_deny(state, subject):
+        return state, None
+    return _decide(state, subject, allow=False)
+
+
+def _scope(state: ScreenState, number: int, fresh: bytes) -> ScreenState:
+    if number >= len(state.scopes) or number == state.scope:
+        return state
+    return rearmed(replace(state, scope=number), fresh)
+
+
+def _next_scope(state: ScreenState, fresh: bytes) -> Outcome:
+    return _scope(state, (state.scope + 1) % len(state.scopes), fresh), None
+
+
+def _toggle(state: ScreenState, fresh: bytes) -> Outcome:
+    items = state.subject.content.items if state.subject else ()
+    if len(items) < 2 or state.item >= len(items):  # noqa: PLR2004 - one item is all or nothing
+        return state, None
+    return rearmed(replace(state, off=state.off ^ {items[state.item].ref}), fresh), None
+
+
+def _item(step: int) -> Callable[[ScreenState, bytes], Outcome]:
+    def move(state: ScreenState, _fresh: bytes) -> Outcome:
+        last = len(state.subject.content.items) - 1 if state.subject else 0
+        return replace(state, item=max(0, min(state.item + step, last))), None
+
+    return move
+
+
+def _scroll(step: int) -> Callable[[ScreenState, bytes], Outcome]:
+    def move(state: ScreenState, fresh: bytes) -> Outcome:
+        if state.subject is None:
+            return state, None
+        page = max(detail.body_rows(state) - 1, 1)
+        last = len(detail.body(state, state.subject)) - page - 1
+        moved = replace(state, scroll=max(0, min(state.scroll + step * page, last)))
+        return (state if moved == state else noticed(rearmed(moved, fresh))), None
+
+    return move
+
+
+def _select(step: int) -> Callable[[ScreenState, bytes], Outcome]:
+    def move(state: ScreenState, fresh: bytes) -> Outcome:
+        subject, waiting = state.subject, [a for a in state.listed if a.state == "pending"]
+        if not waiting:
+            return _back(state, fresh)
+        ids = [a.id for a in state.listed]
+        if subject is None or subject.id not in ids:
+            return shown(state, waiting[0], fresh), None
+        beyond = state.listed[ids.index(subject.id) + 1 :]
+        before = state.listed[: ids.index(subject.id)]
+        ahead = beyond if step > 0 else tuple(reversed(before))
+        target = next((a for a in ahead if a.state == "pending"), None)
+        if target is None and subject.state != "pending":
+            target = waiting[-1] if step > 0 else waiting[0]
+        return (shown(state, target, fresh) if target else state), None
+
+    return move
+
+
+def _back(state: ScreenState, fresh: bytes) -> Outcome:
+    ended = state.subject is not None and state.subject.state != "pending"
+    if not ended:
+        return state, None
+    waiting = [a for a in state.listed if a.state == "pending"]
+    return shown(state, waiting[0] if waiting else None, fresh), None
+
+
+def _open(view: View) -> Callable[[ScreenState, bytes], Outcome]:
+    def turn(state: ScreenState, fresh: bytes) -> Outcome:
+        fields = replace(state, view=view, row=0, said="", entered="", chosen="")
+        return rearmed(fields, fresh), None
+
+    return turn
+
+
+def _lock(state: ScreenState, _fresh: bytes) -> Outcome:
+    return state, Lock()
+
+
+def _quit(state: ScreenState, _fresh: bytes) -> Outcome:
+    return state, Quit()
+
+
+def _page(state: ScreenState, key: str, fresh: bytes) -> Outcome:
+    if key in {"esc", "q", "h", "e", "?"}:
+        return _open("requests")(state, fresh)
+    length = len(state.leases) if state.view == "leases" else len(state.recent)
+    step = {"down": 1, "j": 1, "up": -1, "k": -1, "page-down": 15, "page-up": -15}.get(key, 0)
+    if step:
+        return replace(state, row=max(0, min(state.row + step, length - 1))), None
+    if key == "r" and state.view == "leases" and state.row < length:
+        return state, Revoke(state.leases[state.row].id)
+    return state, None
+
+
+def _passphrase(state: ScreenState, key: str, fresh: bytes) -> Outcome:
+    if key == "esc":
+        return _open("requests")(state, fresh)
+    if key == "backspace":
+        return replace(state, entered=state.entered[:-1]), None
+    if key == "ctrl-u":
+        return replace(state, entered=""), None
+    if key == "enter":
+        return _entered(state)
+    if len(key) == 1 and len(state.entered) < _MAX_PASSPHRASE:
+        return replace(state, entered=state.entered + key, said=""), None
+    return state, None
+
+
+def _entered(state: ScreenState) -> Outcome:
+    entered, state = state.entered, replace(state, entered="")
+    if not entered or state.status is None:
+        return state, None
+    if not state.status.initialised and not state.chosen:
+        return replace(state, chosen=entered), None
+    if state.chosen and entered != state.chosen:
+        return replace(state, chosen="", said="The two differ. Start again."), None
+    said = replace(state, chosen="", said="Unlocking ...")
+    return said, Unlock(Secret(entered.encode("utf-8", "surrogateescape")))
+
+
+_COMMANDS: Final[dict[str, Callable[[ScreenState, bytes], Outcome]]] = {
+    "down": _select(1),
+    "j": _select(1),
+    "up": _select(-1),
+    "k": _select(-1),
+    "left": _item(-1),
+    "right": _item(1),
+    "page-down": _scroll(1),
+    "page-up": _scroll(-1),
+    "tab": _next_scope,
+    " ": _toggle,
+    "esc": _back,
+    "n": _deny,
+    "h": _open("history"),
+    "e": _open("leases"),
+    "u": _open("unlock"),
+    "?": _open("help"),
+    "l": _lock,
+    "q": _quit,
+}
+
+_VIEWS: Final[dict[View, Callable[[ScreenState, str, bytes], Outcome]]] = {
+    "requests": _request,
+    "history": _page,
+    "leases": _page,
+    "unlock": _passphrase,
+    "help": _page,
+}

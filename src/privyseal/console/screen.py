@@ -1,0 +1,279 @@
+"""The trusted screen as a pure function: from what is known to the styled lines of one frame.
+
+Foreign text stands to the right of a gutter, in its own style, and has passed the sanitiser; it can
+contain neither the gutter nor any other part of a frame. Marks carry every meaning, colours only
+repeat it. A secret value is never drawn, nor how long a passphrase is.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from privyseal.console import detail
+from privyseal.console.layout import (
+    Line,
+    Span,
+    column,
+    foreign,
+    line,
+    pad,
+    plain,
+    rule,
+    spread,
+)
+from privyseal.console.state import MIN_COLUMNS, MIN_ROWS, ScreenState, View
+from privyseal.model.approval import Approval, Lease
+from privyseal.model.ask import Create
+from privyseal.model.lifecycle import State
+from privyseal.wire.sanitise import fit
+
+OWN_SESSION: Final = "own-session: a program running as you could approve this"
+
+_EDGE: Final[Span] = ("│", "frame")
+_MARGIN: Final = 8
+"""Cells before the gutter of the list."""
+
+_OUTCOMES: Final[dict[State, Span]] = {
+    "allowed": ("yes", "good"),
+    "denied": ("no", "bad"),
+    "expired": ("late", "warn"),
+    "cancelled": ("left", "plain"),
+    "abandoned": ("lost", "warn"),
+    "leased": ("auto", "good"),
+    "ruled": ("rule", "plain"),
+    "ignored": ("auto", "plain"),
+}
+_KEYS: Final[dict[View, str]] = {
+    "requests": "↑↓ choose  tab scope  h history  e leases  l lock  u unlock  ? help  q quit",
+    "history": "↑↓ move  esc back",
+    "leases": "↑↓ choose  r revoke  esc back",
+    "unlock": "enter unlock  esc back",
+    "help": "esc back",
+}
+_HELP: Final = (
+    "Marks    = verified: the kernel or root said so",
+    "         ? reported: the desktop session or the program itself said so",
+    "         ! warning: read this line twice",
+    "         Right of a thin line stands what others wrote, left of it our words.",
+    "         A character named there, like U+202E, would have been a trick.",
+    "",
+    "Allow    Type the two letters on the screen. They are drawn for exactly what",
+    "         you see and change with it. They count a moment after the last change;",
+    "         a wrong pair locks them for three seconds.",
+    "Deny     n",
+    "Reach    tab, or 1 to 6: how far the allow goes",
+    "Items    ← → choose one of several; space leaves it out or takes it in",
+    "Read     page up, page down",
+    "Else     ↑ ↓ or k j choose a request, h history, e leases, ? this page",
+    "         l lock the store, u unlock it",
+    "         q quit: requests wait then until another face decides",
+)
+
+
+def render(state: ScreenState) -> list[Line]:
+    """Return one frame: exactly `state.rows` lines of exactly `state.columns` cells."""
+    if not state.enough_room:
+        said = f"Privyseal needs {MIN_COLUMNS} x {MIN_ROWS} characters; "
+        said += f"here are {state.columns} x {state.rows}."
+        rows = [line(said), line("Enlarge the window. Nothing can be decided here.")]
+        return column(rows, state.rows, state.columns)
+    warning = ""
+    if state.status is not None and state.status.mode == "own-session":
+        warning = f" ! {OWN_SESSION}"
+    return [
+        _header(state),
+        *(_requests(state) if state.view == "requests" else _page(state)),
+        pad(line((warning, "warn")), state.columns),
+        pad(line((f" {_KEYS[state.view]}", "faint")), state.columns),
+    ]
+
+
+def _header(state: ScreenState) -> Line:
+    banner = fit(state.banner, state.columns - 45, console=state.console_font)
+    left = line((" PRIVYSEAL ", "bar"), (f"  {banner}", "bar"))
+    if state.status is None:
+        store = "keeper away"
+    elif not state.status.initialised:
+        store = "no store yet"
+    else:
+        store = "locked" if state.status.locked else "unlocked"
+    right = line((f"{state.waiting} waiting   {store} ", "bar"))
+    return spread(left, right, state.columns, "bar")
+
+
+def _requests(state: ScreenState) -> list[Line]:
+    left, (right, height) = detail.list_cells(state), detail.pane_size(state)
+    subject = state.subject
+    head, tail = line((" Nothing is waiting ", "strong")), line()
+    if subject is None:
+        pane = _idle(state)
+    else:
+        head, tail = detail.heading(state, subject)
+        text = detail.body(state, subject)[state.scroll :]
+        below = [line(("─" * right, "frame")), *detail.answers(state, subject)]
+        pane = [*column(text, height - len(below), right), *below]
+    listed, shown = column(_list(state, left, height), height, left), column(pane, height, right)
+    top = rule(line((" Waiting ", "strong")), left + 1, "┌─", "")
+    return [
+        (*top, *rule(head, right + 2, "┬─", "─┐", tail)),
+        *((_EDGE, *a, _EDGE, *b, _EDGE) for a, b in zip(listed, shown, strict=True)),
+        (("└" + "─" * left + "┴" + "─" * right + "┘", "frame"),),
+    ]
+
+
+def _list(state: ScreenState, cells: int, height: int) -> list[Line]:
+    recent = [_outcome(state, a, cells) for a in state.recent[: max((height - 4) // 3, 2)]]
+    room = (height - len(recent) - 3) // 2
+    ids = [a.id for a in state.listed]
+    at = ids.index(state.subject.id) if state.subject and state.subject.id in ids else 0
+    start = min(max(at - room + 1, 0), max(len(ids) - room, 0))
+    rows: list[Line] = []
+    for approval in state.listed[start : start + room]:
+        rows += _entry(state, approval, cells)
+    more = len(ids) - room
+    rows.append(line((f"   {more} more", "plain")) if more > 0 else ())
+    rows += [()] * (height - len(rows) - len(recent) - 1)
+    return [*rows, line((" Recent", "strong")), *recent] if recent else rows
+
+
+def _entry(state: ScreenState, approval: Approval, cells: int) -> list[Line]:
+    here = state.subject is not None and approval.id == state.subject.id
+    badge: Span = (fit(approval.content.badge, 6), "strong" if here else "plain")
+    if approval.state != "pending":
+        badge = _OUTCOMES.get(approval.state, ("?", "plain"))
+    first = line(("►" if here else " ", "strong"), (f"{badge[0]:<6} ", badge[1]))
+    who = approval.content.evidence.summary
+    room, console = cells - _MARGIN, state.console_font
+    return [
+        (*first, *foreign(_what(approval), room, console=console)),
+        (*line(" " * _MARGIN), *foreign(who, room, console=console)),
+    ]
+
+
+def _outcome(state: ScreenState, approval: Approval, cells: int) -> Line:
+    word, style = _OUTCOMES.get(approval.state, ("?", "plain"))
+    number, unit = detail.span(state.wall - approval.resolved).split()
+    ago = f"{number}{unit[0]}"
+    what = foreign(_what(approval), cells - _MARGIN, console=state.console_font)
+    return (*line((f" {word:<4}", style), f"{ago:>3}"), *what)
+
+
+def _what(approval: Approval) -> str:
+    content = approval.content
+    if isinstance(approval.ask, Create):
+        return approval.ask.label
+    if content.items:
+        more = f" +{len(content.items) - 1}" if len(content.items) > 1 else ""
+        return (content.items[0].label or content.items[0].ref.item) + more
+    facts = (fact.value for fact in content.details)
+    return next(iter((*content.collections, *facts)), content.title)
+
+
+def _idle(state: ScreenState) -> list[Line]:
+    status, cells = state.status, detail.pane_size(state)[0]
+    if status is None:
+        return [(), line((" The keeper is away.", "warn")), line(" Waiting for it to come back.")]
+    backend = fit(status.backend, cells - 14, console=state.console_font)
+    if status.locked:
+        word, verb = ("locked", "opens it") if status.initialised else ("new", "sets a passphrase")
+        store = line("   store     ", (word, "warn"), f"; u {verb}")
+    else:
+        store = line("   store     unlocked; l locks it")
+    up = detail.span(state.wall - status.since)
+    rows = [(), store, line(f"   backend   {backend}")]
+    rows += [line(f"   keeper    {status.mode}, up {up}")]
+    rows += [line(f"   audit     {status.audit_entries} recorded"), ()]
+    rows.append(line((" Leases, the next to run out first", "strong")))
+    soon = sorted(state.leases, key=lambda lease: lease.expires or float("inf"))
+    rows += [_lease(state, lease, cells, mark="  ") for lease in soon]
+    return rows if soon else [*rows, line("   none: every program has to ask")]
+
+
+def _lease(state: ScreenState, lease: Lease, cells: int, *, mark: str) -> Line:
+    end = f"{detail.countdown(lease.expires - state.wall)} left" if lease.expires else ""
+    uses = f"{lease.uses_left} uses" if lease.uses_left >= 0 else ""
+    tail = ", ".join(filter(None, (uses, end))) or fit(lease.scope, 18)
+    row = _pair(state, ", ".join(lease.labels) or lease.id, lease.holder, cells - len(mark) - 20)
+    return (*line((mark, "strong")), *row, *line(f"{tail:>19} "))
+
+
+def _pair(state: ScreenState, what: str, who: str, cells: int) -> Line:
+    console = state.console_font
+    first = foreign(what, cells // 2, console=console)
+    return (*first, *foreign(who, cells - cells // 2, console=console))
+
+
+def _page(state: ScreenState) -> list[Line]:
+    cells, height = state.columns - 2, state.rows - 5
+    title, draw = _PAGES[state.view]
+    rows = column(draw(state, cells, height - 1), height - 1, cells)
+    said = pad(line((f" {fit(state.said, cells - 2, console=state.console_font)}", "warn")), cells)
+    return [
+        rule(line((f" {title} ", "strong")), state.columns, "┌─", "─┐"),
+        *((_EDGE, *row, _EDGE) for row in (*rows, said)),
+        (("└" + "─" * cells + "┘", "frame"),),
+    ]
+
+
+def _history(state: ScreenState, cells: int, height: int) -> list[Line]:
+    if not state.recent:
+        return [(), line(" Nothing was asked yet.")]
+    start = min(state.row, max(len(state.recent) - height, 0))
+    return [_past(state, approval, cells) for approval in state.recent[start : start + height]]
+
+
+def _past(state: ScreenState, approval: Approval, cells: int) -> Line:
+    ago = f"{detail.span(state.wall - approval.resolved)} ago"
+    word, style = _OUTCOMES.get(approval.state, ("?", "plain"))
+    start = line((f" {word:<6}", style), f"{fit(approval.content.badge, 7):<8}")
+    pair = _pair(state, _what(approval), approval.content.evidence.summary, cells - 29)
+    return (*start, *pair, *line((f"{ago:>13} ", "plain")))
+
+
+def _leases(state: ScreenState, cells: int, height: int) -> list[Line]:
+    if not state.leases:
+        return [(), line(" No lease is in force: every program has to ask.")]
+    start = max(state.row - height + 1, 0)
+    return [
+        _lease(state, lease, cells, mark=" ► " if number == state.row else "   ")
+        for number, lease in enumerate(state.leases)
+    ][start : start + height]
+
+
+def _unlock(state: ScreenState, cells: int, _height: int) -> list[Line]:
+    new = state.status is not None and not state.status.initialised
+    backend = state.status.backend if state.status else ""
+    what = fit(backend, cells - 18, console=state.console_font)
+    if new:
+        ask = "The same once more" if state.chosen else "A passphrase for the new store"
+    else:
+        ask = "Passphrase"
+    rows = [
+        (),
+        line(f" This opens     {what}"),
+        line(" Until          you lock it, or the keeper ends"),
+        line(" Then           programs still have to ask for each secret"),
+        (),
+        line((f" {ask}", "strong")),
+        # The dots never change: neither the length nor the rhythm is for those who look on.
+        line(" ", (" •••••••••••• ", "bar")),
+    ]
+    if new:
+        rows += [(), line((" Nobody can recover it: without it the secrets are lost.", "warn"))]
+    return rows
+
+
+def _help(_state: ScreenState, _cells: int, _height: int) -> list[Line]:
+    return [(), *(line(f" {text}") for text in _HELP)]
+
+
+_PAGES: Final[dict[View, tuple[str, Callable[[ScreenState, int, int], list[Line]]]]] = {
+    "history": ("History", _history),
+    "leases": ("Leases", _leases),
+    "unlock": ("Unlock", _unlock),
+    "help": ("Help", _help),
+}
+
+
+def frame_text(state: ScreenState) -> list[str]:
+    """Return a frame without its styles."""
+    return [plain(row) for row in render(state)]

@@ -1,0 +1,87 @@
+"""A terminal for tests: a pseudo-terminal that remembers what whole frames wrote into its lines."""
+
+import asyncio
+import fcntl
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.waiting import eventually
+
+_LINE = re.compile(r"\x1b\[(\d+);1H\x1b\[2K(.*?)(?=\x1b\[\d+;1H|\x1b\[\?|\Z)", re.DOTALL)
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class FakeTerminal:
+    """Both ends of a pseudo-terminal; `fd` is the one for the program."""
+
+    def __init__(self, columns: int = 80, rows: int = 25) -> None:
+        self._person, self.fd = pty.openpty()
+        os.set_blocking(self._person, False)
+        self.resize(columns, rows)
+        self.raw = b""
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, data: bytes) -> None:
+        os.write(self._person, data)
+
+    def unread(self) -> int:
+        """Return how many typed bytes the program has not read."""
+        buffer = fcntl.ioctl(self.fd, termios.FIONREAD, b"\0\0\0\0")
+        return int.from_bytes(buffer, sys.byteorder)
+
+    def output(self) -> bytes:
+        """Return everything written so far."""
+        while True:
+            try:
+                self.raw += os.read(self._person, 65536)
+            except (BlockingIOError, OSError):
+                return self.raw
+
+    def lines(self) -> dict[int, str]:
+        """Return what stands on each line of the last frames."""
+        found = _LINE.findall(self.output().decode(errors="replace"))
+        return {int(number): _STYLE.sub("", text) for number, text in found}
+
+    def text(self) -> str:
+        return "\n".join(self.lines().values())
+
+    def settings(self) -> list[object]:
+        return list(termios.tcgetattr(self.fd))
+
+    async def shows(self, *texts: str) -> None:
+        """Return when a frame has all of these texts."""
+        try:
+            await eventually(lambda: all(text in self.text() for text in texts))
+        except AssertionError:
+            raise AssertionError(f"{texts} not in\n{self.text()}") from None
+
+    def close(self) -> None:
+        for fd in (self._person, self.fd):
+            os.close(fd)
+
+
+@contextmanager
+def fake_terminal(columns: int = 80, rows: int = 25) -> Iterator[FakeTerminal]:
+    terminal = FakeTerminal(columns, rows)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+async def typed_pair(terminal: FakeTerminal) -> None:
+    """Type the two letters that are on the screen, once they count."""
+    pattern = re.compile(r"type  ([a-z]) ([a-z]) ")
+    await eventually(lambda: pattern.search(terminal.text()) is not None)
+    match = pattern.search(terminal.text())
+    assert match is not None
+    terminal.type((match[1] + match[2]).encode())
+    await asyncio.sleep(0)

@@ -1,0 +1,65 @@
+"""Whole frames, compared line by line with the files in golden/.
+
+After an intended change of the screen write the files anew and read the difference:
+
+    PRIVYSEAL_GOLDEN=write .venv/bin/pytest tests/unit/console/test_golden.py
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.unit.console.sample import (
+    GITHUB,
+    NOW,
+    RECENT,
+    STATUS,
+    approval,
+    delete,
+    hostile,
+    item,
+    screen,
+)
+
+from privyseal.console.screen import frame_text
+from privyseal.console.state import ScreenState, rearmed, told
+from privyseal.wire.keeper import Notice
+
+GOLDEN = Path(__file__).parent / "golden"
+FOUR = tuple(item(f"Key {n}", n, service=f"s{n}.example.org") for n in range(1, 5))
+LOCKED = msgspec.structs.replace(STATUS, locked=True)
+NEW = msgspec.structs.replace(STATUS, locked=True, initialised=False)
+ALLOWED = approval(state="allowed", resolved=NOW - 2)
+
+FRAMES: dict[str, ScreenState] = {
+    "read": screen(approval(), delete()),
+    "read-wide": screen(approval(), delete(), columns=120, rows=40),
+    "delete": screen(delete()),
+    "several-items": replace(screen(approval(items=FOUR)), off=frozenset({FOUR[2].ref}), item=2),
+    "hostile": screen(hostile()),
+    "ended": told(screen(approval(), delete()), Notice(what="resolved", approval=ALLOWED), b"\x11"),
+    "disarmed": rearmed(screen(approval()), b"\x11", 3.0),
+    "needs-unlock": screen(approval(needs_unlock=True), status=LOCKED),
+    "idle": screen(),
+    "idle-locked": screen(leases=(), recent=(), status=LOCKED),
+    "keeper-away": replace(screen(), status=None),
+    "many-waiting": screen(*(approval(f"{n:04}") for n in range(40))),
+    "history": replace(screen(), view="history", recent=RECENT),
+    "leases": replace(screen(), view="leases", row=1),
+    "unlock": replace(screen(status=LOCKED), view="unlock", entered="hunter2"),
+    "unlock-new": replace(screen(status=NEW), view="unlock"),
+    "help": replace(screen(), view="help"),
+    "too-small": screen(approval(), columns=60, rows=20),
+    "kernel-font": replace(screen(approval(items=(item("Größe ✓ 中"), GITHUB))), console_font=True),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_frame_looks_as_it_was_approved(name: str) -> None:
+    lines = frame_text(FRAMES[name])
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("PRIVYSEAL_GOLDEN") == "write":
+        path.write_text("\n".join(lines) + "\n")
+    assert lines == path.read_text().splitlines()

@@ -1,0 +1,208 @@
+"""What keys do: when an allow counts, when it does not, and that nothing moves by itself."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from tests.unit.console.sample import LEASES, STATUS, approval, delete, hostile, item, screen
+
+from privyseal.console.keys import Command, Decide, Lock, Quit, Revoke, Unlock, press
+from privyseal.console.screen import frame_text
+from privyseal.console.state import LETTERS, ScreenState, rearmed, synced, told
+from privyseal.model.decision import Scope
+from privyseal.wire.keeper import Notice
+
+FRESH = b"\x21"
+
+
+def after(state: ScreenState, *keys: str) -> tuple[ScreenState, list[Command]]:
+    commands = []
+    for key in keys:
+        state, command = press(state, key, FRESH)
+        commands += [command] if command else []
+    return state, commands
+
+
+def later(state: ScreenState, seconds: float = 10.0) -> ScreenState:
+    return replace(state, mono=state.mono + seconds)
+
+
+def asked(state: ScreenState, *names: str) -> ScreenState:
+    for name in names:
+        state = told(state, Notice(what="asked", approval=approval(name)), FRESH)
+    return state
+
+
+def decision(commands: list[Command]) -> Decide:
+    (command,) = commands
+    assert isinstance(command, Decide)
+    return command
+
+
+def test_the_pair_on_the_screen_allows_what_was_drawn() -> None:
+    state = screen(approval(), delete())
+    sent = decision(after(state, *state.challenge)[1]).decision
+    assert (sent.request, sent.allow, sent.face) == ("3f9a", True, "console")
+    assert sent.digest == approval().content.digest()
+    assert sent.scope == Scope()
+    assert any("GitHub token" in line for line in sent.screen)
+
+
+def test_the_recorded_screen_holds_no_escape() -> None:
+    state = screen(hostile(), rows=100)
+    sent = decision(after(state, *state.challenge)[1]).decision
+    assert all(line.isprintable() for line in sent.screen)
+
+
+def test_n_denies() -> None:
+    assert decision(after(screen(approval()), "n")[1]).decision.allow is False
+
+
+@pytest.mark.parametrize(("waited", "counts"), [(0.0, False), (0.69, False), (0.71, True)])
+def test_a_pair_counts_a_moment_after_the_last_change(waited: float, counts: bool) -> None:
+    state = later(rearmed(screen(approval()), b"\x7a"), waited)
+    assert bool(after(state, *state.challenge)[1]) is counts
+    assert bool(after(state, "n")[1]) is counts
+
+
+def test_the_pair_is_not_drawn_before_it_counts() -> None:
+    state = rearmed(screen(approval()), b"\x7a")
+    shown = " ".join(state.challenge)
+    assert not any(f"type  {shown}" in line for line in frame_text(state))
+    assert any(f"type  {shown}" in line for line in frame_text(later(state)))
+
+
+def test_a_wrong_pair_disarms_for_three_seconds_and_draws_another() -> None:
+    state = screen(approval())
+    wrong = next(letter for letter in LETTERS if letter not in state.challenge)
+    state, commands = after(state, wrong, wrong)
+    assert commands == []
+    assert after(later(state, 2.9), *state.challenge)[1] == []
+    assert after(later(state, 3.1), *state.challenge)[1]
+
+
+@pytest.mark.parametrize("key", ["tab", "3", "down"])
+def test_another_choice_draws_another_pair(key: str) -> None:
+    before = screen(approval(), delete())
+    state, _ = after(before, key)
+    assert state.challenge != before.challenge
+    assert after(state, *state.challenge)[1] == []
+
+
+def test_leaving_an_item_out_draws_another_pair_and_narrows_the_decision() -> None:
+    state = screen(approval(items=(item("a", 1), item("b", 2))), rows=40)
+    toggled, _ = after(state, "right", " ")
+    assert toggled.challenge != state.challenge
+    sent = decision(after(later(toggled), *toggled.challenge)[1]).decision
+    assert [ref.item for ref in sent.items] == ["i1"]
+
+
+def test_without_any_item_nothing_can_be_allowed() -> None:
+    state, _ = after(screen(approval(items=(item("a", 1), item("b", 2)))), " ", "right", " ")
+    state = later(state)
+    assert after(state, *state.challenge)[1] == []
+
+
+def test_the_chosen_scope_is_sent() -> None:
+    state = later(after(screen(approval()), "3")[0])
+    sent = decision(after(state, *state.challenge)[1]).decision
+    assert sent.scope == Scope(kind="minutes", amount=15)
+
+
+def test_only_reading_can_be_leased() -> None:
+    assert screen(delete()).scopes == (Scope(),)
+
+
+def test_one_frame_takes_one_decision() -> None:
+    state = screen(approval())
+    state, commands = after(state, *state.challenge, *state.challenge, "n", "n")
+    assert len(commands) == 1
+
+
+def test_new_requests_never_move_the_selection() -> None:
+    before = screen(approval())
+    state = asked(before, "b", "c", "d")
+    assert state.subject == before.subject
+    assert state.challenge == before.challenge
+    assert decision(after(state, *state.challenge)[1]).decision.request == "3f9a"
+
+
+def test_an_ended_request_stays_until_the_person_moves() -> None:
+    gone = msgspec.structs.replace(approval(), state="cancelled")
+    state = told(screen(approval(), delete()), Notice(what="resolved", approval=gone), FRESH)
+    state = later(asked(state, "x"))
+    assert state.subject == gone
+    assert after(state, *state.challenge, "n")[1] == []
+    moved, _ = after(state, "down")
+    assert moved.subject is not None
+    assert moved.subject.id == "b07c"
+
+
+def test_a_changed_request_is_drawn_anew_and_says_so() -> None:
+    other = approval(items=(item("Bank token"),))
+    state = screen(approval())
+    changed = told(state, Notice(what="changed", approval=other), FRESH)
+    assert changed.challenge != state.challenge
+    assert after(changed, *changed.challenge)[1] == []
+    assert any("changed while you looked" in line for line in frame_text(changed))
+
+
+def test_what_does_not_fit_must_be_read_before_it_can_be_allowed() -> None:
+    state = screen(approval(items=tuple(item(f"k{n}", n) for n in range(20))))
+    assert any("more lines: page down" in line for line in frame_text(state))
+    assert after(state, *state.challenge)[1] == []
+    for _ in range(10):
+        state, _ = after(later(state), "page-down")
+    state = later(state)
+    assert decision(after(state, *state.challenge)[1]).decision.allow
+
+
+def test_a_locked_store_must_be_unlocked_first() -> None:
+    locked = msgspec.structs.replace(STATUS, locked=True)
+    state = screen(approval(needs_unlock=True), status=locked)
+    assert after(state, *state.challenge)[1] == []
+    state = later(told(state, Notice(what="unlocked"), FRESH))
+    assert after(state, *state.challenge)[1]
+
+
+@pytest.mark.parametrize("where", [{"columns": 79}, {"rows": 24}, {"status": None}])
+def test_nothing_is_decided_that_cannot_be_drawn(where: dict[str, object]) -> None:
+    state = replace(screen(approval()), **where)  # type: ignore[arg-type]  # one of its fields
+    assert after(state, *state.challenge, "n")[1] == []
+
+
+def test_a_keeper_that_comes_back_without_a_request_ends_it() -> None:
+    state = synced(screen(approval()), STATUS, [], [], FRESH)
+    assert state.subject is not None
+    assert state.subject.state == "abandoned"
+
+
+def test_a_passphrase_is_sent_once_and_forgotten() -> None:
+    state, commands = after(screen(), "u", *"hunter3", "backspace", "2", "enter")
+    (command,) = commands
+    assert isinstance(command, Unlock)
+    assert command.passphrase.expose() == b"hunter2"
+    assert state.entered == ""
+    assert "hunter" not in repr(after(screen(), "u", *"hunter2")[0])
+
+
+def test_a_new_passphrase_is_typed_twice() -> None:
+    new = screen(status=msgspec.structs.replace(STATUS, initialised=False, locked=True))
+    assert after(new, "u", "a", "enter", "b", "enter")[1] == []
+    (command,) = after(new, "u", "a", "enter", "a", "enter")[1]
+    assert isinstance(command, Unlock)
+
+
+def test_the_chosen_lease_is_revoked() -> None:
+    assert after(screen(), "e", "down", "r")[1] == [Revoke(LEASES[1].id)]
+
+
+@pytest.mark.parametrize(("key", "command"), [("l", Lock()), ("q", Quit()), ("ctrl-c", Quit())])
+def test_a_command_key_does_its_command(key: str, command: Command) -> None:
+    assert after(screen(approval()), key)[1] == [command]
+
+
+def test_no_letter_of_a_challenge_is_a_command() -> None:
+    state = screen(approval())
+    assert all(after(state, letter)[0].view == "requests" for letter in LETTERS)
+    assert all(after(state, letter)[1] == [] for letter in LETTERS)

@@ -1,0 +1,65 @@
+"""What holds for every frame, whatever foreign text it shows and however large it is."""
+
+import unicodedata
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, strategies as st
+from tests.unit.console.sample import approval, hostile, item, screen
+
+from privyseal.console.layout import GUTTER, plain
+from privyseal.console.screen import frame_text, render
+from privyseal.console.state import View
+from privyseal.wire.sanitise import width
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+
+
+def assert_whole(lines: list[str], columns: int, rows: int) -> None:
+    assert len(lines) == rows
+    assert {width(line) for line in lines} == {columns}
+    bad = {c for line in lines for c in line if unicodedata.category(c)[0] in "CZ" and c != " "}
+    assert bad == set()
+
+
+@pytest.mark.parametrize("view", ["requests", "history", "leases", "help", "unlock"])
+@pytest.mark.parametrize(("columns", "rows"), [(80, 25), (81, 26), (120, 40), (300, 100), (20, 5)])
+def test_a_frame_fills_its_terminal_exactly(view: View, columns: int, rows: int) -> None:
+    state = replace(
+        screen(hostile(), recent=(hostile("old"),), columns=columns, rows=rows), view=view
+    )
+    assert_whole(frame_text(state), columns, rows)
+
+
+@given(label=TEXT, name=TEXT, value=TEXT, console=st.booleans())
+def test_no_foreign_text_disturbs_a_frame(
+    label: str, name: str, value: str, *, console: bool
+) -> None:
+    state = screen(approval(items=(item(label, k=value),), before=name))
+    assert_whole(frame_text(replace(state, console_font=console)), 80, 25)
+
+
+def test_foreign_text_is_never_outside_its_column() -> None:
+    for row in render(screen(hostile(), recent=(hostile("old"),))):
+        for before, span in zip((("", "plain"), *row), row, strict=False):
+            if span[1] == "foreign":
+                assert before[0] == GUTTER
+            assert span[1] == "foreign" or "AAAA" not in span[0]
+
+
+def test_marks_say_what_colours_say() -> None:
+    text = "\n".join(frame_text(screen(approval())))
+    assert " = program" in text
+    assert " ? says" in text
+    assert " ! tracer" in text
+
+
+def test_a_passphrase_leaves_no_trace_in_a_frame() -> None:
+    frames = [
+        render(replace(screen(), view="unlock", entered=entered)) for entered in ("", "x", "x" * 99)
+    ]
+    assert frames[0] == frames[1] == frames[2]
+
+
+def test_a_frame_says_that_own_session_mode_is_no_boundary() -> None:
+    assert any("could approve this" in plain(row) for row in render(screen(approval())))
