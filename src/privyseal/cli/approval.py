@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, TextIO
 
-from privyseal.cli.foreign import clean
+from privyseal.cli.foreign import fit
 from privyseal.cli.report import AMBER, paint, span
 from privyseal.errors import NotFoundError, UsageError
 from privyseal.runtime.blocking import Json
@@ -27,7 +27,11 @@ def short_ids(approvals: Sequence[Json]) -> list[str]:
 
 
 def find(
-    approvals: Sequence[Json], prefix: str, *, what: str = "request", where: str = "privy list"
+    approvals: Sequence[Json],
+    prefix: str,
+    *,
+    what: str = "request",
+    where: str = "list them with `privy list`",
 ) -> Json:
     """Return the one request, or lease, whose identifier starts with `prefix`.
 
@@ -132,25 +136,25 @@ def _subject(content: Json) -> Iterator[str]:
         ref = item["ref"]
         place = f"{ref['collection']}/{ref['item']}"
         locked = "  (locked)" if item["locked"] else ""
-        yield f"{number:3}  {clean(item['label'] or '(no label)', WIDE)}  in {clean(place, WIDE)}{locked}"
+        yield f"{number:3}  {fit(item['label'] or '(no label)', WIDE)}  in {fit(place, WIDE)}{locked}"
         for name, value in sorted(item["attributes"].items()):
-            yield f"       {clean(name, WIDE)} = {clean(value, WIDE)}"
+            yield f"       {fit(name, WIDE)} = {fit(value, WIDE)}"
     for name in content.get("collections", ()):
-        yield f"     collection  {clean(name, WIDE)}"
+        yield f"     collection  {fit(name, WIDE)}"
     yield from _facts(content.get("details", ()))
 
 
 def _asker(content: Json) -> Iterator[str]:
-    yield f"asked by {clean(content['evidence']['summary'], WIDE)}"
+    yield f"asked by {fit(content['evidence']['summary'], WIDE)}"
     yield from _facts(content["evidence"].get("facts", ()))
     if content.get("before"):
-        yield f"before: {clean(content['before'], WIDE)}"
+        yield f"before: {fit(content['before'], WIDE)}"
 
 
 def _facts(facts: Sequence[Json]) -> Iterator[str]:
     for fact in facts:
         mark = MARKS.get(fact["grade"], "!")
-        yield f"  {mark}  {clean(fact['name'], WIDE)}: {clean(fact['value'], WIDE)}"
+        yield f"  {mark}  {fit(fact['name'], WIDE)}: {fit(fact['value'], WIDE)}"
 
 
 def _common(one: str, other: str) -> int:

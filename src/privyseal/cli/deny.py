@@ -5,7 +5,7 @@ from typing import Final
 
 from privyseal.cli import approval as told
 from privyseal.cli.approve import ON_CONSOLE, decision, waiting
-from privyseal.cli.foreign import clean
+from privyseal.cli.foreign import fit
 from privyseal.cli.report import RED, paint, say
 from privyseal.cli.spec import Argument, Spec, Values
 from privyseal.errors import ConflictError, DeniedError
@@ -22,7 +22,7 @@ def run(values: Values) -> int:
         raise DeniedError(ON_CONSOLE.format(values["id"])) from error
     if ended["state"] != "denied":
         raise ConflictError(f"the request is {ended['state']}: {ended['id']}")
-    say(f"{paint('denied', RED, sys.stderr)} {ended['id']}: {clean(told.what(ended), 200)}")
+    say(f"{paint('denied', RED, sys.stderr)} {ended['id']}: {fit(told.what(ended), 200)}")
     return 0
 
 

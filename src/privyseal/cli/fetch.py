@@ -105,7 +105,10 @@ class _Finder:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise NotFoundError(f"no item fits {ref.text!r}", hint="privy doctor, if it should")
+            raise NotFoundError(
+                f"no item fits {ref.text!r}",
+                hint="see what there is with your Secret Service client, or name it as item:COLLECTION/ID",
+            )
         names = [f"item:{escape(i['collection'])}/{escape(i['item'])}" for i in found]
         raise UsageError(f"{ref.text!r} fits several items: {some(names)}", hint="name one of them")
 
@@ -119,7 +122,9 @@ class _Finder:
         items = self._all()
         found = [item["ref"] for item in items if self._fits(item, ref)]
         if not found and any(item["locked"] and not item["label"] for item in items):
-            raise LockedError("the store is locked, labels cannot be read", hint="privy unlock")
+            raise LockedError(
+                "the store is locked, labels cannot be read", hint="unlock it with `privy unlock`"
+            )
         return found
 
     def _fits(self, item: Json, ref: Ref) -> bool:

@@ -3,7 +3,7 @@
 import unicodedata
 
 
-def clean(text: str, most: int) -> str:
+def fit(text: str, most: int) -> str:
     """Return `text` with everything that could steer a terminal replaced, cut to `most` cells."""
     plain = "".join(
         c if c == " " or unicodedata.category(c)[0] not in "CZ" else "\ufffd" for c in text

@@ -16,7 +16,9 @@ def run(values: Values) -> int:
     with Keeper.open() as keeper:
         leases = keeper.leases()
         if values["revoke"]:
-            lease = find(leases, values["revoke"], what="lease", where="privy leases")
+            lease = find(
+                leases, values["revoke"], what="lease", where="list them with `privy leases`"
+            )
             keeper.revoke(lease["id"])
             say(f"lease {lease['id']} has ended")
             return 0

@@ -3,7 +3,7 @@
 from typing import Final
 
 from privyseal.cli.approval import what
-from privyseal.cli.foreign import clean
+from privyseal.cli.foreign import fit
 from privyseal.errors import PrivysealError
 from privyseal.runtime.blocking import Keeper
 
@@ -24,10 +24,9 @@ def candidates(source: str) -> list[tuple[str, str]]:
         with Keeper.open() as keeper:
             if source == "leases":
                 return [
-                    (lease["id"], clean(", ".join(lease["labels"]), 60))
-                    for lease in keeper.leases()
+                    (lease["id"], fit(", ".join(lease["labels"]), 60)) for lease in keeper.leases()
                 ]
             past = keeper.history(_HISTORY) if source == "requests" else []
-            return [(a["id"], clean(what(a), 60)) for a in [*keeper.pending(), *past]]
+            return [(a["id"], fit(what(a), 60)) for a in [*keeper.pending(), *past]]
     except PrivysealError:
         return []  # a completion has no place for an error

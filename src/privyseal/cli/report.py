@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
-from privyseal.cli.foreign import clean, width
+from privyseal.cli.foreign import fit, width
 from privyseal.errors import PrivysealError
 
 GREEN: Final = "32"
@@ -25,9 +25,9 @@ _OUTCOMES: Final = {
 
 def complain(error: PrivysealError) -> int:
     """Print an error for a person; return its exit status."""
-    print(f"{paint('privy:', RED, sys.stderr)} {clean(str(error), 1000)}", file=sys.stderr)
+    print(f"{paint('privy:', RED, sys.stderr)} {fit(str(error), 1000)}", file=sys.stderr)
     if error.hint:
-        print(f"  try: {clean(error.hint, 1000)}", file=sys.stderr)
+        print(f"  try: {fit(error.hint, 1000)}", file=sys.stderr)
     return error.exit_status
 
 
@@ -63,7 +63,7 @@ def print_json(value: Any) -> None:
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], most: Sequence[int]) -> None:
     """Print aligned columns of foreign text, each cut to its greatest width, in cells."""
-    cells = [[clean(text, limit) for text, limit in zip(row, most, strict=True)] for row in rows]
+    cells = [[fit(text, limit) for text, limit in zip(row, most, strict=True)] for row in rows]
     wide = [max(map(width, column)) for column in zip(head, *cells, strict=True)]
     for row in (head, *cells):
         padded = [

@@ -4,24 +4,17 @@ import sys
 from typing import Final
 
 from privyseal.cli import approval as told
-from privyseal.cli.foreign import clean
+from privyseal.cli.foreign import fit
 from privyseal.cli.report import ago, outcome, print_json
 from privyseal.cli.spec import JSON, Argument, Spec, Values
-from privyseal.errors import UsageError
 from privyseal.runtime.blocking import Json, Keeper
 from privyseal.runtime.clock import SystemClock
-
-MOST_HISTORY: Final = 100_000
 
 
 def run(values: Values) -> int:
     """Print what was put before a person, and how it stands."""
     with Keeper.open() as keeper:
-        try:
-            approval = keeper.show(values["id"])
-        except UsageError:
-            known = [*keeper.pending(), *keeper.history(MOST_HISTORY)]
-            approval = told.find(known, values["id"])
+        approval = keeper.show(values["id"])
     if values["json"]:
         print_json(told.public(approval))
         return 0
@@ -35,8 +28,8 @@ def _standing(approval: Json, now: float) -> str:
     if approval["state"] == "pending":
         locked = ", can be allowed once the store is unlocked" if approval["needs_unlock"] else ""
         return f"waits, {told.left(approval, now)} left{locked}"
-    by = f" by {clean(approval['decided_by'], 200)}" if approval["decided_by"] else ""
-    why = f": {clean(approval['reason'], 400)}" if approval["reason"] else ""
+    by = f" by {fit(approval['decided_by'], 200)}" if approval["decided_by"] else ""
+    why = f": {fit(approval['reason'], 400)}" if approval["reason"] else ""
     return f"{outcome(approval['state'])}{by} {ago(now - approval['resolved'])} ago{why}"
 
 

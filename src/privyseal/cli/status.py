@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from privyseal.cli.foreign import clean
+from privyseal.cli.foreign import fit
 from privyseal.cli.report import ago, print_json
 from privyseal.cli.spec import JSON, Spec, Values
 from privyseal.runtime.blocking import Json, Keeper
@@ -30,7 +30,7 @@ def _store(status: Json) -> str:
         state = "not made yet"
     else:
         state = "locked" if status["locked"] else "unlocked"
-    return f"{state}, {clean(status['backend'], 60)}"
+    return f"{state}, {fit(status['backend'], 60)}"
 
 
 SPEC: Final = Spec("Say in one glance how the keeper is.", run, (JSON,))

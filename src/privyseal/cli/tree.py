@@ -35,7 +35,7 @@ class _Tree(click.Group):
             near = get_close_matches(args[0], COMMANDS, 1)
             raise UsageError(
                 f"no command {args[0]!r}" + (f": did you mean {near[0]!r}?" if near else ""),
-                hint=f"{_PROGRAM} --help",
+                hint=f"see `{_PROGRAM} --help`",
             )
         return super().resolve_command(ctx, args)
 
@@ -133,7 +133,7 @@ def _refusal(error: click.ClickException) -> PrivysealError:
     text = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else _PROGRAM
-    return UsageError(text[:1].lower() + text[1:], hint=f"{path} --help")
+    return UsageError(text[:1].lower() + text[1:], hint=f"see `{path} --help`")
 
 
 root: Final = _Tree(

@@ -17,7 +17,9 @@ def run(values: Values) -> int:
         with Keeper.open() as keeper:
             keeper.watch(_print)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("the approval screen needs a terminal", hint="privy watch --json")
+        raise UsageError(
+            "the approval screen needs a terminal", hint="stream with `privy watch --json`"
+        )
     os.execv(sys.executable, [sys.executable, "-I", "-m", "privyseal.console"])  # noqa: S606 - a shell is what must not stand between
 
 
