@@ -5,7 +5,7 @@ import sys
 
 from privyseal.cli.report import complain, defect
 from privyseal.cli.spec import Spec, quick
-from privyseal.cli.table import COMMANDS
+from privyseal.cli.table import COMMANDS, load
 from privyseal.errors import PrivysealError
 
 INTERRUPTED = 130
@@ -51,11 +51,3 @@ def dispatch(words: list[str]) -> int:
     from privyseal.cli.tree import run  # noqa: PLC0415 - click costs as much as all of `privy list`
 
     return run(words)
-
-
-def load(name: str) -> object:
-    """Import the module of a command; return its `SPEC`, or its click command."""
-    from importlib import import_module  # noqa: PLC0415 - only one module of the table is wanted
-
-    module = import_module(COMMANDS[name][0])
-    return getattr(module, "SPEC", None) or module.command

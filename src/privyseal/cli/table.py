@@ -4,6 +4,7 @@ A module is imported when its command runs. It defines `SPEC`, a `privyseal.cli.
 where a group of commands or the comforts of click are wanted, `command`, a click command.
 """
 
+from importlib import import_module
 from typing import Final
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -24,3 +25,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "completion": ("privyseal.cli.completion", "Print the completion script of a shell."),
     "version": ("privyseal.cli.version", "Print the version."),
 }
+
+
+def load(name: str) -> object:
+    """Import the module of a command; return its `SPEC`, or its click command."""
+    module = import_module(COMMANDS[name][0])
+    return getattr(module, "SPEC", None) or module.command

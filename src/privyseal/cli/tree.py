@@ -3,10 +3,10 @@
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
-from privyseal.cli.main import load
 from privyseal.cli.spec import Option, Spec
-from privyseal.cli.table import COMMANDS
+from privyseal.cli.table import COMMANDS, load
 from privyseal.errors import PrivysealError, UsageError
 
 _PROGRAM: Final = "privy"
@@ -55,12 +55,12 @@ class _Named(click.ParamType[str]):
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[click.shell_completion.CompletionItem]:
+    ) -> list[CompletionItem]:
         del ctx, param
         from privyseal.cli.names import candidates  # noqa: PLC0415 - only while completing
 
         return [
-            click.shell_completion.CompletionItem(value, help=help_text)
+            CompletionItem(value, help=help_text)
             for value, help_text in candidates(self._source)
             if value.startswith(incomplete)
         ]
