@@ -98,7 +98,7 @@ def _until_valid(draft: Path) -> None:
 
 
 def _let_edit(draft: Path) -> None:
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "sensible-editor"
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
         words = shlex.split(editor)
         status = subprocess.run([*words, str(draft)], check=False).returncode

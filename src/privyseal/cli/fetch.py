@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Final
 
 from privyseal.cli.approval import some
-from privyseal.cli.ref import Ref, escape
+from privyseal.cli.ref import FORMS, Ref, escape
 from privyseal.cli.report import say
 from privyseal.cli.spec import Option
 from privyseal.errors import (
@@ -107,7 +107,7 @@ class _Finder:
         if not found:
             raise NotFoundError(
                 f"no item fits {ref.text!r}",
-                hint="see what there is with your Secret Service client, or name it as item:COLLECTION/ID",
+                hint=FORMS,
             )
         names = [f"item:{escape(i['collection'])}/{escape(i['item'])}" for i in found]
         raise UsageError(f"{ref.text!r} fits several items: {some(names)}", hint="name one of them")

@@ -72,7 +72,7 @@ def build(name: str, spec: Spec) -> click.Command:
     parameters += [
         click.Argument(
             [argument.name],
-            metavar=argument.name.upper(),
+            metavar=argument.name.upper() + ("..." if argument.rest else ""),
             nargs=-1 if argument.rest else 1,
             required=True,
             type=click.UNPROCESSED if argument.rest else _Named(argument.complete),
