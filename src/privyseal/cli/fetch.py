@@ -62,8 +62,8 @@ def _ask(
     ticket, secrets = keeper.submit(requester, ask)
     if ticket["state"] == "pending":
         request = str(ticket["id"])
-        say(f"waiting for a decision: approve it on the screen, or run: privy approve {request}")
         try:
+            say(f"waiting for a decision: approve it on the screen, or run: privy approve {request}")
             keeper.resolved(request, seconds)
         except (KeyboardInterrupt, ExpiredError):
             with suppress(PrivysealError):

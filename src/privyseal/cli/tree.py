@@ -107,7 +107,7 @@ def run(words: list[str]) -> int:
         print(error.format_message())
         return UsageError.exit_status
     except click.ClickException as error:
-        raise _refusal(error) from error
+        raise _refusal(error, words) from error
     return int(status or 0)
 
 
@@ -129,10 +129,13 @@ def _command(found: object) -> click.Command:
     return found
 
 
-def _refusal(error: click.ClickException) -> PrivysealError:
+def _refusal(error: click.ClickException, words: list[str]) -> PrivysealError:
     text = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else _PROGRAM
+    if context is not None:
+        path = context.command_path
+    else:  # click's parser of options knows no context
+        path = f"{_PROGRAM} {words[0]}" if words and words[0] in COMMANDS else _PROGRAM
     return UsageError(text[:1].lower() + text[1:], hint=f"see `{path} --help`")
 
 

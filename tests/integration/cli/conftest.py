@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.fake_decider import FakeDecider
 
 from privyseal.runtime.bus import Connection
-from tests.fake_decider import FakeDecider
 
 PRIVY = Path(sys.executable).with_name("privy")
 
