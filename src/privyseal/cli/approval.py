@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, TextIO
 
-from privyseal.cli.foreign import fit
 from privyseal.cli.report import AMBER, paint, span
 from privyseal.errors import NotFoundError, UsageError
 from privyseal.runtime.blocking import Json
+from privyseal.wire.sanitise import fit
 
 MARKS: Final = {"verified": "=", "reported": "?", "warning": "!"}
 WIDE: Final = 400

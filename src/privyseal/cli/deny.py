@@ -5,11 +5,11 @@ from typing import Final
 
 from privyseal.cli import approval as told
 from privyseal.cli.approve import ON_CONSOLE, decision, waiting
-from privyseal.cli.foreign import fit
 from privyseal.cli.report import RED, paint, say
 from privyseal.cli.spec import Argument, Spec, Values
 from privyseal.errors import ConflictError, DeniedError
 from privyseal.runtime.blocking import ConsoleOnlyError, Keeper
+from privyseal.wire.sanitise import fit
 
 
 def run(values: Values) -> int:

@@ -3,9 +3,9 @@
 import sys
 from typing import Final
 
-from privyseal.cli.foreign import fit
 from privyseal.cli.report import AMBER, GREEN, RED, paint, print_json
 from privyseal.cli.spec import JSON, Spec, Values
+from privyseal.wire.sanitise import fit
 
 _COLOURS: Final = {"ok": GREEN, "warn": AMBER, "FAIL": RED}
 _WIDE: Final = 300

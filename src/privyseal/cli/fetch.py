@@ -63,7 +63,9 @@ def _ask(
     if ticket["state"] == "pending":
         request = str(ticket["id"])
         try:
-            say(f"waiting for a decision: approve it on the screen, or run: privy approve {request}")
+            say(
+                f"waiting for a decision: approve it on the screen, or run: privy approve {request}"
+            )
             keeper.resolved(request, seconds)
         except (KeyboardInterrupt, ExpiredError):
             with suppress(PrivysealError):

@@ -3,9 +3,9 @@
 from typing import Final
 
 from privyseal.cli.approval import what
-from privyseal.cli.foreign import fit
 from privyseal.errors import PrivysealError
 from privyseal.runtime.blocking import Keeper
+from privyseal.wire.sanitise import fit
 
 _HISTORY: Final = 50
 _WORDS: Final = {

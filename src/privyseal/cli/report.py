@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
-from privyseal.cli.foreign import fit, width
 from privyseal.errors import PrivysealError
+from privyseal.wire.sanitise import fit, width
 
 GREEN: Final = "32"
 RED: Final = "31"

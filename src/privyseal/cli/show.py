@@ -4,11 +4,11 @@ import sys
 from typing import Final
 
 from privyseal.cli import approval as told
-from privyseal.cli.foreign import fit
 from privyseal.cli.report import ago, outcome, print_json
 from privyseal.cli.spec import JSON, Argument, Spec, Values
 from privyseal.runtime.blocking import Json, Keeper
 from privyseal.runtime.clock import SystemClock
+from privyseal.wire.sanitise import fit
 
 
 def run(values: Values) -> int:

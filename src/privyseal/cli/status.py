@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from privyseal.cli.foreign import fit
 from privyseal.cli.report import ago, print_json
 from privyseal.cli.spec import JSON, Spec, Values
 from privyseal.runtime.blocking import Json, Keeper
 from privyseal.runtime.clock import SystemClock
+from privyseal.wire.sanitise import fit
 
 
 def run(values: Values) -> int:

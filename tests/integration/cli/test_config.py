@@ -110,8 +110,10 @@ async def test_edit_of_a_link_replaces_what_it_points_to(
         (
             'sed -i s/pending/pendin/ "$1"',
             2,
-            "unknown key `timing.pendin` at your draft:3: did you mean `timing.pending`?"
-            "; nothing was changed",
+            (
+                "unknown key `timing.pendin` at your draft:3: did you mean `timing.pending`?"
+                "; nothing was changed"
+            ),
         ),
         ("exit 3", 1, "the editor ended with status 3; nothing was changed"),
         ("true", 0, "nothing was changed"),
