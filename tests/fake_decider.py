@@ -70,6 +70,7 @@ class FakeDecider:
         self.locked = False
         self.answer: State = "leased"
         self.reason = ""
+        self.looks = 0
         self.asked = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.watched = asyncio.Event()
@@ -157,6 +158,9 @@ class FakeDecider:
 
     async def _look(self, call: Call) -> Reply:
         question = decode_question(call.body[1])
+        self.looks += 1
+        for _ in range(self.looks % 2 * 50):  # every other answer overtakes the one before
+            await asyncio.sleep(0)
         match question:
             case LookCollections():
                 return _json(

@@ -61,6 +61,8 @@ class Bus:
     def __init__(self, connection: DBusConnection) -> None:
         self._connection = connection
         self._signals: deque[Message] = deque()
+        self._replies: dict[int, Message] = {}
+        self._sent: set[int] = set()
 
     @classmethod
     def open(cls) -> "Bus":
@@ -102,6 +104,7 @@ class Bus:
             raise UsageError("an argument is not valid UTF-8") from error
         except OSError as error:
             raise _closed() from error
+        self._sent.add(serial)
         return serial
 
     def receive(self, serial: int) -> tuple[Any, ...]:
@@ -111,17 +114,15 @@ class Bus:
             PrivysealError: The error that came back, by its D-Bus name.
         """
         deadline = time.monotonic() + ANSWER_SECONDS
-        while True:
+        while serial not in self._replies:
             message = self._next(deadline)
             if message is None:
                 raise UnreachableError(f"no answer within {ANSWER_SECONDS:.0f} seconds")
-            fields = message.header.fields
-            if fields.get(HeaderFields.reply_serial) != serial:
-                self._keep(message)
-            elif message.header.message_type is MessageType.error:
-                raise _error(message)
-            else:
-                return tuple(message.body)
+            self._keep(message)
+        reply = self._replies.pop(serial)
+        if reply.header.message_type is MessageType.error:
+            raise _error(reply)
+        return tuple(reply.body)
 
     def call(
         self,
@@ -173,6 +174,12 @@ class Bus:
             raise _closed() from error
 
     def _keep(self, message: Message) -> None:
+        # Calls are answered in any order. What answers none of ours must leave nothing open.
+        serial = message.header.fields.get(HeaderFields.reply_serial, 0)
+        if serial in self._sent:
+            self._sent.remove(serial)
+            self._replies[serial] = message
+            return
         if message.header.message_type is MessageType.signal:
             self._signals.append(message)
         close_all(message.body)
