@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from click import Command, Context, Group
-from privyseal.cli.tree import root
 
 from privyseal import errors
+from privyseal.cli.tree import root
 from privyseal.model import lifecycle
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,38 @@
+"""`privy doctor`: does everything work, and if not, what to do."""
+
+import sys
+from typing import Final
+
+from privyseal.cli.report import AMBER, GREEN, RED, paint, print_json
+from privyseal.cli.spec import JSON, Spec, Values
+from privyseal.wire.sanitise import fit
+
+_COLOURS: Final = {"ok": GREEN, "warn": AMBER, "FAIL": RED}
+_WIDE: Final = 300
+
+
+def run(values: Values) -> int:
+    """Print one line a check; return 1 when one failed."""
+    from privyseal.cli.checkup import Machine  # noqa: PLC0415 - 60 ms that only this command needs
+
+    findings = []
+    for finding in Machine().findings():
+        findings.append(finding)
+        if values["json"]:
+            continue
+        state = paint(f"{finding.state:4}", _COLOURS[finding.state], sys.stdout)
+        print(f"{state}  {finding.check:13}  {fit(finding.text, _WIDE)}", flush=True)
+        if finding.hint and finding.state != "ok":
+            print(f"      {'':13}  try: {fit(finding.hint, _WIDE)}", flush=True)
+    if values["json"]:
+        print_json([finding._asdict() for finding in findings])
+    return int(any(finding.state == "FAIL" for finding in findings))
+
+
+SPEC: Final = Spec(
+    "Check that everything works, and say what to do.",
+    run,
+    (JSON,),
+    (),
+    "Ends with status 1 when a check failed.",
+)

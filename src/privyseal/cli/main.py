@@ -1,0 +1,53 @@
+"""The `privy` command: find the module of a command, run it, turn errors into one line."""
+
+import os
+import sys
+
+from privyseal.cli.report import complain, defect
+from privyseal.cli.spec import Spec, quick
+from privyseal.cli.table import COMMANDS, load
+from privyseal.errors import PrivysealError
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main() -> int:
+    """Run what the command line says; return the exit status."""
+    words = sys.argv[1:]
+    debug = words[:1] == ["--debug"]
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper
+    try:
+        status = dispatch(words[1:] if debug else words)
+        sys.stdout.flush()
+    except PrivysealError as error:
+        if debug:
+            raise
+        return complain(error)
+    except BrokenPipeError:
+        # The reader has left; what is still buffered must not be written when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        # The barrier of the program: a defect is told in one line; `--debug` shows where it is.
+        if debug:
+            raise
+        return defect(error)
+    return status
+
+
+def dispatch(words: list[str]) -> int:
+    """Run one command by the quick path when it allows that, else through click."""
+    if words[:1] == ["--version"]:
+        words = ["version"]
+    if words and words[0] in COMMANDS and "_PRIVY_COMPLETE" not in os.environ:
+        spec = load(words[0])
+        values = quick(spec, words[1:]) if isinstance(spec, Spec) else None
+        if isinstance(spec, Spec) and values is not None:
+            return spec.run(values)
+    from privyseal.cli.tree import run  # noqa: PLC0415 - click costs as much as all of `privy list`
+
+    return run(words)

@@ -1,0 +1,119 @@
+"""What a command takes, as data: one description for the quick parser, click and completion.
+
+Commands that must start at once are described here and parsed by `quick`, which knows only the
+plain cases. Whatever it does not understand goes to click, built from the same description, so
+that help, completion and complaints have one source.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from privyseal.errors import UsageError
+
+Values = dict[str, Any]
+
+_DIGITS: Final = 9  # int() refuses very long texts by a ValueError of its own
+
+
+class Option(NamedTuple):
+    """A `--flag`; with a `metavar` it takes a value, with `many` it may be repeated."""
+
+    flag: str
+    help: str
+    metavar: str = ""
+    many: bool = False
+    complete: str = ""
+
+    @property
+    def name(self) -> str:
+        """The key of its value: `--passphrase-fd` is `passphrase_fd`."""
+        return self.flag.lstrip("-").replace("-", "_")
+
+    @property
+    def absent(self) -> Any:
+        """Its value when it is not given."""
+        if self.many:
+            return ()
+        return "" if self.metavar else False
+
+
+class Argument(NamedTuple):
+    """A positional argument; `rest` takes all that follow, options of another command included."""
+
+    name: str
+    complete: str = ""
+    rest: bool = False
+
+
+class Spec(NamedTuple):
+    """A command: its text for people, what it takes, and what it does.
+
+    `run` gets every option and argument by name, as text, and returns the exit status.
+    """
+
+    summary: str
+    run: Callable[[Values], int]
+    options: tuple[Option, ...] = ()
+    arguments: tuple[Argument, ...] = ()
+    details: str = ""
+
+
+JSON = Option("--json", "Print JSON, in the schema of the guide.")
+
+
+def quick(spec: Spec, words: list[str]) -> Values | None:
+    """Return the values that `words` give, or None when click has to look at them."""
+    values: Values = {option.name: option.absent for option in spec.options}
+    flags = {option.flag: option for option in spec.options}
+    takes_rest = bool(spec.arguments) and spec.arguments[-1].rest
+    plain: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            plain += left
+            break
+        if not word.startswith("-") or word == "-":
+            plain.append(word)
+            if takes_rest and len(plain) == len(spec.arguments):
+                plain += left
+                break
+            continue
+        flag, equals, value = word.partition("=")
+        option = flags.get(flag)
+        if option is None or bool(equals) > bool(option.metavar):
+            return None
+        if not option.metavar:
+            values[option.name] = True
+            continue
+        if not equals:
+            if not left:
+                return None
+            value = left.pop(0)
+        values[option.name] = (*values[option.name], value) if option.many else value
+    return _positional(spec, values, plain)
+
+
+def _positional(spec: Spec, values: Values, plain: list[str]) -> Values | None:
+    for argument in spec.arguments:
+        if not plain:
+            return None
+        if argument.rest:
+            values[argument.name], plain = tuple(plain), []
+        else:
+            values[argument.name] = plain.pop(0)
+    return None if plain else values
+
+
+def number(values: Values, option: Option, absent: int, *, most: int) -> int:
+    """Return the whole number given for `option`, between 0 and `most`.
+
+    Raises:
+        UsageError: It is none.
+    """
+    text = str(values[option.name])
+    if not text:
+        return absent
+    if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS or int(text) > most:
+        raise UsageError(f"{option.flag} wants a whole number up to {most}, not {text!r}")
+    return int(text)

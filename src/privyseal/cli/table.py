@@ -1,0 +1,34 @@
+"""Every command by name: the module that holds it, and its line in the help.
+
+A module is imported when its command runs. It defines `SPEC`, a `privyseal.cli.spec.Spec`, or,
+where a group of commands or the comforts of click are wanted, `command`, a click command.
+"""
+
+from importlib import import_module
+from typing import Final
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "try": ("privyseal.cli.try_", "Try everything on this session bus, until Ctrl-C."),
+    "list": ("privyseal.cli.list_", "List the requests that wait for a person."),
+    "show": ("privyseal.cli.show", "Show one request, waiting or past."),
+    "approve": ("privyseal.cli.approve", "Allow a request."),
+    "deny": ("privyseal.cli.deny", "Deny a request."),
+    "watch": ("privyseal.cli.watch", "Open the approval screen, or stream what happens."),
+    "history": ("privyseal.cli.history", "List requests that have ended, newest first."),
+    "leases": ("privyseal.cli.leases", "List what may be read without asking, or end a lease."),
+    "lock": ("privyseal.cli.lock", "Lock the store."),
+    "unlock": ("privyseal.cli.unlock", "Unlock the store, creating it the first time."),
+    "status": ("privyseal.cli.status", "Say in one glance how the keeper is."),
+    "get": ("privyseal.cli.get", "Print a secret, after a person allowed it."),
+    "run": ("privyseal.cli.run", "Run a command that gets secrets, after a person allowed it."),
+    "doctor": ("privyseal.cli.doctor", "Check that everything works, and say what to do."),
+    "config": ("privyseal.cli.config", "Show, edit or check the configuration."),
+    "completion": ("privyseal.cli.completion", "Print the completion script of a shell."),
+    "version": ("privyseal.cli.version", "Print the version."),
+}
+
+
+def load(name: str) -> object:
+    """Import the module of a command; return its `SPEC`, or its click command."""
+    module = import_module(COMMANDS[name][0])
+    return getattr(module, "SPEC", None) or module.command

@@ -1,0 +1,151 @@
+"""The command line as click sees it: built from the same table, one command at a time."""
+
+from typing import Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+from privyseal.cli.spec import Option, Spec
+from privyseal.cli.table import COMMANDS, load
+from privyseal.errors import PrivysealError, UsageError
+
+_PROGRAM: Final = "privy"
+
+
+class _Tree(click.Group):
+    """A group that imports a command when it is used, and lists them without importing any."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        found = load(cmd_name)
+        return build(cmd_name, found) if isinstance(found, Spec) else _command(found)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from difflib import get_close_matches  # noqa: PLC0415 - only for a mistyped command
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            raise UsageError(
+                f"no command {args[0]!r}" + (f": did you mean {near[0]!r}?" if near else ""),
+                hint=f"see `{_PROGRAM} --help`",
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+class _Named(click.ParamType[str]):
+    """A text that a shell can complete with names the keeper knows."""
+
+    name = "text"
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        del ctx, param
+        from privyseal.cli.names import candidates  # noqa: PLC0415 - only while completing
+
+        return [
+            CompletionItem(value, help=help_text)
+            for value, help_text in candidates(self._source)
+            if value.startswith(incomplete)
+        ]
+
+
+def build(name: str, spec: Spec) -> click.Command:
+    """Return the click command for a described one."""
+    parameters: list[click.Parameter] = [_option(option) for option in spec.options]
+    parameters += [
+        click.Argument(
+            [argument.name],
+            metavar=argument.name.upper() + ("..." if argument.rest else ""),
+            nargs=-1 if argument.rest else 1,
+            required=True,
+            type=click.UNPROCESSED if argument.rest else _Named(argument.complete),
+        )
+        for argument in spec.arguments
+    ]
+
+    def callback(**values: Any) -> int:
+        return spec.run({key: "" if value is None else value for key, value in values.items()})
+
+    rest = any(argument.rest for argument in spec.arguments)
+    return click.Command(
+        name,
+        params=parameters,
+        callback=callback,
+        help=f"{spec.summary}\n\n{spec.details}".strip(),
+        context_settings={"allow_interspersed_args": not rest},
+    )
+
+
+def run(words: list[str]) -> int:
+    """Run the command line through click; return the exit status.
+
+    Raises:
+        UsageError: click refused it.
+    """
+    try:
+        status = root.main(words, prog_name=_PROGRAM, standalone_mode=False)
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        return UsageError.exit_status
+    except click.ClickException as error:
+        raise _refusal(error, words) from error
+    return int(status or 0)
+
+
+def _option(option: Option) -> click.Option:
+    if not option.metavar:
+        return click.Option([option.flag], is_flag=True, help=option.help)
+    return click.Option(
+        [option.flag],
+        metavar=option.metavar,
+        multiple=option.many,
+        help=option.help,
+        type=_Named(option.complete),
+    )
+
+
+def _command(found: object) -> click.Command:
+    if not isinstance(found, click.Command):
+        raise TypeError(f"{found!r} is no click command")
+    return found
+
+
+def _refusal(error: click.ClickException, words: list[str]) -> PrivysealError:
+    text = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        path = context.command_path
+    else:  # click's parser of options knows no context
+        path = f"{_PROGRAM} {words[0]}" if words and words[0] in COMMANDS else _PROGRAM
+    return UsageError(text[:1].lower() + text[1:], hint=f"see `{path} --help`")
+
+
+root: Final = _Tree(
+    _PROGRAM,
+    help="Keep secrets, and let one out only after you saw who asks for what.",
+    params=[
+        click.Option(["--debug"], is_flag=True, help="Show tracebacks.", expose_value=False),
+        click.Option(["--version"], is_flag=True, help="Print the version.", expose_value=False),
+    ],
+    no_args_is_help=True,
+    subcommand_metavar="COMMAND [ARGUMENTS]...",
+)

@@ -1,0 +1,100 @@
+"""A private bus with a fake keeper on it, and the installed `privy` beside."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.fake_decider import FakeDecider
+
+from privyseal.runtime.bus import Connection
+
+PRIVY = Path(sys.executable).with_name("privy")
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What one run of a command showed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass
+class Shell:
+    """Runs `privy` with an environment of its own."""
+
+    environment: dict[str, str]
+
+    async def start(
+        self, *words: str, fds: Sequence[int] = (), **extra: str
+    ) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            PRIVY,
+            *words,
+            env=self.environment | extra,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=fds,
+            start_new_session=True,
+        )
+
+    async def finish(self, process: asyncio.subprocess.Process) -> Transcript:
+        out, err = await process.communicate()
+        return Transcript(process.returncode or 0, out.decode(), err.decode())
+
+    async def privy(
+        self, *words: str, fds: Sequence[int] = (), extra: Mapping[str, str] | None = None
+    ) -> Transcript:
+        return await self.finish(await self.start(*words, fds=fds, **(extra or {})))
+
+
+@pytest.fixture
+async def bus_address() -> AsyncIterator[str]:
+    daemon = await asyncio.create_subprocess_exec(
+        "dbus-daemon",
+        "--session",
+        "--nofork",
+        "--print-address",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert daemon.stdout is not None
+    yield (await daemon.stdout.readline()).decode().strip()
+    daemon.terminate()
+    await daemon.wait()
+
+
+@pytest.fixture
+def shell(bus_address: str, tmp_path: Path) -> Shell:
+    kept = {k: v for k, v in os.environ.items() if k.startswith(("PATH", "COVERAGE", "LANG"))}
+    return Shell(
+        kept
+        | {
+            "DBUS_SESSION_BUS_ADDRESS": bus_address,
+            "HOME": str(tmp_path),
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+        }
+    )
+
+
+@pytest.fixture
+async def connection(bus_address: str) -> AsyncIterator[Connection]:
+    async with asyncio.TaskGroup() as group:
+        connection = await Connection.open(group, bus_address)
+        yield connection
+        connection.close()
+
+
+@pytest.fixture
+async def keeper(connection: Connection) -> FakeDecider:
+    fake = FakeDecider()
+    await fake.serve(connection)
+    return fake

@@ -1,0 +1,44 @@
+import subprocess
+import sys
+
+import pytest
+
+from privyseal.model.value import MAX_ITEMS, MAX_SECRET
+from privyseal.runtime import blocking
+from privyseal.runtime.blocking import split_hint
+from privyseal.wire import keeper
+
+
+def test_the_words_on_the_wire_are_those_of_the_keeper() -> None:
+    ours = (blocking.BUS_NAME, blocking.PATH, blocking.REQUEST, blocking.DECISION)
+
+    assert ours == (keeper.BUS_NAME, keeper.PATH, keeper.REQUEST, keeper.DECISION)
+    assert blocking.MAX_RELEASE == MAX_ITEMS * MAX_SECRET
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("it failed", "it failed", ""),
+        ("it failed; do that", "it failed", "do that"),
+        ("a; b; do that", "a; b", "do that"),
+        ("no item 'x; y'", "no item 'x; y'", ""),
+        ("no item 'x; y' there", "no item 'x; y' there", ""),
+        ("no item 'x; y'; do that", "no item 'x; y'", "do that"),
+    ],
+)
+def test_a_hint_is_taken_from_our_words_and_never_from_quoted_ones(
+    text: str, message: str, hint: str
+) -> None:
+    assert split_hint(text) == (message, hint)
+
+
+@pytest.mark.parametrize("command", ["list", "get"])
+def test_a_quick_command_loads_nothing_slow(command: str) -> None:
+    module = {"list": "privyseal.cli.list_", "get": "privyseal.cli.get"}[command]
+    code = f"import sys, privyseal.cli.main, {module}; print(*sys.modules)"
+
+    loaded = subprocess.check_output([sys.executable, "-I", "-c", code], text=True).split()
+
+    slow = {"click", "msgspec", "asyncio", "argparse", "dataclasses", "pathlib", "subprocess"}
+    assert slow.isdisjoint(loaded)
