@@ -58,6 +58,7 @@ class Face:
         self._peers.on_left(self.sessions.drop)
         self._peers.on_left(self.prompts.drop)
         self._visitors = _visitors(self._desk)
+        self._announcing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Serve, and take the bus name once everything answers.
@@ -67,13 +68,16 @@ class Face:
         """
         await self._peers.start()
         await self._requests.start()
-        self._group.create_task(self._changes.run(self._desk), name="changes")
+        self._announcing = self._group.create_task(self._changes.run(self._desk), name="changes")
         self._connection.serve(self._table())
         await self._connection.claim(NAME)
 
     async def stop(self) -> None:
-        """Give the bus name back."""
+        """Give the bus name back, and let every waiting call end."""
         await self._connection.release(NAME)
+        self._requests.abandon()
+        if self._announcing is not None:
+            self._announcing.cancel()
 
     def _table(self) -> dict[tuple[str, str], Method]:
         table = {}
