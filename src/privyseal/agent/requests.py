@@ -201,9 +201,11 @@ class Requests:
 
     def _end(self, number: str, state: State) -> bool:
         request = self._waiting.pop(number, None)
-        if request is None or request.end is None or request.end.done():
+        if request is None or request.end is None:
             return False
-        request.end.set_result(state)
+        # The future is done already when the call that awaited it was cancelled.
+        if not request.end.done():
+            request.end.set_result(state)
         return True
 
     def _back(self) -> None:

@@ -51,12 +51,12 @@ class Face:
         self._group = group
         self._changes = Changes()
         self._requests = Requests(link, group, self._changes.note)
-        self._peers = Peers(connection, self._requests, clock)
+        self.peers = Peers(connection, self._requests, clock)
         self.sessions = Sessions()
         self.prompts = Prompts(connection, group)
-        self._desk = Desk(connection, self._requests, self._peers, self.sessions, self.prompts)
-        self._peers.on_left(self.sessions.drop)
-        self._peers.on_left(self.prompts.drop)
+        self._desk = Desk(connection, self._requests, self.peers, self.sessions, self.prompts)
+        self.peers.on_left(self.sessions.drop)
+        self.peers.on_left(self.prompts.drop)
         self._visitors = _visitors(self._desk)
         self._announcing: asyncio.Task[None] | None = None
 
@@ -66,7 +66,7 @@ class Face:
         Raises:
             ConflictError: Another program owns the name.
         """
-        await self._peers.start()
+        await self.peers.start()
         await self._requests.start()
         self._announcing = self._group.create_task(self._changes.run(self._desk), name="changes")
         self._connection.serve(self._table())
@@ -90,7 +90,7 @@ class Face:
         return table
 
     def _entry(self, visitor: Visitor) -> "_Entry":
-        return _Entry(self._peers, visitor)
+        return _Entry(self.peers, visitor)
 
 
 class _Entry:
