@@ -137,6 +137,10 @@ _BY_BUS_NAME: Final[dict[str, type[PrivysealError]]] = {
     for cls in (
         PrivysealError,
         UsageError,
+        UnknownMethodError,
+        UnknownInterfaceError,
+        UnknownPropertyError,
+        ReadOnlyError,
         NotFoundError,
         NoSessionError,
         DeniedError,

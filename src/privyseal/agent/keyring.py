@@ -60,7 +60,13 @@ class ServiceCalls:
     async def search_items(self, visit: Visit) -> Reply:
         """SearchItems in all collections."""
         found = await search(self._desk, visit, "")
-        return Reply([[item_path(i) for i in found.open], [item_path(i) for i in found.closed]])
+        usable, closed = found.open, found.closed
+        if not visit.peer.reads:
+            known = await self._desk.known(visit.requester)
+            locked = {name for name, info in known.collections.items() if info.locked}
+            usable += tuple(item for item in closed if item.collection not in locked)
+            closed = tuple(item for item in closed if item.collection in locked)
+        return Reply([[item_path(i) for i in usable], [item_path(i) for i in closed]])
 
     async def unlock(self, visit: Visit) -> Reply:
         """Unlock: what needs a person goes through one prompt."""

@@ -31,11 +31,17 @@ _RECENT_SECONDS: Final = 60.0
 
 @dataclass(eq=False, slots=True)
 class Peer:
-    """One connection. `requester` is there once the process behind it was identified."""
+    """One connection. `requester` is there once the process behind it was identified.
+
+    `reads` is set by the first sign that it is after values: a session opened, an item unlocked.
+    Before that, an item is as locked to it as its collection: clients refuse to delete or rename
+    what says that it is locked, and with no session there is nothing to protect from being read.
+    """
 
     name: str
     requester: Requester | None = None
     gone: bool = False
+    reads: bool = False
     calls: int = 0
     identifying: asyncio.Lock = field(default_factory=asyncio.Lock)
     applications: dict[str, Requester] = field(default_factory=dict)

@@ -109,7 +109,7 @@ class Properties:
     async def _item(self, visit: Visit) -> Values:
         item = await self._desk.item_at(visit.requester, visit.place)
         known = await self._desk.item(visit.requester, item)
-        locked = known.item.locked or not known.open
+        locked = known.item.locked or (visit.peer.reads and not known.open)
         return item_values(known) | {"Locked": Variant("b", locked)}
 
     async def _portal(self, _visit: Visit) -> Values:

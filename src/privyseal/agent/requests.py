@@ -80,7 +80,7 @@ class Requests:
 
     async def start(self) -> None:
         """Watch the keeper come and go; it need not run yet."""
-        await self._link.watch_owner(self._gone, self._back)
+        await self._link.watch_owner(self.abandon, self._back)
         with suppress(PrivysealError):
             await self._ready()
 
@@ -152,6 +152,12 @@ class Requests:
         if not requester.registering.locked():
             requester.close()
 
+    def abandon(self) -> None:
+        """End every waiting request: whoever could have granted it is out of reach."""
+        self._generation += 1
+        for number in list(self._waiting):
+            self._end(number, "abandoned")
+
     async def _token(self, requester: Requester) -> str:
         await self._ready()
         async with requester.registering:
@@ -195,19 +201,16 @@ class Requests:
 
     def _end(self, number: str, state: State) -> bool:
         request = self._waiting.pop(number, None)
-        if request is None or request.end is None or request.end.done():
+        if request is None or request.end is None:
             return False
-        request.end.set_result(state)
+        # The future is done already when the call that awaited it was cancelled.
+        if not request.end.done():
+            request.end.set_result(state)
         return True
-
-    def _gone(self) -> None:
-        self._generation += 1
-        for number in list(self._waiting):
-            self._end(number, "abandoned")
 
     def _back(self) -> None:
         # A keeper can replace another without the name ever being free.
-        self._gone()
+        self.abandon()
         self._later(self._ready())
 
     def _later(self, work: Awaitable[None]) -> None:

@@ -51,13 +51,14 @@ class Face:
         self._group = group
         self._changes = Changes()
         self._requests = Requests(link, group, self._changes.note)
-        self._peers = Peers(connection, self._requests, clock)
+        self.peers = Peers(connection, self._requests, clock)
         self.sessions = Sessions()
         self.prompts = Prompts(connection, group)
-        self._desk = Desk(connection, self._requests, self._peers, self.sessions, self.prompts)
-        self._peers.on_left(self.sessions.drop)
-        self._peers.on_left(self.prompts.drop)
+        self._desk = Desk(connection, self._requests, self.peers, self.sessions, self.prompts)
+        self.peers.on_left(self.sessions.drop)
+        self.peers.on_left(self.prompts.drop)
         self._visitors = _visitors(self._desk)
+        self._announcing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Serve, and take the bus name once everything answers.
@@ -65,15 +66,18 @@ class Face:
         Raises:
             ConflictError: Another program owns the name.
         """
-        await self._peers.start()
+        await self.peers.start()
         await self._requests.start()
-        self._group.create_task(self._changes.run(self._desk), name="changes")
+        self._announcing = self._group.create_task(self._changes.run(self._desk), name="changes")
         self._connection.serve(self._table())
         await self._connection.claim(NAME)
 
     async def stop(self) -> None:
-        """Give the bus name back."""
+        """Give the bus name back, and let every waiting call end."""
         await self._connection.release(NAME)
+        self._requests.abandon()
+        if self._announcing is not None:
+            self._announcing.cancel()
 
     def _table(self) -> dict[tuple[str, str], Method]:
         table = {}
@@ -86,7 +90,7 @@ class Face:
         return table
 
     def _entry(self, visitor: Visitor) -> "_Entry":
-        return _Entry(self._peers, visitor)
+        return _Entry(self.peers, visitor)
 
 
 class _Entry:

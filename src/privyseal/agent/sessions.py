@@ -58,6 +58,7 @@ class Sessions:
             )
         path = session_path(next(self._numbers))
         self._sessions[path] = Session(path, peer.name, cipher)
+        peer.reads = True
         return output, path
 
     def find(self, peer: Peer, path: str) -> Session:

@@ -55,6 +55,7 @@ class Unlocking:
         Raises:
             LimitError: More than one request can hold.
         """
+        visit.peer.reads = True
         known = await self._desk.known(visit.requester)
         wish = _Wish()
         for path, place in parse_all(paths).items():

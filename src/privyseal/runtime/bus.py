@@ -326,6 +326,9 @@ class Connection:
             self._send(Message.new_error(message, name, text), ())
 
     def _send(self, message: Message, fds: Sequence[int]) -> None:
+        if not self._bus.connected:
+            _close(fds)
+            return
         sent = self._bus.send(message)
 
         def done(future: "asyncio.Future[None]") -> None:

@@ -209,6 +209,7 @@ def parse_secret(struct: Sequence[object]) -> WireSecret:
         secret = msgspec.convert(
             dict(zip(("session", "parameters", "value", "content_type"), struct, strict=True)),
             WireSecret,
+            builtin_types=(bytes,),
         )
     except (msgspec.ValidationError, ValueError) as error:
         raise UsageError("the secret is malformed") from error
