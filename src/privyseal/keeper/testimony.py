@@ -18,7 +18,9 @@ from privyseal.wire.procfs import GRAMMARS, interpreter
 
 MAX_VALUE: Final = 2000
 MAX_REPORTED: Final = 16
+MAX_PARENTS: Final = 16
 _UNSET: Final = 2**32 - 1
+_LAST_SECOND: Final = 253_402_300_799  # of the year 9999, where datetime ends
 _AGENTS: Final = frozenset({
     "aider", "amp", "claude", "claude-code", "codex", "copilot", "crush", "cursor-agent", "gemini",
     "gemini-cli", "goose", "opencode", "openhands", "qwen",
@@ -70,7 +72,7 @@ class Statement(Value, frozen=True):
     comm: Text | None = None
     arguments: tuple[Text, ...] = ()
     cwd: Text | None = None
-    parents: Annotated[tuple[Relative, ...], msgspec.Meta(max_length=16)] = ()
+    parents: Annotated[tuple[Relative, ...], msgspec.Meta(max_length=MAX_PARENTS)] = ()
     session: Relative | None = None
     tty: int = 0
     cgroup: Text | None = None
@@ -202,7 +204,8 @@ def _script(seen: Statement) -> Iterator[Fact]:
     if not seen.interpreter:
         return
     if seen.script is not None:
-        when = datetime.fromtimestamp(seen.script.modified, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        changed = min(max(seen.script.modified, 0), _LAST_SECOND)  # its user sets it at will
+        when = datetime.fromtimestamp(changed, UTC).strftime("%Y-%m-%d %H:%M UTC")
         digest = seen.script.sha256 or "too large to hash"
         yield _fact("reported", "script", f"{seen.script.path}, changed {when}, sha256 {digest}")
         yield from _changeable("script file", seen.script.writers, user_matters=False)
@@ -233,7 +236,8 @@ def _surroundings(seen: Statement) -> Iterator[Fact]:
     if seen.tty:
         yield _fact("verified", "terminal", _terminal(seen.tty))
     if seen.session is not None and seen.session.pid != seen.pid:
-        yield _fact("verified", "started in", f"the terminal session of {_called(seen.session)}")
+        kind = "terminal session" if seen.tty else "session"
+        yield _fact("verified", "started in", f"the {kind} of {_called(seen.session)}")
     if seen.uids:
         yield _fact("verified", "user", f"uid {seen.uids[0]}")
     if seen.login not in {None, _UNSET}:
@@ -260,8 +264,8 @@ def _called(relative: Relative) -> str:
     if relative.comm is None:
         return f"process {relative.pid} (exited)"
     if relative.path is not None and relative.genuine:
-        return _base(relative.path)
-    return f"{relative.comm} (unverified)"
+        return _quoted(_base(relative.path))
+    return f"{_quoted(relative.comm)} (unverified)"
 
 
 def _parents(seen: Statement) -> Iterator[Fact]:
@@ -278,6 +282,8 @@ def _parents(seen: Statement) -> Iterator[Fact]:
             chain += f" (uid {parent.uid})"
         child = parent
     yield _fact("verified", "parents", chain.removeprefix(" < ").strip() or "cannot be read")
+    if len(seen.parents) == MAX_PARENTS and seen.parents[-1].pid != 1:
+        yield _fact("warning", "parents", f"more than {MAX_PARENTS}; those above are not shown")
     if orphan:
         who = "it" if orphan == seen.pid else f"process {orphan} above it"
         yield _fact("verified", "broken chain", f"the program that started {who} has exited")
@@ -319,6 +325,7 @@ def _matters(variable: str, interpreter: str) -> bool:
 
 def _agent(seen: Statement) -> str:
     own = {seen.path or "", seen.comm or "", seen.word or "", *seen.arguments[:1]}
+    own |= {seen.script.path} if seen.script else set()
     if name := _known(own):
         return name
     for parent in seen.parents:

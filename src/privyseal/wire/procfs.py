@@ -92,7 +92,7 @@ def parse_stat(raw: bytes) -> Stat | None:
 def parse_lines(raw: bytes) -> dict[bytes, bytes]:
     """Return the `Key: value` lines of /proc/PID/status or fdinfo; of a repeated key, the first."""
     found: dict[bytes, bytes] = {}
-    for line in raw.splitlines():
+    for line in raw.split(b"\n"):  # not splitlines: the kernel lets a carriage return through
         key, colon, value = line.partition(b":")
         if colon:
             found.setdefault(key, value.strip())
@@ -106,11 +106,11 @@ def parse_numbers(raw: bytes) -> list[int]:
 
 def parse_cgroup(raw: bytes) -> bytes | None:
     """Return the unified control group, or systemd's own hierarchy where that says nothing."""
-    paths = {}
-    for line in raw.splitlines():
+    paths: dict[bytes, bytes] = {}
+    for line in raw.split(b"\n"):
         parts = line.split(b":", 2)
         if len(parts) == 3:  # noqa: PLR2004  # hierarchy, controllers, path: cgroups(7)
-            paths[parts[1]] = parts[2]
+            paths.setdefault(parts[1], parts[2])
     unified, named = paths.get(b""), paths.get(b"name=systemd")
     return named if unified in {None, b"/"} and named is not None else unified
 

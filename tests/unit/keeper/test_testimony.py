@@ -137,6 +137,28 @@ def test_an_adopted_process_shows_that_its_chain_is_broken() -> None:
     assert not graded(evidence(PLAIN), "broken chain")
 
 
+def test_a_name_cannot_forge_a_link_of_the_chain() -> None:
+    forger = msgspec.structs.replace(SHELL, comm="a < systemd", genuine=False)
+
+    assert graded(told(PLAIN, parents=(forger,)), "parents") == [
+        ("verified", "'a < systemd' (unverified)")
+    ]
+
+
+def test_a_chain_too_long_to_follow_is_a_warning() -> None:
+    found = told(PLAIN, parents=(SHELL,) * 16)
+
+    assert not found.trusted
+    assert "warning" in [grade for grade, _ in graded(found, "parents")]
+
+
+@pytest.mark.parametrize("modified", [-(2**62), -1, 2**40, 2**62])
+def test_any_time_of_change_can_be_told(modified: int) -> None:
+    file = Script(path="/a.js", sha256="ab", modified=modified, writers=None)
+
+    assert graded(told(NODE, script=file), "script")
+
+
 def test_other_users_and_sessions_are_marked_in_the_chain() -> None:
     above = msgspec.structs.replace(MANAGER, uid=0)
 

@@ -72,6 +72,7 @@ def test_the_image_is_empty_when_the_kernel_hides_addresses() -> None:
 
 def test_the_first_line_of_a_key_counts() -> None:
     assert parse_lines(b"Pid:\t7\nPid:\t8\n") == {b"Pid": b"7"}
+    assert parse_lines(b"Name:\ta\rUid:\t0\nUid:\t7\n")[b"Uid"] == b"7"
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,7 @@ def test_the_first_line_of_a_key_counts() -> None:
         (b"1:name=systemd:/a.service\n", b"/a.service"),
         (b"1:name=systemd:/a\n0::/b:c\n", b"/b:c"),
         (b"4:memory:/x\n", None),
+        (b"0::/user@1.service/x\r0::/a.service\n", b"/user@1.service/x\r0::/a.service"),
         (b"", None),
     ],
 )
