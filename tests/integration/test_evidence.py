@@ -213,6 +213,18 @@ async def test_a_script_too_large_to_hash_is_a_warning(
     assert found.program.script_sha256 == ""
 
 
+async def test_a_script_that_only_its_process_can_name_is_not_taken_for_one_of_ours(
+    witness: Witness, start: Start, tmp_path: Path
+) -> None:
+    script(tmp_path / "agent.sh", "echo ready; read x")
+    process = start("bash", "/proc/self/cwd/agent.sh", cwd=tmp_path)
+    ready(process)
+
+    found = await seen(witness, process.pid)
+
+    assert values(found, "script") == ["warning: cannot be read: /proc/self/cwd/agent.sh"]
+
+
 async def test_a_script_that_is_a_pipe_is_not_opened(
     witness: Witness, start: Start, tmp_path: Path
 ) -> None:

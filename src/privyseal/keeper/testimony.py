@@ -37,7 +37,7 @@ Writers = tuple[Literal["", "user", "others"], Text | None]
 
 
 class Relative(Value, frozen=True):
-    """A process near the requester; all but `pid` and `start` is missing once it has exited."""
+    """A process near the requester; without all but `pid` and `start` it has exited or is hidden."""
 
     pid: int
     start: int
@@ -262,7 +262,7 @@ def _group(seen: Statement) -> Iterator[Fact]:
 
 def _called(relative: Relative) -> str:
     if relative.comm is None:
-        return f"process {relative.pid} (exited)"
+        return f"process {relative.pid} (exited or hidden)"
     if relative.path is not None and relative.genuine:
         return _quoted(_base(relative.path))
     return f"{_quoted(relative.comm)} (unverified)"

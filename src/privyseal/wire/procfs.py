@@ -58,7 +58,8 @@ GRAMMARS: Final = {
 _INTERPRETER: Final = re.compile(
     rb"(?:(?P<python>python|pypy)|(?P<node>node|nodejs)|(?P<sh>sh|bash|dash|zsh|ksh|mksh)"
     rb"|(?P<perl>perl)|(?P<ruby>ruby)|(?P<other>fish|deno|bun|java|php|lua|luajit|tclsh|wish|guile"
-    rb"|julia|Rscript|[gm]?awk|gjs|emacs|vim|electron|dotnet|mono|gdb|busybox))[0-9.]*"
+    rb"|julia|Rscript|[gm]?awk|gjs|emacs|vim|electron|dotnet|mono|gdb|busybox"
+    rb"|ld-[\w.-]+|qemu-[\w-]+))[0-9.]*"
 )
 
 

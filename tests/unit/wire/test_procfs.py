@@ -112,6 +112,8 @@ def test_taints_are_names_of_variables_that_are_set() -> None:
         (b"/usr/bin/perl", "perl"),
         (b"/usr/bin/ruby3.1", "ruby"),
         (b"/opt/deno", "other"),
+        (b"/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "other"),
+        (b"/usr/bin/qemu-arm-static", "other"),
         (b"/usr/bin/secret-tool", ""),
         (b"/usr/bin/bashful", ""),
         (b"/usr/bin/python3.11\n", ""),
