@@ -19,26 +19,26 @@ from privyseal.keeper.evidence import Witness
 from privyseal.keeper.receipts import Signer
 from privyseal.keeper.requesters import Callers, Requesters
 from privyseal.keeper.requests import Requester
-from privyseal.model.policy import Policy
-from privyseal.runtime import serve
+from privyseal.model.config import Config
+from privyseal.runtime import config, serve
 from privyseal.runtime.bus import DBUS, Connection
 from privyseal.runtime.clock import SystemClock
-from privyseal.runtime.paths import data_home, state_home
+from privyseal.runtime.paths import state_home
 from privyseal.wire.keeper import BUS_NAME
 
 log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.5
+_CONFIG_SECONDS = 2.0
 
 
 def main() -> int:
     """Run until SIGTERM, SIGINT or the end of the bus; return the exit status."""
     parser = argparse.ArgumentParser(prog="privyseal.keeper", description=__doc__)
+    parser.add_argument("--config", type=Path, help="default: the person's own, then /etc")
     parser.add_argument("--state", type=Path, default=state_home(), help="audit log, receipt key")
-    parser.add_argument(
-        "--store", type=Path, default=data_home() / "store", help="folder of the store"
-    )
-    parser.add_argument("--backend", choices=KINDS, default=KINDS[0])
+    parser.add_argument("--store", type=Path, help="folder of the store; default: as configured")
+    parser.add_argument("--backend", choices=KINDS, help="default: as configured")
     parser.add_argument("--bus-address", help="default: the session bus")
     parser.add_argument("--bus-name", default=BUS_NAME)
     parser.add_argument("--debug", action="store_true")
@@ -63,17 +63,23 @@ async def run(options: argparse.Namespace) -> None:
         contextlib.AsyncExitStack() as inner,  # what has tasks in the group ends before it
     ):
         clock = SystemClock()
-        audit = AuditLog.open(options.state / "audit", clock)
+        settings = await config.load(options.config)
+        audit = AuditLog.open(_audit_folder(options, settings), clock)
         stack.push_async_callback(audit.close)
         signer = Signer.open(options.state / "receipt.key")
         backend = await inner.enter_async_context(
-            open_backend(options.backend, options.store, group, clock)
+            open_backend(
+                options.backend or settings.backend,
+                options.store or config.store_path(settings),
+                group,
+                clock,
+            )
         )
         witness = await stack.enter_async_context(Witness.open())
         connection = await Connection.open(group, options.bus_address)
         stack.callback(connection.close)
         audience = BusAudience(connection)
-        core = Core(Ports(backend, witness, audit, signer, clock, audience), Policy())
+        core = Core(Ports(backend, witness, audit, signer, clock, audience), settings.policy)
         asking, deciding = Asking(core), Deciding(core)
         callers = Callers(connection, witness, os.getuid())
 
@@ -97,14 +103,16 @@ async def run(options: argparse.Namespace) -> None:
         await connection.claim(options.bus_name)
         audit.append("start", detail=f"backend {backend.description}")
         serve.ready()
-        stop = serve.stop_event()
+        reload = asyncio.Event()
+        stop = serve.stop_event(reload.set)
         ticking = group.create_task(_tick(asking), name="tick")
+        reloading = group.create_task(_reload(core, options.config, reload), name="reload")
         bus = group.create_task(connection.closed(), name="bus")
         stopping = group.create_task(stop.wait(), name="stop")
         await asyncio.wait({bus, stopping}, return_when=asyncio.FIRST_COMPLETED)
         requesters.close()
         audit.append("stop")
-        for task in (ticking, bus, stopping):
+        for task in (ticking, reloading, bus, stopping):
             task.cancel()
 
 
@@ -112,6 +120,30 @@ async def _tick(asking: Asking) -> None:
     while True:
         await asyncio.sleep(_TICK_SECONDS)
         asking.tick()
+
+
+async def _reload(core: Core, path: Path | None, asked: asyncio.Event) -> None:
+    """Follow the configuration: on SIGHUP, and when a file of it changes."""
+    stamp = config.stamp(path)
+    while True:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CONFIG_SECONDS):
+                await asked.wait()
+        latest = config.stamp(path)
+        if latest == stamp and not asked.is_set():
+            continue
+        asked.clear()
+        stamp = latest
+        try:
+            core.obey((await config.load(path)).policy)
+        except PrivysealError as error:
+            log.warning("the configuration stays as it was: %s", error)
+        else:
+            log.info("the configuration was read again")
+
+
+def _audit_folder(options: argparse.Namespace, settings: Config) -> Path:
+    return config.audit_path(settings) if settings.audit.path else options.state / "audit"
 
 
 if __name__ == "__main__":

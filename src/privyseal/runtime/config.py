@@ -56,6 +56,18 @@ def load_now(path: Path | None = None, environ: Mapping[str, str] = os.environ) 
     return _combine([(file, _read_now(file)) for file in _files(path)], environ)
 
 
+def stamp(path: Path | None = None) -> tuple[tuple[str, int, int], ...]:
+    """Return what tells whether the files of `load(path)` have changed since."""
+    marks: list[tuple[str, int, int]] = []
+    for file in [path] if path is not None else [SYSTEM_FILE, user_file()]:
+        try:
+            status = file.stat()
+        except OSError:
+            continue
+        marks.append((str(file), status.st_mtime_ns, status.st_ino))
+    return tuple(marks)
+
+
 def _files(path: Path | None) -> list[Path]:
     if path is None:
         return [file for file in (SYSTEM_FILE, user_file()) if os.path.lexists(file)]

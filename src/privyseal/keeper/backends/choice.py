@@ -8,12 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from privyseal.keeper.backends.embedded import EmbeddedBackend
 from privyseal.keeper.backends.port import Backend
-from privyseal.keeper.backends.secretservice import SecretServiceBackend
 from privyseal.model.clock import Clock
 from privyseal.runtime.paths import runtime_dir
-from privyseal.runtime.privatebus import PrivateBus
 
 GNOME_KEYRING: Final = "gnome-keyring"
 KINDS: Final = ("embedded", GNOME_KEYRING)
@@ -23,14 +20,24 @@ KINDS: Final = ("embedded", GNOME_KEYRING)
 async def open_backend(
     kind: str, store: Path, group: asyncio.TaskGroup, clock: Clock
 ) -> AsyncIterator[Backend]:
-    """Yield the backend of this kind; gnome-keyring keeps its files beside the folder `store`."""
+    """Yield the backend of this kind; gnome-keyring keeps its files beside the folder `store`.
+
+    Only the chosen one is imported: what a keeper doesn't use is no part of what must be trusted.
+    """
     if kind != GNOME_KEYRING:
+        from privyseal.keeper.backends.embedded import EmbeddedBackend  # noqa: PLC0415 - see above
+
         embedded = EmbeddedBackend(store, clock=clock)
         try:
             yield embedded
         finally:
             await embedded.close()
         return
+    from privyseal.keeper.backends.secretservice import (  # noqa: PLC0415 - see above
+        SecretServiceBackend,
+    )
+    from privyseal.runtime.privatebus import PrivateBus  # noqa: PLC0415 - see above
+
     base = runtime_dir()
     if not base.parent.is_dir():  # no login session: then there is no folder but ours
         base = store.parent
