@@ -177,11 +177,11 @@ class DecisionFace:
         }
 
     async def _pending(self, call: Call) -> Reply:
-        await self._callers.of(call.sender)
+        await self._callers.admit(call.sender)
         return _json(self._deciding.pending())
 
     async def _show(self, call: Call) -> Reply:
-        await self._callers.of(call.sender)
+        await self._callers.admit(call.sender)
         return _json(self._deciding.show(str(call.body[0])))
 
     async def _decide(self, call: Call) -> Reply:
@@ -190,11 +190,11 @@ class DecisionFace:
         return _json(await self._deciding.decide(decision, decider))
 
     async def _history(self, call: Call) -> Reply:
-        await self._callers.of(call.sender)
+        await self._callers.admit(call.sender)
         return _json(self._deciding.history(int(call.body[0])))
 
     async def _leases(self, call: Call) -> Reply:
-        await self._callers.of(call.sender)
+        await self._callers.admit(call.sender)
         return _json(self._deciding.leases())
 
     async def _revoke(self, call: Call) -> Reply:
@@ -217,7 +217,7 @@ class DecisionFace:
         return Reply()
 
     async def _status(self, call: Call) -> Reply:
-        await self._callers.of(call.sender)
+        await self._callers.admit(call.sender)
         core = self._core
         status = Status(
             version=VERSION,
@@ -234,7 +234,7 @@ class DecisionFace:
         return _json(status)
 
     async def _watch(self, call: Call) -> Reply:
-        await self._callers.of(call.sender)
+        await self._callers.admit(call.sender)
         self._audience.watchers.add(call.sender)
         return Reply()
 

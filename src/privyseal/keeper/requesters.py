@@ -26,7 +26,22 @@ class Callers:
         self._connection = connection
         self._witness = witness
         self._uid = uid
+        self._admitted: dict[str, int] = {}
         self._known: dict[str, Evidence] = {}
+
+    async def admit(self, name: str) -> int:
+        """Return the PID behind a connection of this user; enough for who only looks.
+
+        Raises:
+            DeniedError: It belongs to another user, root included.
+        """
+        pid = self._admitted.get(name)
+        if pid is None:
+            pid, uid = await self._connection.process_of(name)
+            if uid != self._uid:
+                raise DeniedError(f"user {uid} may not talk to the keeper of user {self._uid}")
+            self._admitted[name] = pid
+        return pid
 
     async def of(self, name: str) -> Evidence:
         """Return the evidence on the process that owns this connection.
@@ -37,9 +52,7 @@ class Callers:
         known = self._known.get(name)
         if known is not None:
             return known
-        pid, uid = await self._connection.process_of(name)
-        if uid != self._uid:
-            raise DeniedError(f"user {uid} may not talk to the keeper of user {self._uid}")
+        pid = await self.admit(name)
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:
@@ -56,6 +69,7 @@ class Callers:
 
     def forget(self, name: str) -> None:
         """Forget a connection that the bus has closed."""
+        self._admitted.pop(name, None)
         self._known.pop(name, None)
 
 
