@@ -118,8 +118,10 @@ def _gone(pid: int) -> bool:
 
 def _owner(env: Mapping[str, str], name: str) -> bool:
     asked = subprocess.run(
-        ["dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus"]
-        + ["/org/freedesktop/DBus", "org.freedesktop.DBus.NameHasOwner", f"string:{name}"],
+        [
+            *["dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus"],
+            *["/org/freedesktop/DBus", "org.freedesktop.DBus.NameHasOwner", f"string:{name}"],
+        ],
         env=env,
         check=True,
         capture_output=True,

@@ -198,13 +198,15 @@ async def _bus_daemon(children: Children, folder: Path) -> AsyncIterator[str]:
             "there is no session bus and no dbus-daemon to start one",
             hint="install the Debian package dbus-daemon",
         )
+    # It makes folders there, and so does what it starts.
+    env = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
     read, write = os.pipe()
     argv = ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--nosyslog"]
     # D-Bus specification, "Server Addresses": other bytes than these are escaped.
     argv += [f"--address=unix:path={quote(str(folder / 'bus'), safe='/-_.*')}"]
     argv += [f"--print-address={write}"]
     with os.fdopen(read) as answer, os.fdopen(write, "w") as told:
-        async with children.child("bus", argv, env=os.environ, fds=[write]):
+        async with children.child("bus", argv, env=env, fds=[write]):
             told.close()
             # It ends at the first line or, when the daemon cannot start, with the daemon.
             address = await asyncio.to_thread(answer.readline)
