@@ -19,7 +19,8 @@ _ADDRESS = re.compile(r"[a-z]+://|mailto:")
 _FOREIGN = re.compile(
     "|".join(
         [
-            r"(?<![\w.-])/(?:home|root|Users|work|nix)/\w",
+            r"(?<![\w.-])/(?:root|Users|work|nix)/\w",
+            r"(?<![\w.-])/home/(?!alice\b|bob\b)\w",
             "py" + r"pi\.org",
             "python" + "hosted",
             "registry" + r"\.npmjs",

@@ -1,10 +1,13 @@
 """`privy try --headless`, as a person runs it, with the programs that a person has."""
 
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -216,3 +219,88 @@ def test_the_screen_needs_a_terminal(env: dict[str, str]) -> None:
     assert refused.stderr == (
         "privy: the approval screen needs a terminal\n  try: privy try --headless\n"
     )
+
+
+@contextmanager
+def _on_a_terminal(env: Mapping[str, str]) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [PRIVY, "try"],
+        env={**env, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        yield process, ours
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        _read_until(ours, b"", process)
+        process.wait(20)
+        os.close(ours)
+
+
+def _read_until(terminal: int, text: bytes, process: "subprocess.Popen[bytes]") -> bytes:
+    """Read what is shown until it holds `text`, or without one until the terminal is closed."""
+    shown = b""
+    while not text or text not in shown:
+        ready, _, _ = select.select([terminal], [], [], 20)
+        assert ready, f"nothing more came after {shown[-300:]!r}"
+        try:
+            more = os.read(terminal, 65536)
+        except OSError:  # all its other ends are closed
+            more = b""
+        if not more:
+            assert not text, f"{process.args!r} ended after {shown[-300:]!r}"
+            break
+        shown += more
+    return shown
+
+
+def test_the_screen_opens_in_this_terminal_and_q_ends_the_trial(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    with _on_a_terminal(env) as (process, terminal):
+        _read_until(terminal, b"Enter opens the approval screen", process)
+        before = termios.tcgetattr(terminal)
+        os.write(terminal, b"\n")
+        _read_until(terminal, b"Nothing is waiting", process)
+        os.write(terminal, b"q")
+        _read_until(terminal, b"everything is as it was", process)
+        assert process.wait(20) == 0
+        assert termios.tcgetattr(terminal) == before
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_an_interrupt_ends_the_trial_and_gives_the_terminal_back(
+    env: dict[str, str], tmp_path: Path, *, opened: bool
+) -> None:
+    with _on_a_terminal(env) as (process, terminal):
+        _read_until(terminal, b"Enter opens the approval screen", process)
+        before = termios.tcgetattr(terminal)
+        if opened:
+            os.write(terminal, b"\n")
+            _read_until(terminal, b"Nothing is waiting", process)
+        process.send_signal(signal.SIGINT)
+        _read_until(terminal, b"everything is as it was", process)
+        assert process.wait(20) == 0
+        assert termios.tcgetattr(terminal) == before
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_screen_that_was_killed_leaves_a_usable_terminal(env: dict[str, str]) -> None:
+    with _on_a_terminal(env) as (process, terminal):
+        _read_until(terminal, b"Enter opens the approval screen", process)
+        before = termios.tcgetattr(terminal)
+        os.write(terminal, b"\n")
+        _read_until(terminal, b"Nothing is waiting", process)
+        screen = next(pid for pid in _children(process.pid) if "console" in _argv(pid))
+        os.kill(screen, signal.SIGKILL)
+        shown = _read_until(terminal, b"the screen ended by signal 9", process)
+        assert b"\x1b[?1049l" in shown
+        assert process.wait(20) == 1
+        assert termios.tcgetattr(terminal) == before

@@ -161,7 +161,7 @@ class _Trial:
             return
         print("Enter opens the approval screen, q there or Ctrl-C here ends the trial.", flush=True)
         await self._children.guard(_enter())
-        argv = [sys.executable, "-m", "privyseal.console"]
+        argv = [sys.executable, "-m", "privyseal.console", "--banner", "trial"]
         with _terminal_restored():
             async with self._children.child(
                 "screen", argv, env=self._env, terminal=True
@@ -212,7 +212,8 @@ async def _bus_daemon(children: Children, folder: Path) -> AsyncIterator[str]:
             address = await asyncio.to_thread(answer.readline)
             if not address:
                 await children.guard(asyncio.Event().wait())
-            yield address.strip()
+            # The guid after the comma checks who answers; a person pastes the rest more easily.
+            yield address.strip().partition(",")[0]
 
 
 async def _enter() -> None:
