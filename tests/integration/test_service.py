@@ -138,8 +138,18 @@ def test_with_systemd_it_starts_both_and_stops_them_again(systemctl: Path) -> No
     )
     status = _privy("status", "--json")
     assert (status.status, json.loads(status.output)["problems"]) == (0, [])
+    dry = _privy("uninstall", "--dry-run").output
+    assert "would run: systemctl --user stop privyseal-agent.service" in dry
     _privy("uninstall")
     assert "--user stop privyseal-agent.service privyseal-keeper.service" in systemctl.read_text()
+
+
+def test_a_second_install_leaves_what_runs_alone(systemctl: Path) -> None:
+    _privy("install")
+    systemctl.write_text("")
+    _privy("install")
+    assert "start privyseal-keeper.service" in systemctl.read_text()
+    assert "restart privyseal-keeper.service" not in systemctl.read_text()
 
 
 def test_an_install_that_shall_not_start_starts_nothing(systemctl: Path) -> None:

@@ -99,7 +99,7 @@ def _demoted(unit_file: Path) -> str:
     start = starts[-1] if starts else "/usr/bin/gnome-keyring-daemon --foreground"
     match = _COMPONENTS.search(start)
     kept = ",".join(c for c in match[2].split(",") if c != "secrets") if match else "pkcs11"
-    bare = _COMPONENTS.sub("", start).rstrip()
+    bare = " ".join(_COMPONENTS.sub("", start).split())
     return f"[Service]\nExecStart=\nExecStart={bare} --components={kept or 'pkcs11'}\n"
 
 

@@ -16,7 +16,7 @@ from privyseal.cli.journal import Change, Entry, Journal, look
 from privyseal.errors import PrivysealError
 from privyseal.runtime.bus import DBUS, DBUS_PATH, Connection
 from privyseal.runtime.names import SECRETS, Names
-from privyseal.runtime.paths import state_home
+from privyseal.runtime.paths import data_home, state_home
 from privyseal.wire.keeper import BUS_NAME
 
 _SECONDS: Final = 30
@@ -44,15 +44,18 @@ def install(*, backend: str, dry_run: bool, start: bool) -> int:
     options = ("--backend", backend) if backend != "embedded" else ()
     record = journal.plan(wanted(Places.of_this_user(), options))
     pending = [change for change in record.changes if look(Path(change.path)) != change.after]
-    for change in pending:
-        _show(change.path, look(Path(change.path)), change.after)
+    commands = _starting(anew=bool(pending)) if start else []
     if dry_run:
-        _would("run", _starting() if start else [])
+        for change in pending:
+            _show(change.path, look(Path(change.path)), change.after)
+        _would_run(commands)
         return 0
     journal.apply(record)
-    print(f"{len(pending)} files written" if pending else "installed already")
-    if start:
-        _run_all(_starting())
+    for change in pending:
+        print(f"wrote {change.path}")
+    if not pending:
+        print("installed already")
+    _run_all(commands)
     return 0
 
 
@@ -65,12 +68,12 @@ def uninstall(*, dry_run: bool) -> int:
     if not changes:
         print("not installed")
         return 0
-    for change in reversed(changes):
-        now = look(Path(change.path))
-        if now == change.after:
-            _show(change.path, now, change.before)
     if dry_run:
-        _would("run", [*_stopping(), *_reloading()])
+        for change in reversed(changes):
+            now = look(Path(change.path))
+            if now == change.after:
+                _show(change.path, now, change.before)
+        _would_run([*_stopping(), *_reloading()])
         return 0
     _run_all(_stopping())
     kept = journal.undo()
@@ -78,6 +81,9 @@ def uninstall(*, dry_run: bool) -> int:
     for path in kept:
         print(f"kept, because it was changed since the install: {path}")
     print(f"{len(changes) - len(kept)} files put back")
+    for folder in (data_home(), state_home()):
+        if folder.exists():
+            print(f"what was stored and recorded stays in {folder}")
     return 1 if kept else 0
 
 
@@ -165,20 +171,21 @@ def _reloading() -> list[list[str]]:
     return [_systemctl("daemon-reload"), _systemctl("try-restart", KEYRING_UNIT)]
 
 
-def _starting() -> list[list[str]]:
-    return [*_reloading(), _systemctl("restart", *UNITS)]
+def _starting(*, anew: bool) -> list[list[str]]:
+    # A restart locks the store: it is done only where the units have changed.
+    return [*_reloading(), _systemctl("restart" if anew else "start", *UNITS)]
 
 
 def _stopping() -> list[list[str]]:
     return [_systemctl("stop", *reversed(UNITS))]
 
 
-def _would(verb: str, commands: list[list[str]]) -> None:
-    if not _manager_runs():
+def _would_run(commands: list[list[str]]) -> None:
+    if commands and not _manager_runs():
         print(_LATER)
         return
     for words in commands:
-        print(f"would {verb}: {' '.join(words)}")
+        print(f"would run: {' '.join(words)}")
 
 
 def _manager_runs() -> bool:
@@ -186,6 +193,8 @@ def _manager_runs() -> bool:
 
 
 def _run_all(commands: list[list[str]]) -> None:
+    if not commands:
+        return
     asyncio.run(_reload_bus())
     if not _manager_runs():
         print(_LATER)

@@ -29,7 +29,7 @@ def test_a_machine_without_gnome_keyring_gets_nothing_about_it(tmp_path: Path) -
 def test_gnome_keyring_keeps_its_other_components(tmp_path: Path) -> None:
     start = '/usr/bin/gnome-keyring-daemon --foreground --components="pkcs11,secrets,ssh" --control-directory=%t/keyring'
     assert _demotion(tmp_path, start) == (
-        "ExecStart=/usr/bin/gnome-keyring-daemon --foreground  --control-directory=%t/keyring"
+        "ExecStart=/usr/bin/gnome-keyring-daemon --foreground --control-directory=%t/keyring"
         " --components=pkcs11,ssh"
     )
 
