@@ -20,7 +20,6 @@ _FOREIGN = re.compile(
     "|".join(
         [
             r"(?<![\w.-])/(?:root|Users|work|nix)/\w",
-            r"(?<![\w.-])/home/(?!alice\b|bob\b)\w",
             "py" + r"pi\.org",
             "python" + "hosted",
             "registry" + r"\.npmjs",
