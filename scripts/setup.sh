@@ -20,7 +20,7 @@ case $level in
   dev)
     wanted='dbus-daemon:dbus-daemon secret-tool:libsecret-tools setpriv:util-linux
       dbus-send:dbus-bin gdbus:libglib2.0-bin gnome-keyring-daemon:gnome-keyring
-      git:git make:make ps:procps unshare:util-linux'
+      git:git make:make ps:procps unshare:util-linux systemd-analyze:systemd'
     ;;
   *) refuse "unknown level '$level': use run or dev" ;;
 esac

@@ -1,5 +1,7 @@
 """Prints what the trusted base consists of; `make test` ends with it."""
 
+from collections import Counter
+
 from tests.architecture.programs import (
     ALLOWED,
     BUDGET,
@@ -18,13 +20,19 @@ def main() -> None:
         ours = sum(name.startswith("privyseal") for name in loaded(program))
         others = ", ".join(sorted(third_party(program))) or "nothing but Python"
         print(f"closure   {program}: {ours} modules of ours; {others}")
-    sizes = {path: path.read_text() for path in trusted_files()}
-    code = sum(map(code_lines, sizes.values()))
+    sizes = {path.relative_to(SOURCE): path.read_text() for path in trusted_files()}
     physical = sum(text.count("\n") for text in sizes.values())
-    print(f"budget    {code} of {BUDGET} code lines ({physical} in all, {len(sizes)} files)")
-    largest = sorted(sizes, key=lambda path: -code_lines(sizes[path]))[:5]
-    parts = ", ".join(f"{path.relative_to(SOURCE)} {code_lines(sizes[path])}" for path in largest)
-    print(f"          largest: {parts}")
+    parts: Counter[str] = Counter()
+    for path, text in sizes.items():
+        parts[path.parts[0]] += code_lines(text)
+    print(
+        f"budget    {parts.total()} of {BUDGET} code lines ({physical} in all, {len(sizes)} files)"
+    )
+    print(
+        "          " + ", ".join(f"{part} {lines}" for part, lines in parts.most_common() if lines)
+    )
+    largest = sorted(((code_lines(text), str(path)) for path, text in sizes.items()), reverse=True)
+    print("          largest: " + ", ".join(f"{path} {lines}" for lines, path in largest[:5]))
     packages = sorted(set().union(*map(third_party, TRUSTED)))
     print(f"trusted   third-party: {', '.join(packages)}")
 

@@ -21,8 +21,6 @@ BUDGET: Final = 4000
 _BUS: Final = frozenset({"dbus_fast"})
 _VALUES: Final = frozenset({"msgspec", "typing_extensions"})  # msgspec loads it where it is there
 _CRYPTO: Final = frozenset({"cryptography", "_cffi_backend", "cffi"})  # cffi calls into OpenSSL
-_YAML: Final = frozenset({"ruamel"})
-_CLI: Final = frozenset({"click"})
 _LIGHT_BUS: Final = frozenset({"jeepney"})
 
 ALLOWED: Final[dict[str, frozenset[str]]] = {
@@ -30,7 +28,9 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "privyseal.console.__main__": _BUS | _VALUES,
     "privyseal.witness": frozenset(),
     "privyseal.agent.__main__": _BUS | _VALUES | _CRYPTO,
-    "privyseal.cli.main": _CLI,
+    "privyseal.cli.main": frozenset(),
+    "privyseal.cli.list_": _LIGHT_BUS,
+    "privyseal.cli.get": _LIGHT_BUS,
 }
 """Third-party packages, by top-level module, that importing a program may load."""
 
@@ -54,13 +54,14 @@ def loaded(program: str) -> dict[str, str]:
 
     For a package with a main module that is every module of the package and what they import.
     """
-    output = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-I", "-c", _SCRIPT.format(program=program)],
-        check=True,
+        check=False,
         capture_output=True,
         text=True,
-    ).stdout
-    return dict(line.split("\t") for line in output.splitlines())
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(line.split("\t") for line in done.stdout.splitlines())
 
 
 def third_party(program: str) -> set[str]:

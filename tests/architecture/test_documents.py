@@ -19,7 +19,7 @@ _ADDRESS = re.compile(r"[a-z]+://|mailto:")
 _FOREIGN = re.compile(
     "|".join(
         [
-            r"(?<![\w.-])/(?:home|root|Users|work|nix)/\w",
+            r"(?<![\w.-])/(?:root|Users|work|nix)/\w",
             "py" + r"pi\.org",
             "python" + "hosted",
             "registry" + r"\.npmjs",

@@ -74,10 +74,9 @@ async def _replaceable(pid: int, connection: Connection) -> str:
             "it could not be brought back as it is",
             hint=_ELSEWHERE,
         )
-    if open_now := await _unlocked(connection):
+    if loss := await _loss(connection):
         raise ConflictError(
-            f"{who} (pid {pid}) serves {SECRETS} here and {open_now} is unlocked in it: "
-            "stopping it would lock it",
+            f"{who} (pid {pid}) serves {SECRETS} here, and stopping it would {loss}",
             hint=_ELSEWHERE,
         )
     return who
@@ -109,8 +108,8 @@ def activation_command(name: str) -> list[str]:
     return []
 
 
-async def _unlocked(connection: Connection) -> str:
-    """Return what would be lost if the service stopped: an open collection, or volatile items."""
+async def _loss(connection: Connection) -> str:
+    """Return what stopping the service would do for good; empty when it would do nothing."""
 
     async def get(path: str, interface: str, name: str) -> object:
         reply = await connection.call(SECRETS, path, _PROPERTIES, "Get", "ss", [interface, name])
@@ -121,9 +120,9 @@ async def _unlocked(connection: Connection) -> str:
         for path in paths if isinstance(paths, list) else []:
             if str(path).endswith("/session"):
                 if await get(path, _COLLECTION, "Items"):
-                    return "its session collection"
+                    return "lose the items of its session collection"
             elif not await get(path, _COLLECTION, "Locked"):
-                return f"the collection {str(path).rpartition('/')[2]!r}"
+                return f"lock its collection {str(path).rpartition('/')[2]!r}"
     except PrivysealError as error:
         raise ConflictError(f"the owner of {SECRETS} does not answer: {error}") from error
     return ""

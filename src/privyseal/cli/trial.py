@@ -161,7 +161,7 @@ class _Trial:
             return
         print("Enter opens the approval screen, q there or Ctrl-C here ends the trial.", flush=True)
         await self._children.guard(_enter())
-        argv = [sys.executable, "-m", "privyseal.console"]
+        argv = [sys.executable, "-m", "privyseal.console", "--banner", "trial"]
         with _terminal_restored():
             async with self._children.child(
                 "screen", argv, env=self._env, terminal=True
@@ -198,19 +198,22 @@ async def _bus_daemon(children: Children, folder: Path) -> AsyncIterator[str]:
             "there is no session bus and no dbus-daemon to start one",
             hint="install the Debian package dbus-daemon",
         )
+    # It makes folders there, and so does what it starts.
+    env = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
     read, write = os.pipe()
     argv = ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--nosyslog"]
     # D-Bus specification, "Server Addresses": other bytes than these are escaped.
     argv += [f"--address=unix:path={quote(str(folder / 'bus'), safe='/-_.*')}"]
     argv += [f"--print-address={write}"]
     with os.fdopen(read) as answer, os.fdopen(write, "w") as told:
-        async with children.child("bus", argv, env=os.environ, fds=[write]):
+        async with children.child("bus", argv, env=env, fds=[write]):
             told.close()
             # It ends at the first line or, when the daemon cannot start, with the daemon.
             address = await asyncio.to_thread(answer.readline)
             if not address:
                 await children.guard(asyncio.Event().wait())
-            yield address.strip()
+            # The guid after the comma checks who answers; a person pastes the rest more easily.
+            yield address.strip().partition(",")[0]
 
 
 async def _enter() -> None:

@@ -1,0 +1,260 @@
+"""`privy service`: make Privyseal permanent for this user, take it back, say how it stands."""
+
+import asyncio
+import difflib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from privyseal.cli.deployment import KEYRING_UNIT, UNITS, Places, wanted
+from privyseal.cli.journal import Change, Entry, Journal, look
+from privyseal.errors import PrivysealError
+from privyseal.runtime.bus import DBUS, DBUS_PATH, Connection
+from privyseal.runtime.names import SECRETS, Names
+from privyseal.runtime.paths import data_home, state_home
+from privyseal.wire.keeper import BUS_NAME
+
+_SECONDS: Final = 30
+_LATER: Final = "no systemd user manager runs here: this takes effect at the next login"
+
+
+@click.group(name="service")
+def command() -> None:
+    """Make Privyseal permanent for this user, or take it back."""
+
+
+@command.command()
+@click.option(
+    "--backend",
+    type=click.Choice(["embedded", "gnome-keyring"]),
+    default="embedded",
+    show_default=True,
+    help="Where secrets lie.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--start/--no-start", default=True, help="Start it at once.", show_default=True)
+def install(*, backend: str, dry_run: bool, start: bool) -> int:
+    """Start keeper and agent with every login, in place of another Secret Service."""
+    journal = Journal(_journal_path())
+    options = ("--backend", backend) if backend != "embedded" else ()
+    record = journal.plan(wanted(Places.of_this_user(), options))
+    pending = [change for change in record.changes if look(Path(change.path)) != change.after]
+    commands = _starting(anew=bool(pending)) if start else []
+    if dry_run:
+        for change in pending:
+            _show(change.path, look(Path(change.path)), change.after)
+        _would_run(commands)
+        return 0
+    journal.apply(record)
+    for change in pending:
+        print(f"wrote {change.path}")
+    if not pending:
+        print("installed already")
+    _run_all(commands)
+    return 0
+
+
+@command.command()
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+def uninstall(*, dry_run: bool) -> int:
+    """Put every file back as it was before the install."""
+    journal = Journal(_journal_path())
+    changes = journal.read().changes
+    if not changes:
+        print("not installed")
+        return 0
+    if dry_run:
+        for change in reversed(changes):
+            now = look(Path(change.path))
+            if now == change.after:
+                _show(change.path, now, change.before)
+        _would_run([*_stopping(), *_reloading()])
+        return 0
+    _run_all(_stopping())
+    kept = journal.undo()
+    _run_all(_reloading())
+    for path in kept:
+        print(f"kept, because it was changed since the install: {path}")
+    print(f"{len(changes) - len(kept)} files put back")
+    for folder in (data_home(), state_home()):
+        if folder.exists():
+            print(f"what was stored and recorded stays in {folder}")
+    return 1 if kept else 0
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, in the schema of the guide.")
+def status(*, as_json: bool) -> int:
+    """Say what runs, who owns the names, and what is not as it should be."""
+    changes = Journal(_journal_path()).read().changes
+    problems = [f"{c.path} is not as installed" for c in changes if _differs(c)]
+    problems += [] if changes else _leftovers()
+    owners = asyncio.run(_owners())
+    units = {unit: _unit_state(unit) for unit in UNITS}
+    if changes and _manager_runs():
+        problems += [f"{unit} is {state}" for unit, state in units.items() if state != "active"]
+    report: dict[str, Any] = {
+        "installed": bool(changes),
+        "units": units,
+        "owners": owners,
+        "problems": problems,
+    }
+    if as_json:
+        print(json.dumps(report))
+    else:
+        _print_report(report)
+    return 1 if problems else 0
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    print(f"installed  {'yes' if report['installed'] else 'no'}")
+    for unit, state in report["units"].items():
+        print(f"unit       {unit}: {state}")
+    for name, owner in report["owners"].items():
+        print(f"name       {name}: {owner}")
+    for problem in report["problems"]:
+        print(f"problem    {problem}")
+
+
+def _journal_path() -> Path:
+    return state_home() / "service.json"
+
+
+def _differs(change: Change) -> bool:
+    try:
+        return look(Path(change.path)) != change.after
+    except PrivysealError:
+        return True
+
+
+def _leftovers() -> list[str]:
+    """Return files that only an install of ours writes, though no journal knows them."""
+    places = Places.of_this_user()
+    return [
+        f"{path} is left over from an install"
+        for path, entry in wanted(places).items()
+        if look(path) == entry or (path.name in UNITS and look(path) is not None)
+    ]
+
+
+def _show(path: str, old: Entry | None, new: Entry | None) -> None:
+    """Print the exact difference between two states of one path."""
+    lines = difflib.unified_diff(
+        _lines(old),
+        _lines(new),
+        fromfile=path if old else "/dev/null",
+        tofile=path if new else "/dev/null",
+        lineterm="",
+    )
+    print("\n".join(lines))
+
+
+def _lines(entry: Entry | None) -> list[str]:
+    if entry is None:
+        return []
+    text = entry.content.decode(errors="backslashreplace")
+    if entry.kind == "link":
+        return [f"link to {text}"]
+    return [f"{line!r}" if not line.isprintable() else line for line in text.splitlines()]
+
+
+def _systemctl(*words: str) -> list[str]:
+    return ["systemctl", "--user", *words]
+
+
+def _reloading() -> list[list[str]]:
+    return [_systemctl("daemon-reload"), _systemctl("try-restart", KEYRING_UNIT)]
+
+
+def _starting(*, anew: bool) -> list[list[str]]:
+    # A restart locks the store: it is done only where the units have changed.
+    return [*_reloading(), _systemctl("restart" if anew else "start", *UNITS)]
+
+
+def _stopping() -> list[list[str]]:
+    return [_systemctl("stop", *reversed(UNITS))]
+
+
+def _would_run(commands: list[list[str]]) -> None:
+    if commands and not _manager_runs():
+        print(_LATER)
+        return
+    for words in commands:
+        print(f"would run: {' '.join(words)}")
+
+
+def _manager_runs() -> bool:
+    return shutil.which("systemctl") is not None and _run(_systemctl("show-environment")) == ""
+
+
+def _run_all(commands: list[list[str]]) -> None:
+    if not commands:
+        return
+    asyncio.run(_reload_bus())
+    if not _manager_runs():
+        print(_LATER)
+        return
+    for words in commands:
+        if complaint := _run(words):
+            print(f"{' '.join(words)}: {complaint}")
+
+
+def _run(words: list[str]) -> str:
+    """Run a command; return "" when it went well, else its last words."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {_SECONDS} seconds"
+    if done.returncode == 0:
+        return ""
+    return done.stderr.strip().rpartition("\n")[2] or f"status {done.returncode}"
+
+
+def _unit_state(unit: str) -> str:
+    if shutil.which("systemctl") is None:
+        return "unknown (no systemd)"
+    done = subprocess.run(
+        _systemctl("is-active", unit), capture_output=True, text=True, timeout=_SECONDS, check=False
+    )
+    return done.stdout.strip() or "unknown (no systemd user manager)"
+
+
+async def _reload_bus() -> None:
+    """Let the session bus read its activation files anew; without a bus there is nothing to do."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            connection = await Connection.open(group)
+            await connection.call(DBUS, DBUS_PATH, DBUS, "ReloadConfig")
+            connection.close()
+    except ExceptionGroup:
+        return
+
+
+async def _owners() -> dict[str, str]:
+    owners = dict.fromkeys((BUS_NAME, SECRETS), "no session bus")
+    try:
+        async with asyncio.TaskGroup() as group:
+            connection = await Connection.open(group)
+            names = Names(connection)
+            for name in owners:
+                pid = await names.pid(name)
+                owners[name] = f"{_program(pid)} (pid {pid})" if pid else "nobody"
+            connection.close()
+    except ExceptionGroup:
+        return owners
+    return owners
+
+
+def _program(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return "a process that cannot be seen"
+    module = words.index(b"-m") + 1 if b"-m" in words[:-1] else 0
+    name = os.fsdecode(words[module] if module else Path(os.fsdecode(words[0])).name)
+    return "".join(c if c.isprintable() else "?" for c in name)

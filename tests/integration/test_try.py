@@ -1,0 +1,306 @@
+"""`privy try --headless`, as a person runs it, with the programs that a person has."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.integration.private_bus import private_bus
+from tests.waiting import until
+
+from privyseal.runtime.names import SECRETS
+from privyseal.wire.keeper import BUS_NAME
+
+PRIVY = str(Path(sys.executable).with_name("privy"))
+_EXPORT = re.compile(r"export DBUS_SESSION_BUS_ADDRESS='?([^'\n]+)'?")
+
+
+class Trial(NamedTuple):
+    """A running trial: its process, what it has printed, and the environment of its children."""
+
+    process: "subprocess.Popen[str]"
+    printed: str
+    env: dict[str, str]
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """A person's environment without a session bus; files lie below the test's folder."""
+    for name in ("home", "run"):
+        (tmp_path / name).mkdir(mode=0o700)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
+    return {
+        **kept,
+        "HOME": str(tmp_path / "home"),
+        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={tmp_path}/no-bus",
+    }
+
+
+@contextmanager
+def _trial(env: Mapping[str, str], *words: str) -> Iterator[Trial]:
+    process = subprocess.Popen(
+        [PRIVY, "try", "--headless", *words],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    printed = ""
+    try:
+        for line in process.stdout:
+            printed += line
+            if "Ctrl-C ends the trial" in line:
+                break
+        else:
+            raise AssertionError(f"the trial did not come up: {printed}")
+        found = _EXPORT.search(printed)
+        address = found[1] if found else env["DBUS_SESSION_BUS_ADDRESS"]
+        yield Trial(process, printed, {**env, "DBUS_SESSION_BUS_ADDRESS": address})
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.wait(20)
+        process.stdout.close()
+
+
+def _run(words: list[str], env: Mapping[str, str], value: str = "") -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        words,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(value)
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def _approve_next(env: Mapping[str, str]) -> None:
+    """Allow, with the command, the one request that waits, as soon as it does."""
+    found: list[str] = []
+
+    def waits() -> bool:
+        listed = subprocess.run(
+            [PRIVY, "list", "--json"], env=env, check=True, capture_output=True, text=True
+        )
+        found[:] = re.findall(r'"id": ?"(\w+)"', listed.stdout)
+        return bool(found)
+
+    until(waits)
+    subprocess.run([PRIVY, "approve", found[0]], env=env, check=True, capture_output=True)
+
+
+def _children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in listed.split()]
+
+
+def _argv(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def _gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def _owner(env: Mapping[str, str], name: str) -> bool:
+    asked = subprocess.run(
+        [
+            *["dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus"],
+            *["/org/freedesktop/DBus", "org.freedesktop.DBus.NameHasOwner", f"string:{name}"],
+        ],
+        env=env,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return "boolean true" in asked.stdout
+
+
+def test_a_secret_is_stored_and_read_after_a_person_allowed_it(env: dict[str, str]) -> None:
+    with _trial(env) as trial:
+        store = _run(
+            ["secret-tool", "store", "--label=demo", "service", "demo"], trial.env, "hunter2"
+        )
+        _approve_next(trial.env)
+        assert store.wait(20) == 0, store.communicate()
+        store.communicate()
+
+        lookup = _run(["secret-tool", "lookup", "service", "demo"], trial.env)
+        _approve_next(trial.env)
+        output, _ = lookup.communicate(timeout=20)
+        assert (lookup.returncode, output) == (0, "hunter2")
+
+
+def test_without_a_bus_it_starts_one_and_leaves_nothing_behind(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    with _trial(env) as trial:
+        assert "there is no session bus here: starting one" in trial.printed
+        children = _children(trial.process.pid)
+        programs = " ".join(map(_argv, children))
+        assert "dbus-daemon" in programs
+        assert "privyseal.keeper" in programs
+        assert "privyseal.agent" in programs
+        assert "secret-tool lookup service demo" in trial.printed
+    assert trial.process.returncode == 0
+    assert all(map(_gone, children))
+    assert list((tmp_path / "run").iterdir()) == []
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_on_a_bus_that_is_there_it_gives_the_names_back(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    with private_bus(tmp_path) as address:
+        env["DBUS_SESSION_BUS_ADDRESS"] = address
+        with _trial(env) as trial:
+            assert _owner(trial.env, SECRETS)
+            assert _owner(trial.env, BUS_NAME)
+        assert trial.process.returncode == 0
+        assert not _owner(env, SECRETS)
+        assert not _owner(env, BUS_NAME)
+
+
+def test_a_second_trial_on_the_same_bus_is_refused_and_the_first_goes_on(
+    env: dict[str, str],
+) -> None:
+    with _trial(env) as trial:
+        second = subprocess.run(
+            [PRIVY, "try", "--headless"], env=trial.env, capture_output=True, text=True, check=False
+        )
+        assert second.returncode == 1
+        assert "privy: Privyseal runs on this session bus already" in second.stderr
+        assert _owner(trial.env, SECRETS)
+        assert trial.process.poll() is None
+
+
+@pytest.mark.parametrize("program", ["keeper", "agent"])
+def test_when_a_process_dies_it_says_which_and_cleans_up(
+    env: dict[str, str], tmp_path: Path, program: str
+) -> None:
+    with _trial(env) as trial:
+        children = _children(trial.process.pid)
+        victim = next(pid for pid in children if f"privyseal.{program}" in _argv(pid))
+        os.kill(victim, signal.SIGKILL)
+        assert trial.process.wait(20) == 1
+        assert trial.process.stdout is not None
+        assert f"privy: the {program} ended by signal 9" in trial.process.stdout.read()
+    assert all(map(_gone, children))
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_the_screen_needs_a_terminal(env: dict[str, str]) -> None:
+    refused = subprocess.run(
+        [PRIVY, "try"],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "privy: the approval screen needs a terminal\n  try: privy try --headless\n"
+    )
+
+
+@contextmanager
+def _on_a_terminal(env: Mapping[str, str]) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [PRIVY, "try"],
+        env={**env, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        yield process, ours
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        _read_until(ours, b"", process)
+        process.wait(20)
+        os.close(ours)
+
+
+def _read_until(terminal: int, text: bytes, process: "subprocess.Popen[bytes]") -> bytes:
+    """Read what is shown until it holds `text`, or without one until the terminal is closed."""
+    shown = b""
+    while not text or text not in shown:
+        ready, _, _ = select.select([terminal], [], [], 20)
+        assert ready, f"nothing more came after {shown[-300:]!r}"
+        try:
+            more = os.read(terminal, 65536)
+        except OSError:  # all its other ends are closed
+            more = b""
+        if not more:
+            assert not text, f"{process.args!r} ended after {shown[-300:]!r}"
+            break
+        shown += more
+    return shown
+
+
+def test_the_screen_opens_in_this_terminal_and_q_ends_the_trial(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    with _on_a_terminal(env) as (process, terminal):
+        _read_until(terminal, b"Enter opens the approval screen", process)
+        before = termios.tcgetattr(terminal)
+        os.write(terminal, b"\n")
+        _read_until(terminal, b"Nothing is waiting", process)
+        os.write(terminal, b"q")
+        _read_until(terminal, b"everything is as it was", process)
+        assert process.wait(20) == 0
+        assert termios.tcgetattr(terminal) == before
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_an_interrupt_ends_the_trial_and_gives_the_terminal_back(
+    env: dict[str, str], tmp_path: Path, *, opened: bool
+) -> None:
+    with _on_a_terminal(env) as (process, terminal):
+        _read_until(terminal, b"Enter opens the approval screen", process)
+        before = termios.tcgetattr(terminal)
+        if opened:
+            os.write(terminal, b"\n")
+            _read_until(terminal, b"Nothing is waiting", process)
+        process.send_signal(signal.SIGINT)
+        _read_until(terminal, b"everything is as it was", process)
+        assert process.wait(20) == 0
+        assert termios.tcgetattr(terminal) == before
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_screen_that_was_killed_leaves_a_usable_terminal(env: dict[str, str]) -> None:
+    with _on_a_terminal(env) as (process, terminal):
+        _read_until(terminal, b"Enter opens the approval screen", process)
+        before = termios.tcgetattr(terminal)
+        os.write(terminal, b"\n")
+        _read_until(terminal, b"Nothing is waiting", process)
+        screen = next(pid for pid in _children(process.pid) if "console" in _argv(pid))
+        os.kill(screen, signal.SIGKILL)
+        shown = _read_until(terminal, b"the screen ended by signal 9", process)
+        assert b"\x1b[?1049l" in shown
+        assert process.wait(20) == 1
+        assert termios.tcgetattr(terminal) == before
