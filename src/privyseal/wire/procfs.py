@@ -152,7 +152,8 @@ def find_script(family: str, words: list[bytes]) -> tuple[str, bytes]:
         if word[:1] not in b"-+":
             return "file", word
         if grammar.holds_code(word, rest):
-            return "code", word
+            # A module's name says what runs as a script's name does; other code is too long to.
+            return "code", word + b" " + next(rest, b"") if word == b"-m" else word
     return "none", b""
 
 
