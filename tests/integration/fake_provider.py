@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dbus_fast import Variant
 
-from privyseal.errors import LockedError, NoSessionError
+from privyseal.errors import LockedError, NoSessionError, UnsupportedError
 from privyseal.runtime.bus import Call, Connection, Method, Reply
 
 ROOT = "/org/freedesktop/secrets"
@@ -55,6 +55,8 @@ class FakeProvider:
         self.content_type = "application/x-kept"
         self.asked: list[str] = []
         self.silent = False
+        self.refuses_sessions = False
+        self.search_gives = "aoao"
         self.prompted = asyncio.Event()
 
     async def serve(self) -> None:
@@ -62,7 +64,7 @@ class FakeProvider:
             {
                 (SERVICE, "OpenSession"): Method("sv", "vo", self._open),
                 (SERVICE, "ReadAlias"): Method("s", "o", self._read_alias),
-                (SERVICE, "SearchItems"): Method("a{ss}", "aoao", self._search),
+                (SERVICE, "SearchItems"): Method("a{ss}", self.search_gives, self._search),
                 (SERVICE, "Unlock"): Method("ao", "aoo", self._unlock),
                 (SERVICE, "Lock"): Method("ao", "aoo", self._lock),
                 (COLLECTION, "CreateItem"): Method("a{sv}(oayays)b", "oo", self._create),
@@ -83,13 +85,15 @@ class FakeProvider:
         self._connection.emit(self.prompt, PROMPT, "Completed", "bv", [self.dismisses, result])
 
     async def _open(self, _call: Call) -> Reply:
+        if self.refuses_sessions:
+            raise UnsupportedError("x" * 1000)
         return Reply([Variant("s", ""), self.session])
 
     async def _read_alias(self, call: Call) -> Reply:
         return Reply([HOME if call.body[0] == "default" else "/"])
 
     async def _search(self, _call: Call) -> Reply:
-        return Reply([self.found, []])
+        return Reply([self.found, []][: len(self.search_gives) // 2])
 
     async def _unlock(self, _call: Call) -> Reply:
         return Reply([[], self.prompt])

@@ -9,7 +9,15 @@ from dbus_fast import Variant
 from tests.integration.fake_provider import HOME, ROOT, FakeProvider, plain_bus
 from tests.integration.keyring_bus import open_backend, outcome
 
-from privyseal.errors import CorruptError, DeniedError, LimitError, LockedError, UnreachableError
+from privyseal.errors import (
+    CorruptError,
+    DeniedError,
+    LimitError,
+    LockedError,
+    UnreachableError,
+    UnsupportedError,
+    UsageError,
+)
 from privyseal.keeper.backends.secretservice import SecretServiceBackend
 from privyseal.model.keyring import ItemRef
 from privyseal.model.secret import Secret
@@ -220,3 +228,48 @@ async def test_what_is_longer_than_ours_may_be_is_refused(
     provider.attributes = {"n": "v" * 16385}
     with pytest.raises(LimitError):
         await backend.describe(ITEM)
+
+
+async def test_a_delete_that_needs_a_prompt_waits_for_it(
+    backend: SecretServiceBackend, provider: FakeProvider
+) -> None:
+    await backend.delete(ITEM)
+    assert provider.asked == [provider.prompt]
+    provider.dismisses = True
+    with pytest.raises(DeniedError):
+        await backend.delete(ITEM)
+
+
+async def test_an_answer_of_another_shape_is_refused(
+    backend: SecretServiceBackend, provider: FakeProvider
+) -> None:
+    provider.search_gives = "ao"
+    await provider.serve()
+    with pytest.raises(CorruptError, match="SearchItems"):
+        await backend.search({})
+
+
+async def test_a_provider_that_opens_no_session_is_named_in_few_words(
+    backend: SecretServiceBackend, provider: FakeProvider
+) -> None:
+    provider.refuses_sessions = True
+    with pytest.raises(UnsupportedError) as caught:
+        await backend.read(ITEM)
+    assert len(str(caught.value)) < 400
+    provider.refuses_sessions = False
+    assert (await backend.read(ITEM)).expose() == b"hunter2"
+
+
+async def test_a_closed_backend_opens_nothing_any_more(backend: SecretServiceBackend) -> None:
+    await backend.read(ITEM)
+    await backend.close()
+    with pytest.raises(UnreachableError):
+        await backend.read(ITEM)
+
+
+async def test_the_reserved_attribute_cannot_be_set(backend: SecretServiceBackend) -> None:
+    reserved = {"privyseal:content-type": "text/html"}
+    with pytest.raises(UsageError):
+        await backend.create("home", "", reserved, Secret(b""), replace=False)
+    with pytest.raises(UsageError):
+        await backend.change(ITEM, label=None, attributes=reserved)

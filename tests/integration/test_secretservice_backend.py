@@ -295,3 +295,12 @@ async def test_content_types_survive_a_restart(
     async with open_backend(bus.address) as fresh:
         assert (await fresh.read(item)).content_type == "image/png"
         assert (await fresh.describe(item)).attributes == {"a": "b"}
+
+
+async def test_replacing_at_the_same_time_makes_one_item(backend: SecretServiceBackend) -> None:
+    await backend.unlock(PASSPHRASE)
+    async with asyncio.TaskGroup() as group:
+        for number in range(10):
+            value = Secret(b"%d" % number)
+            group.create_task(backend.create("login", "", {"a": "b"}, value, replace=True))
+    assert len(await backend.items("login")) == 1

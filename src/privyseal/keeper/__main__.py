@@ -24,7 +24,7 @@ from privyseal.runtime import config, serve
 from privyseal.runtime.bus import DBUS, Connection
 from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.paths import state_home
-from privyseal.wire.keeper import BUS_NAME
+from privyseal.wire.keeper import BUS_NAME, StoreChange
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,13 @@ async def run(options: argparse.Namespace) -> None:
 
         requesters = Requesters(callers, witness, core.policy.limits.requesters, left)
         await core.recover()
-        backend.listen(audience.changed)
+
+        def store_changed(change: StoreChange) -> None:
+            audience.changed(change)
+            if not change.item:
+                group.create_task(core.relearn(), name="store")
+
+        backend.listen(store_changed)
 
         def owner_changed(_path: str, body: list[object]) -> None:
             name, _old, new = (str(part) for part in body)

@@ -1,6 +1,7 @@
 """What asking and deciding share: the ports, the book, the leases, and the one way out."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,6 +87,15 @@ class Core:
             )
         self.store_locked = await self.ports.backend.locked()
         await self.ports.audit.flush()
+
+    async def relearn(self) -> None:
+        """Learn again whether the store is locked: its provider may have ended and come back."""
+        with suppress(PrivysealError):  # out of reach, it says so to the next caller
+            locked = await self.ports.backend.locked()
+            if locked and not self.store_locked:
+                self.leases.end_all()
+                self.ports.audience.notice(Notice(what="locked"))
+            self.store_locked = locked
 
     def approval(self, request: Request) -> Approval:
         """Return the request as a person sees it."""

@@ -43,7 +43,7 @@ _CONFIGURATION: Final = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>session</type>
-  <listen>unix:path={socket}</listen>
+  <listen>{address}</listen>
   <auth>EXTERNAL</auth>
   <policy context="default">
     <allow send_destination="*" eavesdrop="false"/>
@@ -149,7 +149,7 @@ class PrivateBus:
 
     async def _start_bus(self) -> Process:
         configuration = self._folder / "bus.conf"
-        configuration.write_text(_CONFIGURATION.format(socket=html.escape(str(self._socket))))
+        configuration.write_text(_CONFIGURATION.format(address=html.escape(self.address)))
         self._socket.unlink(missing_ok=True)
         arguments = ["dbus-daemon", f"--config-file={configuration}", "--nofork", "--print-address"]
         process = await self._spawn(arguments, {}, stdout=PIPE)

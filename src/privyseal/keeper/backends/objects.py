@@ -102,7 +102,7 @@ def refuse_huge(length: int) -> None:
 def text_of(value: object) -> str:
     """Return a text, if it is one and no longer than ours may be."""
     if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        raise LimitError(f"the provider gave a text longer than {_MAX_TEXT}")
+        raise LimitError(f"the provider gave no text, or one longer than {_MAX_TEXT}")
     return value
 
 
@@ -116,7 +116,7 @@ def attributes_of(value: object) -> dict[str, str]:
     """Return attributes, if there are no more and no longer ones than ours may be."""
     # One more than a requester may give: ours.
     if not isinstance(value, dict) or len(value) > MAX_ATTRIBUTES + 1:
-        raise LimitError(f"the provider gave more than {MAX_ATTRIBUTES} attributes")
+        raise LimitError(f"the provider gave no attributes, or more than {MAX_ATTRIBUTES}")
     if any(len(name) > _MAX_NAME for name in value):
         raise LimitError(f"the provider gave an attribute's name longer than {_MAX_NAME}")
     return {name: text_of(held) for name, held in value.items()}

@@ -128,8 +128,8 @@ class Provider:
         """Set one property."""
         await self.call(path, _PROPERTIES, "Set", "ssv", [interface, name, value])
 
-    async def complete(self, prompt: object, kind: str) -> object:
-        """Let the provider ask what it wants to ask, and return its result of type `kind`.
+    async def complete(self, prompt: object, kind: str = "") -> object:
+        """Let the provider ask what it wants to ask; return its result, if that is to be a `kind`.
 
         Raises:
             DeniedError: The prompt was dismissed, or nobody answered it for five minutes.
@@ -151,7 +151,7 @@ class Provider:
                 await self._dismiss(path)
         if dismissed:
             raise DeniedError("the provider's prompt was dismissed")
-        return variant(result, kind)
+        return variant(result, kind) if kind else None
 
     def close(self) -> None:
         """Leave the bus; the session ends with the connection."""

@@ -258,7 +258,7 @@ class SecretServiceBackend:
     async def delete(self, item: ItemRef) -> None:
         """Delete an item."""
         (prompt,) = await self._provider.call(item_path(item), ITEM, "Delete", gives="o")
-        await self._finish(prompt, "s")
+        await self._finish(prompt)
 
     async def create_collection(self, label: str, alias: str) -> str:
         """Create a collection, or return the one that `alias` means already.
@@ -300,7 +300,7 @@ class SecretServiceBackend:
             raise UnsupportedError("the volatile collection cannot be deleted")
         path = collection_path(collection)
         (prompt,) = await self._provider.call(path, COLLECTION, "Delete", gives="o")
-        await self._finish(prompt, "s")
+        await self._finish(prompt)
 
     async def set_alias(self, alias: str, collection: str) -> None:
         """Let an alias point to a collection; the empty name removes it."""
@@ -446,11 +446,11 @@ class SecretServiceBackend:
     async def _lock(self, names: Sequence[str]) -> None:
         asked = [collection_path(name) for name in names]
         _, prompt = await self._provider.call(ROOT, SERVICE, "Lock", "ao", [asked], gives="aoo")
-        await self._finish(prompt, "ao")
+        await self._finish(prompt)
 
-    async def _finish(self, prompt: object, kind: str) -> None:
+    async def _finish(self, prompt: object) -> None:
         if prompt != NOTHING:
-            await self._provider.complete(prompt, kind)
+            await self._provider.complete(prompt)
 
 
 def _ordered(refs: Iterable[ItemRef]) -> tuple[ItemRef, ...]:
