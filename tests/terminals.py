@@ -1,12 +1,10 @@
 """A terminal for tests: a pseudo-terminal that remembers what whole frames wrote into its lines."""
 
-import asyncio
 import fcntl
 import os
 import pty
 import re
 import struct
-import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,11 +29,6 @@ class FakeTerminal:
 
     def type(self, data: bytes) -> None:
         os.write(self._person, data)
-
-    def unread(self) -> int:
-        """Return how many typed bytes the program has not read."""
-        buffer = fcntl.ioctl(self.fd, termios.FIONREAD, b"\0\0\0\0")
-        return int.from_bytes(buffer, sys.byteorder)
 
     def output(self) -> bytes:
         """Return everything written so far."""
@@ -63,6 +56,21 @@ class FakeTerminal:
         except AssertionError:
             raise AssertionError(f"{texts} not in\n{self.text()}") from None
 
+    async def read_on(self) -> None:
+        """Page down, one page at a time, until a request was read to its end."""
+        below = re.compile(r"[0-9]+ more lines")
+        while before := below.search(self.text()):
+            self.type(b"\x1b[6~")
+            await eventually(lambda said=before[0]: said not in self.text())  # type: ignore[misc]  # mypy cannot infer a default
+
+    async def type_pair(self) -> None:
+        """Type the two letters that are on the screen, once they count."""
+        pair = re.compile(r"type  ([a-z]) ([a-z]) ")
+        await eventually(lambda: pair.search(self.text()) is not None)
+        match = pair.search(self.text())
+        assert match is not None
+        self.type((match[1] + match[2]).encode())
+
     def close(self) -> None:
         for fd in (self._person, self.fd):
             os.close(fd)
@@ -75,13 +83,3 @@ def fake_terminal(columns: int = 80, rows: int = 25) -> Iterator[FakeTerminal]:
         yield terminal
     finally:
         terminal.close()
-
-
-async def typed_pair(terminal: FakeTerminal) -> None:
-    """Type the two letters that are on the screen, once they count."""
-    pattern = re.compile(r"type  ([a-z]) ([a-z]) ")
-    await eventually(lambda: pattern.search(terminal.text()) is not None)
-    match = pattern.search(terminal.text())
-    assert match is not None
-    terminal.type((match[1] + match[2]).encode())
-    await asyncio.sleep(0)

@@ -36,6 +36,7 @@ class Console:
         self._leases = asyncio.Event()
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._drawn = ""
+        self._painting = False
         self._state = ScreenState(banner=banner, console_font=terminal.kernel_console)
 
     async def run(self) -> None:
@@ -74,6 +75,13 @@ class Console:
             mono=self._clock.monotonic(),
         )
         self._state = noticed(change(now))
+        if not self._painting:
+            # A flood of notices becomes one frame; a key is never read before it is painted.
+            self._painting = True
+            asyncio.get_running_loop().call_soon(self._paint)
+
+    def _paint(self) -> None:
+        self._painting = False
         # A new challenge means that something to decide on has changed: what was typed until then
         # was typed at another picture.
         flush = self._state.challenge != self._drawn and self._state.view == "requests"

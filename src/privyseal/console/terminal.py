@@ -178,11 +178,12 @@ class Terminal:
 
     def draw(self, lines: Sequence[Line], *, flush: bool) -> None:
         """Paint one whole frame; with `flush`, throw away what was typed before it appeared."""
-        out = ["\x1b[0m"]
+        out = ["\x1b[?2026h\x1b[0m"]  # shown at once where the terminal knows how
         for number, row in enumerate(lines, 1):
             out.append(f"\x1b[{number};1H\x1b[2K")
             out += [f"\x1b[{self._styles[style]}m{text}" for text, style in row if text]
             out.append("\x1b[0m")
+        out.append("\x1b[?2026l")
         self._write("".join(out).encode("utf-8", "replace"))
         if flush:
             termios.tcflush(self.fd, termios.TCIFLUSH)

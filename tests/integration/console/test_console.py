@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.rig import House, house
-from tests.terminals import FakeTerminal, fake_terminal, typed_pair
+from tests.terminals import FakeTerminal, fake_terminal
 from tests.waiting import eventually
 
 from privyseal.model.ask import Create
@@ -79,10 +79,8 @@ async def test_a_person_sets_the_passphrase_and_allows_a_request(person: Seat) -
         ticket, _ = await link.submit(requester, ask, Secret(b"s3cr3t-value"))
         assert ticket.state == "pending"
         await person.terminal.shows("Store a new secret", "GitHub ‹U+001B›[2Jtoken")
-        while "more lines" in person.terminal.text():
-            person.terminal.type(b"\x1b[6~")
-            await asyncio.sleep(0.05)
-        await typed_pair(person.terminal)
+        await person.terminal.read_on()
+        await person.terminal.type_pair()
         async with asyncio.timeout(10):
             assert await ends.get() == "allowed"
         connection.close()
@@ -138,10 +136,14 @@ async def test_a_resized_terminal_is_drawn_anew(person: Seat) -> None:
 
 
 async def test_a_burst_of_keys_is_not_a_person(person: Seat) -> None:
-    person.terminal.type(b"?????q")
-    await eventually(lambda: person.terminal.unread() == 0)
-    person.terminal.type(b"h")
-    await person.terminal.shows("History")
+    person.terminal.type(b"qqqqqq")
+
+    def unlocking() -> bool:
+        # The burst may still be on its way and swallow this key; on the next page it is harmless.
+        person.terminal.type(b"u")
+        return "Passphrase" in person.terminal.text()
+
+    await eventually(unlocking)
     assert person.process.returncode is None
 
 
