@@ -33,7 +33,7 @@ _COLOURS: Final[Mapping[Style, str]] = {
     "plain": "0",
     "strong": "0;1",
     "faint": "0;2",
-    "frame": "0;34",
+    "frame": "0;2",
     "foreign": "0;36",
     "good": "0;32",
     "bad": "0;31",
