@@ -12,6 +12,7 @@ from privyseal.errors import PrivysealError, UnreachableError, leaves
 from privyseal.runtime import serve
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.clock import SystemClock
+from privyseal.runtime.config import load
 from privyseal.runtime.keeper import DecisionLink, RequestLink
 from privyseal.wire.keeper import BUS_NAME
 
@@ -57,11 +58,14 @@ async def run(options: argparse.Namespace) -> None:
         face = Face(desktop, RequestLink(keeper, options.keeper_name), group, SystemClock())
         await face.start()
         notices = await Connection.open(group, options.bus_address)
-        if not options.keeper_bus_address:
+        settings = (await load()).notifications
+        if settings.enabled and not options.keeper_bus_address:
             # Deciding is on this bus in own-session mode alone; elsewhere nothing may be approved
             # from the desktop, and nothing is told to it.
             link = DecisionLink(notices, options.keeper_name)
-            notifier = Notifier(notices, link, buttons=True, keeper_name=options.keeper_name)
+            notifier = Notifier(
+                notices, link, buttons=settings.buttons, keeper_name=options.keeper_name
+            )
             watches.append(group.create_task(notifier.run(), name="notifier"))
         serve.ready()
         await stop.wait()
