@@ -12,7 +12,6 @@ import signal
 import struct
 import termios
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Final, Self
 
 from privyseal.console.layout import Line, Style
@@ -127,12 +126,7 @@ class Terminal:
         self.enter()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.leave()
 
     def enter(self) -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,16 @@ from tests.integration.rig import House, house
 from tests.terminals import FakeTerminal, fake_terminal
 from tests.waiting import eventually
 
+from privyseal.console.app import run
+from privyseal.console.layout import Line
+from privyseal.console.terminal import Terminal
 from privyseal.model.ask import Create
 from privyseal.model.lifecycle import State
 from privyseal.model.secret import Secret
 from privyseal.runtime.bus import Connection
+from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.keeper import RequestLink
+from privyseal.wire.keeper import BUS_NAME
 
 
 @dataclass
@@ -152,3 +157,20 @@ async def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:
         outcome = await home.run(sys.executable, "-I", "-m", "privyseal.console")
     assert outcome.status == 2
     assert outcome.err == "privy: standard input is not a terminal\n"
+
+
+class BrokenTerminal(Terminal):
+    def draw(self, lines: Sequence[Line], *, flush: bool) -> None:
+        raise RuntimeError("a defect")
+
+
+async def test_a_screen_that_cannot_be_drawn_ends_and_gives_the_terminal_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(tmp_path) as home:
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", home.address)
+        with fake_terminal() as terminal:
+            before = terminal.settings()
+            with pytest.RaisesGroup(RuntimeError):
+                await run(BrokenTerminal(terminal.fd, {}), BUS_NAME, SystemClock(), "")
+            assert terminal.settings() == before
