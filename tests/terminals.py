@@ -1,12 +1,10 @@
 """A terminal for tests: a pseudo-terminal that remembers what whole frames wrote into its lines."""
 
-import asyncio
 import fcntl
 import os
 import pty
 import re
 import struct
-import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from contextlib import contextmanager
 from tests.waiting import eventually
 
 _LINE = re.compile(r"\x1b\[(\d+);1H\x1b\[2K(.*?)(?=\x1b\[\d+;1H|\x1b\[\?|\Z)", re.DOTALL)
+_PATIENCE = 30.0
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -31,11 +30,6 @@ class FakeTerminal:
 
     def type(self, data: bytes) -> None:
         os.write(self._person, data)
-
-    def unread(self) -> int:
-        """Return how many typed bytes the program has not read."""
-        buffer = fcntl.ioctl(self.fd, termios.FIONREAD, b"\0\0\0\0")
-        return int.from_bytes(buffer, sys.byteorder)
 
     def output(self) -> bytes:
         """Return everything written so far."""
@@ -59,9 +53,24 @@ class FakeTerminal:
     async def shows(self, *texts: str) -> None:
         """Return when a frame has all of these texts."""
         try:
-            await eventually(lambda: all(text in self.text() for text in texts))
+            await eventually(lambda: all(text in self.text() for text in texts), seconds=_PATIENCE)
         except AssertionError:
             raise AssertionError(f"{texts} not in\n{self.text()}") from None
+
+    async def read_on(self) -> None:
+        """Page down, one page at a time, until a request was read to its end."""
+        below = re.compile(r"[0-9]+ more lines")
+        while before := below.search(self.text()):
+            self.type(b"\x1b[6~")
+            await eventually(lambda said=before[0]: said not in self.text(), seconds=_PATIENCE)  # type: ignore[misc]  # mypy cannot infer a default
+
+    async def type_pair(self) -> None:
+        """Type the two letters that are on the screen, once they count."""
+        pair = re.compile(r"type  ([a-z]) ([a-z]) ")
+        await eventually(lambda: pair.search(self.text()) is not None, seconds=_PATIENCE)
+        match = pair.search(self.text())
+        assert match is not None
+        self.type((match[1] + match[2]).encode())
 
     def close(self) -> None:
         for fd in (self._person, self.fd):
@@ -75,13 +84,3 @@ def fake_terminal(columns: int = 80, rows: int = 25) -> Iterator[FakeTerminal]:
         yield terminal
     finally:
         terminal.close()
-
-
-async def typed_pair(terminal: FakeTerminal) -> None:
-    """Type the two letters that are on the screen, once they count."""
-    pattern = re.compile(r"type  ([a-z]) ([a-z]) ")
-    await eventually(lambda: pattern.search(terminal.text()) is not None)
-    match = pattern.search(terminal.text())
-    assert match is not None
-    terminal.type((match[1] + match[2]).encode())
-    await asyncio.sleep(0)

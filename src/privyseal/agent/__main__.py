@@ -6,12 +6,14 @@ import logging
 import resource
 import sys
 
+from privyseal.agent.notify import Notifier
 from privyseal.agent.service import Face
 from privyseal.errors import PrivysealError, UnreachableError, leaves
 from privyseal.runtime import serve
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.clock import SystemClock
-from privyseal.runtime.keeper import RequestLink
+from privyseal.runtime.config import load
+from privyseal.runtime.keeper import DecisionLink, RequestLink
 from privyseal.wire.keeper import BUS_NAME
 
 log = logging.getLogger(__name__)
@@ -55,12 +57,23 @@ async def run(options: argparse.Namespace) -> None:
         watches = [group.create_task(_watch(bus), name="bus") for bus in (desktop, keeper)]
         face = Face(desktop, RequestLink(keeper, options.keeper_name), group, SystemClock())
         await face.start()
+        notices = await Connection.open(group, options.bus_address)
+        settings = (await load()).notifications
+        if settings.enabled and not options.keeper_bus_address:
+            # Deciding is on this bus in own-session mode alone; elsewhere nothing may be approved
+            # from the desktop, and nothing is told to it.
+            link = DecisionLink(notices, options.keeper_name)
+            notifier = Notifier(
+                notices, link, buttons=settings.buttons, keeper_name=options.keeper_name
+            )
+            watches.append(group.create_task(notifier.run(), name="notifier"))
         serve.ready()
         await stop.wait()
         await face.stop()
         for task in watches:
             task.cancel()
-        for bus in (desktop, keeper):
+        await asyncio.wait(watches)
+        for bus in (desktop, keeper, notices):
             bus.close()
 
 

@@ -20,6 +20,7 @@ from dbus_fast import Variant
 
 from privyseal.errors import PrivysealError
 from privyseal.model.approval import Approval
+from privyseal.model.ask import Create
 from privyseal.model.decision import Decision
 from privyseal.model.evidence import ProcessRef
 from privyseal.runtime.bus import DBUS, DBUS_PATH, Connection
@@ -302,6 +303,7 @@ class Notifier:
 def _subjects(approval: Approval) -> list[str]:
     """Return what the request is about; at least one text."""
     content = approval.content
+    made = [approval.ask.label] if isinstance(approval.ask, Create) else []
     items = [item.label or item.ref.item for item in content.items]
     facts = [f"{fact.name}: {fact.value}" for fact in content.details]
-    return [*items, *content.collections, *facts] or [content.title]
+    return [*made, *items, *content.collections, *facts] or [content.title]

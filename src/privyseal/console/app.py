@@ -36,6 +36,8 @@ class Console:
         self._leases = asyncio.Event()
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._drawn = ""
+        self._painting = False
+        self._defect: Exception | None = None
         self._state = ScreenState(banner=banner, console_font=terminal.kernel_console)
 
     async def run(self) -> None:
@@ -50,6 +52,7 @@ class Console:
         }
         for number, action in signals.items():
             loop.add_signal_handler(number, action)
+        loop.set_exception_handler(self._failed_callback)
         loop.add_reader(self._terminal.fd, self._typed)
         self._stale.set()
         try:
@@ -63,6 +66,17 @@ class Console:
             loop.remove_reader(self._terminal.fd)
             for number in signals:
                 loop.remove_signal_handler(number)
+            loop.set_exception_handler(None)
+        if self._defect is not None:
+            raise self._defect
+
+    def _failed_callback(
+        self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]
+    ) -> None:
+        # A screen that can no longer be drawn must not stay there as if it could.
+        error = context.get("exception")
+        self._defect = error if isinstance(error, Exception) else RuntimeError(context["message"])
+        self._quit.set()
 
     def _change(self, change: Callable[[ScreenState], ScreenState]) -> None:
         columns, rows = self._terminal.size()
@@ -74,6 +88,13 @@ class Console:
             mono=self._clock.monotonic(),
         )
         self._state = noticed(change(now))
+        if not self._painting:
+            # A flood of notices becomes one frame; a key is never read before it is painted.
+            self._painting = True
+            asyncio.get_running_loop().call_soon(self._paint)
+
+    def _paint(self) -> None:
+        self._painting = False
         # A new challenge means that something to decide on has changed: what was typed until then
         # was typed at another picture.
         flush = self._state.challenge != self._drawn and self._state.view == "requests"

@@ -185,7 +185,8 @@ def _ending(state: ScreenState, subject: Approval) -> list[Line]:
     rows = [line((f" {word}{ago}", style))]
     name, why = ("reason", subject.reason) if subject.reason else ("by", subject.decided_by)
     rows += _row(state, "", "plain", name, why, lines=1) if why else []
-    return [*rows, line(" It is over. Move on with ↓ or esc.")]
+    more = f"{state.waiting} waiting: ↓ shows the next." if state.waiting else "esc puts it away."
+    return [*rows, line(" It is over. ", (more, "strong"))]
 
 
 def _words(scope: Scope) -> str:

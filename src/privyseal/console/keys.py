@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from privyseal.console import detail
@@ -129,43 +130,28 @@ def _toggle(state: ScreenState, fresh: bytes) -> Outcome:
     return rearmed(replace(state, off=state.off ^ {items[state.item].ref}), fresh), None
 
 
-def _item(step: int) -> Callable[[ScreenState, bytes], Outcome]:
-    def move(state: ScreenState, _fresh: bytes) -> Outcome:
-        last = len(state.subject.content.items) - 1 if state.subject else 0
-        return replace(state, item=max(0, min(state.item + step, last))), None
-
-    return move
+def _item(step: int, state: ScreenState, _fresh: bytes) -> Outcome:
+    last = len(state.subject.content.items) - 1 if state.subject else 0
+    return replace(state, item=max(0, min(state.item + step, last))), None
 
 
-def _scroll(step: int) -> Callable[[ScreenState, bytes], Outcome]:
-    def move(state: ScreenState, fresh: bytes) -> Outcome:
-        if state.subject is None:
-            return state, None
-        page = max(detail.body_rows(state) - 1, 1)
-        last = len(detail.body(state, state.subject)) - page - 1
-        moved = replace(state, scroll=max(0, min(state.scroll + step * page, last)))
-        return (state if moved == state else noticed(rearmed(moved, fresh))), None
-
-    return move
+def _scroll(step: int, state: ScreenState, fresh: bytes) -> Outcome:
+    if state.subject is None:
+        return state, None
+    page = detail.body_rows(state) - 1
+    last = max(len(detail.body(state, state.subject)) - page - 1, 0)
+    moved = replace(state, scroll=max(0, min(state.scroll + step * page, last)))
+    return (state if moved == state else noticed(rearmed(moved, fresh))), None
 
 
-def _select(step: int) -> Callable[[ScreenState, bytes], Outcome]:
-    def move(state: ScreenState, fresh: bytes) -> Outcome:
-        subject, waiting = state.subject, [a for a in state.listed if a.state == "pending"]
-        if not waiting:
-            return _back(state, fresh)
-        ids = [a.id for a in state.listed]
-        if subject is None or subject.id not in ids:
-            return shown(state, waiting[0], fresh), None
-        beyond = state.listed[ids.index(subject.id) + 1 :]
-        before = state.listed[: ids.index(subject.id)]
-        ahead = beyond if step > 0 else tuple(reversed(before))
-        target = next((a for a in ahead if a.state == "pending"), None)
-        if target is None and subject.state != "pending":
-            target = waiting[-1] if step > 0 else waiting[0]
-        return (shown(state, target, fresh) if target else state), None
-
-    return move
+def _select(step: int, state: ScreenState, fresh: bytes) -> Outcome:
+    subject = state.subject
+    if subject is None:
+        return state, None
+    at = next((n for n, a in enumerate(state.listed) if a.id == subject.id), 0)
+    ahead = state.listed[at + 1 :] if step > 0 else state.listed[:at][::-1]
+    target = next((a for a in ahead if a.state == "pending"), None)
+    return (shown(state, target, fresh), None) if target else _back(state, fresh)
 
 
 def _back(state: ScreenState, fresh: bytes) -> Outcome:
@@ -176,25 +162,14 @@ def _back(state: ScreenState, fresh: bytes) -> Outcome:
     return shown(state, waiting[0] if waiting else None, fresh), None
 
 
-def _open(view: View) -> Callable[[ScreenState, bytes], Outcome]:
-    def turn(state: ScreenState, fresh: bytes) -> Outcome:
-        fields = replace(state, view=view, row=0, said="", entered="", chosen="")
-        return rearmed(fields, fresh), None
-
-    return turn
-
-
-def _lock(state: ScreenState, _fresh: bytes) -> Outcome:
-    return state, Lock()
-
-
-def _quit(state: ScreenState, _fresh: bytes) -> Outcome:
-    return state, Quit()
+def _open(view: View, state: ScreenState, fresh: bytes) -> Outcome:
+    fields = replace(state, view=view, row=0, said="", entered="", chosen="")
+    return rearmed(fields, fresh), None
 
 
 def _page(state: ScreenState, key: str, fresh: bytes) -> Outcome:
     if key in {"esc", "q", "h", "e", "?"}:
-        return _open("requests")(state, fresh)
+        return _open("requests", state, fresh)
     length = len(state.leases) if state.view == "leases" else len(state.recent)
     step = {"down": 1, "j": 1, "up": -1, "k": -1, "page-down": 15, "page-up": -15}.get(key, 0)
     if step:
@@ -206,7 +181,7 @@ def _page(state: ScreenState, key: str, fresh: bytes) -> Outcome:
 
 def _passphrase(state: ScreenState, key: str, fresh: bytes) -> Outcome:
     if key == "esc":
-        return _open("requests")(state, fresh)
+        return _open("requests", state, fresh)
     if key == "backspace":
         return replace(state, entered=state.entered[:-1]), None
     if key == "ctrl-u":
@@ -231,26 +206,23 @@ def _entered(state: ScreenState) -> Outcome:
 
 
 _COMMANDS: Final[dict[str, Callable[[ScreenState, bytes], Outcome]]] = {
-    "down": _select(1),
-    "j": _select(1),
-    "up": _select(-1),
-    "k": _select(-1),
-    "left": _item(-1),
-    "right": _item(1),
-    "page-down": _scroll(1),
-    "page-up": _scroll(-1),
+    **dict.fromkeys(("down", "j"), partial(_select, 1)),
+    **dict.fromkeys(("up", "k"), partial(_select, -1)),
+    "left": partial(_item, -1),
+    "right": partial(_item, 1),
+    "page-down": partial(_scroll, 1),
+    "page-up": partial(_scroll, -1),
     "tab": _next_scope,
     " ": _toggle,
     "esc": _back,
     "n": _deny,
-    "h": _open("history"),
-    "e": _open("leases"),
-    "u": _open("unlock"),
-    "?": _open("help"),
-    "l": _lock,
-    "q": _quit,
+    "h": partial(_open, "history"),
+    "e": partial(_open, "leases"),
+    "u": partial(_open, "unlock"),
+    "?": partial(_open, "help"),
+    "l": lambda state, _fresh: (state, Lock()),
+    "q": lambda state, _fresh: (state, Quit()),
 }
-
 _VIEWS: Final[dict[View, Callable[[ScreenState, str, bytes], Outcome]]] = {
     "requests": _request,
     "history": _page,

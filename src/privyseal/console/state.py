@@ -28,7 +28,7 @@ LETTERS: Final = "abcdfgmprstvwxyz"
 RECENT: Final = 100
 
 MIN_COLUMNS: Final = 80
-MIN_ROWS: Final = 25
+MIN_ROWS: Final = 24
 
 _LEASABLE: Final = tuple(map(Scope.parse, ("once", "5x", "15m", "1h", "until-lock", "until-exit")))
 
@@ -43,8 +43,8 @@ class ScreenState:
     decision was sent for. `console_font` keeps to what the kernel's own font can draw.
     """
 
-    columns: int = MIN_COLUMNS
-    rows: int = MIN_ROWS
+    columns: int = 80
+    rows: int = 25
     wall: float = 0.0
     mono: float = 0.0
     banner: str = ""

@@ -12,7 +12,6 @@ import signal
 import struct
 import termios
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Final, Self
 
 from privyseal.console.layout import Line, Style
@@ -33,7 +32,7 @@ _COLOURS: Final[Mapping[Style, str]] = {
     "plain": "0",
     "strong": "0;1",
     "faint": "0;2",
-    "frame": "0;34",
+    "frame": "0;2",
     "foreign": "0;36",
     "good": "0;32",
     "bad": "0;31",
@@ -127,12 +126,7 @@ class Terminal:
         self.enter()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.leave()
 
     def enter(self) -> None:
@@ -178,11 +172,12 @@ class Terminal:
 
     def draw(self, lines: Sequence[Line], *, flush: bool) -> None:
         """Paint one whole frame; with `flush`, throw away what was typed before it appeared."""
-        out = ["\x1b[0m"]
+        out = ["\x1b[?2026h\x1b[0m"]  # shown at once where the terminal knows how
         for number, row in enumerate(lines, 1):
             out.append(f"\x1b[{number};1H\x1b[2K")
             out += [f"\x1b[{self._styles[style]}m{text}" for text, style in row if text]
             out.append("\x1b[0m")
+        out.append("\x1b[?2026l")
         self._write("".join(out).encode("utf-8", "replace"))
         if flush:
             termios.tcflush(self.fd, termios.TCIFLUSH)

@@ -9,7 +9,7 @@ said. Nothing here interprets markup; a face that needs escaping does it afterwa
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -83,23 +83,24 @@ def wrap(text: str, cells: int, lines: int, *, console: bool = False) -> list[st
         budget -= max(cells // 4, 1)
 
 
-def _row(tokens: list[str], cells: int) -> list[str]:
+def _row(tokens: Sequence[str], cells: int) -> Sequence[str]:
     row = _take(tokens, cells) or tokens[:1]
     breaks = [n for n, token in enumerate(row) if token in {" ", "/"} and n > len(row) // 2]
     return row if len(row) == len(tokens) or not breaks else row[: breaks[-1] + 1]
 
 
-def _fitted(text: str, cells: int, *, console: bool) -> list[str]:
+@lru_cache(maxsize=256)  # a screen shows the same few texts again and again
+def _fitted(text: str, cells: int, *, console: bool) -> tuple[str, ...]:
     # Only what can be shown is looked at, so that a long text costs no more than a short one.
     reach = 2 * cells + 256
     whole = len(text) <= 2 * reach
-    tokens = _tokens(text if whole else text[:reach] + text[-reach:], console=console)
+    tokens = tuple(_tokens(text if whole else text[:reach] + text[-reach:], console=console))
     if whole and sum(map(width, tokens)) <= cells:
         return tokens
     gap = f"…{_marker(f'{len(text)} long', console=console)}…" if cells >= _SAID else "…"
     room = cells - width(gap)
     tail = _take(reversed(tokens), room // 2)
-    return [*_take(tokens, room - room // 2), gap, *reversed(tail)] if room >= 0 else []
+    return (*_take(tokens, room - room // 2), gap, *reversed(tail)) if room >= 0 else ()
 
 
 def _take(tokens: Iterable[str], cells: int) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.integration.rig import house
+from tests.integration.rig import ended, house
 from tests.unit.console.sample import approval, hostile, item
 from tests.waiting import eventually
 
@@ -301,3 +301,21 @@ async def test_requests_that_waited_before_are_shown_and_all_go_with_the_notifie
         await desk.shows(1)
         server = desk.server
     assert server.shown == {}
+
+
+async def test_a_real_client_gets_its_secret_stored_by_the_button(tmp_path: Any) -> None:
+    async with house(tmp_path) as home, asyncio.TaskGroup() as group:
+        connection = await Connection.open(group, home.address)
+        server = FakeServer(connection)
+        await server.start()
+        await home.start_keeper()
+        await home.start_agent()
+        client = await home.client(
+            "secret-tool", "store", "--label=mail", "service", "mail", value=b"s3cr3t"
+        )
+        await eventually(lambda: any("What: mail" in text for text in server.texts()))
+        assert not any("s3cr3t" in text for text in server.texts())
+        server.press("Approve")
+        assert (await ended(client)).status == 0
+        await eventually(lambda: server.shown == {})
+        connection.close()

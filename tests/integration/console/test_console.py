@@ -5,21 +5,26 @@ import os
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.integration.rig import House, house
-from tests.terminals import FakeTerminal, fake_terminal, typed_pair
+from tests.terminals import FakeTerminal, fake_terminal
 from tests.waiting import eventually
 
+from privyseal.console.app import run
+from privyseal.console.layout import Line
+from privyseal.console.terminal import Terminal
 from privyseal.model.ask import Create
 from privyseal.model.lifecycle import State
 from privyseal.model.secret import Secret
 from privyseal.runtime.bus import Connection
+from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.keeper import RequestLink
+from privyseal.wire.keeper import BUS_NAME
 
 
 @dataclass
@@ -79,14 +84,11 @@ async def test_a_person_sets_the_passphrase_and_allows_a_request(person: Seat) -
         ticket, _ = await link.submit(requester, ask, Secret(b"s3cr3t-value"))
         assert ticket.state == "pending"
         await person.terminal.shows("Store a new secret", "GitHub ‹U+001B›[2Jtoken")
-        while "more lines" in person.terminal.text():
-            person.terminal.type(b"\x1b[6~")
-            await asyncio.sleep(0.05)
-        await typed_pair(person.terminal)
-        async with asyncio.timeout(10):
-            assert await ends.get() == "allowed"
+        await person.terminal.read_on()
+        await person.terminal.type_pair()
+        await person.terminal.shows("Allowed")
+        assert await ends.get() == "allowed"
         connection.close()
-    await person.terminal.shows("Allowed")
     output = person.terminal.output()
     assert b"s3cr3t" not in output
     assert b"correct horse" not in output
@@ -138,10 +140,14 @@ async def test_a_resized_terminal_is_drawn_anew(person: Seat) -> None:
 
 
 async def test_a_burst_of_keys_is_not_a_person(person: Seat) -> None:
-    person.terminal.type(b"?????q")
-    await eventually(lambda: person.terminal.unread() == 0)
-    person.terminal.type(b"h")
-    await person.terminal.shows("History")
+    person.terminal.type(b"qqqqqq")
+
+    def unlocking() -> bool:
+        # The burst may still be on its way and swallow this key; on the next page it is harmless.
+        person.terminal.type(b"u")
+        return "Passphrase" in person.terminal.text()
+
+    await eventually(unlocking)
     assert person.process.returncode is None
 
 
@@ -150,3 +156,20 @@ async def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:
         outcome = await home.run(sys.executable, "-I", "-m", "privyseal.console")
     assert outcome.status == 2
     assert outcome.err == "privy: standard input is not a terminal\n"
+
+
+class BrokenTerminal(Terminal):
+    def draw(self, lines: Sequence[Line], *, flush: bool) -> None:
+        raise RuntimeError("a defect")
+
+
+async def test_a_screen_that_cannot_be_drawn_ends_and_gives_the_terminal_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(tmp_path) as home:
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", home.address)
+        with fake_terminal() as terminal:
+            before = terminal.settings()
+            with pytest.RaisesGroup(RuntimeError):
+                await run(BrokenTerminal(terminal.fd, {}), BUS_NAME, SystemClock(), "")
+            assert terminal.settings() == before

@@ -33,7 +33,7 @@ NODE = Evidence(
         Fact(
             grade="verified",
             name="script",
-            value="/home/alice/src/agent/node_modules/agent/dist/agent.js, changed 3 min ago",
+            value="/srv/agents/coder/node_modules/agent/dist/agent.js, changed 3 min ago",
         ),
         Fact(grade="verified", name="unit", value="app-agent.scope, from a terminal"),
         Fact(grade="verified", name="parents", value="bash < foot < systemd --user"),

@@ -165,7 +165,7 @@ def test_a_locked_store_must_be_unlocked_first() -> None:
     assert after(state, *state.challenge)[1]
 
 
-@pytest.mark.parametrize("where", [{"columns": 79}, {"rows": 24}, {"status": None}])
+@pytest.mark.parametrize("where", [{"columns": 79}, {"rows": 23}, {"status": None}])
 def test_nothing_is_decided_that_cannot_be_drawn(where: dict[str, object]) -> None:
     state = replace(screen(approval()), **where)  # type: ignore[arg-type]  # one of its fields
     assert after(state, *state.challenge, "n")[1] == []

@@ -23,7 +23,9 @@ def assert_whole(lines: list[str], columns: int, rows: int) -> None:
 
 
 @pytest.mark.parametrize("view", ["requests", "history", "leases", "help", "unlock"])
-@pytest.mark.parametrize(("columns", "rows"), [(80, 25), (81, 26), (120, 40), (300, 100), (20, 5)])
+@pytest.mark.parametrize(
+    ("columns", "rows"), [(80, 24), (80, 25), (81, 26), (120, 40), (300, 100), (20, 5)]
+)
 def test_a_frame_fills_its_terminal_exactly(view: View, columns: int, rows: int) -> None:
     state = replace(
         screen(hostile(), recent=(hostile("old"),), columns=columns, rows=rows), view=view

@@ -94,7 +94,7 @@ def test_a_frame_moves_nothing_but_the_cursor(tty: FakeTerminal) -> None:
         tty.output()
         tty.raw = b""
         terminal.draw(render(screen(hostile())), flush=False)
-        rest = re.sub(rb"\x1b\[[0-9;]*m|\x1b\[\d+;1H|\x1b\[2K", b"", tty.output())
+        rest = re.sub(rb"\x1b\[[0-9;]*m|\x1b\[\d+;1H|\x1b\[2K|\x1b\[\?2026[hl]", b"", tty.output())
     assert rest.decode().isprintable()
 
 

@@ -99,5 +99,5 @@ def test_lines_break_at_a_slash_where_there_is_one() -> None:
 def test_a_huge_text_costs_little(text: str) -> None:
     fit(text, 60)
     start = time.perf_counter()
-    fit(text, 60)
+    fit(text, 61)
     assert time.perf_counter() - start < 0.05
