@@ -155,13 +155,13 @@ def export(output: Path | None, folder: Path) -> None:
     paths = _files(folder)
     if output is None:
         for path in paths:
-            for line in log_lines(path):
+            for line in log_lines(path, live=True):
                 sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
         return
     with new_file(output) as file:
         for path in paths:
-            file.writelines(log_lines(path))
+            file.writelines(log_lines(path, live=True))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -182,14 +182,14 @@ def _hash(head: str) -> str:
 
 
 def _counted(path: Path, count: Callable[[int], None]) -> Iterator[bytes]:
-    for line in log_lines(path):
+    for line in log_lines(path, live=True):
         count(len(line))
         yield line
 
 
 def _entries(paths: list[Path]) -> Iterator[Entry]:
     for path in paths:
-        for number, line in enumerate(log_lines(path), 1):
+        for number, line in enumerate(log_lines(path, live=True), 1):
             try:
                 yield decode(line, Entry, what="the entry")
             except UsageError as error:

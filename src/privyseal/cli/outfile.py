@@ -1,13 +1,12 @@
-"""Files that a command writes: private, and there as a whole or not at all."""
+"""Files that a command writes for a person: never over another one."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from privyseal.errors import ConflictError, PrivysealError
+from privyseal.runtime.durable import durable_file
 
 
 @contextmanager
@@ -18,23 +17,12 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         ConflictError: There is a file of that name; it stays as it is.
         PrivysealError: It cannot be written; nothing is left behind.
     """
+    # Told now, not after a person has typed passphrases.
     if path.is_symlink() or path.exists():
         raise _there(path)
     try:
-        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(fd, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(fd)
-            os.link(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with durable_file(path, replace=False) as file:
+            yield file
     except FileExistsError as error:
         raise _there(path) from error
     except OSError as error:

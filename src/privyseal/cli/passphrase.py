@@ -1,7 +1,6 @@
 """Passphrases: from the terminal or from a file descriptor, never from arguments or environment."""
 
 import os
-from getpass import getpass
 from typing import Final
 
 from privyseal.errors import UsageError
@@ -24,6 +23,8 @@ def passphrase(what: str, fd: int | None, *, option: str, new: bool = False) -> 
     """
     if fd is not None:
         return _from_fd(fd)
+    from getpass import getpass  # noqa: PLC0415 - most calls of privy ask nothing
+
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError as error:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from privyseal.errors import CorruptError, PrivysealError
 from privyseal.model.receipt import Receipt, unsigned
 from privyseal.model.value import encode
+from privyseal.runtime.durable import durable_file
 
 _SEED_BYTES: Final = 32
 
@@ -38,7 +39,9 @@ class Signer:
             raise _unusable(path, error) from error
         key = Ed25519PrivateKey.generate()
         try:
-            _save(path, key.private_bytes_raw().hex().encode())
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with durable_file(path, replace=False) as file:
+                file.write(key.private_bytes_raw().hex().encode() + b"\n")
         except OSError as error:
             raise _unusable(path, error) from error
         return cls(key)
@@ -69,23 +72,6 @@ def _load(path: Path) -> Ed25519PrivateKey:
             f"{str(path)!r} holds no receipt key",
             hint="move it away; a new key is made at the next start",
         ) from None
-
-
-def _save(path: Path, text: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, text + b"\n")
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    temporary.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _unusable(path: Path, error: OSError) -> PrivysealError:

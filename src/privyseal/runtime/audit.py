@@ -1,11 +1,16 @@
 """The files of an audit log, for reading: which there are, and their bytes line by line."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from privyseal.errors import NotFoundError, PrivysealError
 from privyseal.runtime.paths import state_home
 from privyseal.wire.audit import MAX_LINE, file_number
+
+_LOOKS: Final = 10
+_PAUSE: Final = 0.02
 
 
 def default_folder() -> Path:
@@ -29,10 +34,11 @@ def log_files(folder: Path) -> list[Path]:
     return [path for number, path in sorted(numbered) if number]
 
 
-def log_lines(path: Path) -> Iterator[bytes]:
+def log_lines(path: Path, *, live: bool = False) -> Iterator[bytes]:
     """Yield the lines of a file, newline included; the last may lack it.
 
-    A line longer than any entry can be comes in pieces, so that memory stays bounded.
+    A line longer than any entry can be comes in pieces, so that memory stays bounded. With `live`,
+    a last line without its end is given a moment to become whole: a keeper may be writing it.
 
     Raises:
         PrivysealError: The file cannot be read.
@@ -40,9 +46,18 @@ def log_lines(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             while line := file.readline(MAX_LINE):
-                yield line
+                yield line if line.endswith(b"\n") or not live else _completed(line, file)
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _completed(line: bytes, file: BinaryIO) -> bytes:
+    for _ in range(_LOOKS):
+        time.sleep(_PAUSE)
+        line += file.readline(MAX_LINE - len(line))
+        if line.endswith(b"\n"):
+            break
+    return line
 
 
 def _unreadable(path: Path, error: OSError) -> PrivysealError:

@@ -389,4 +389,4 @@ async def test_status_is_one_glance(shell: Shell, keeper: FakeDecider) -> None:
 def test_no_secret_stands_in_a_file_of_the_cli() -> None:
     folder = Path(__file__).parents[3] / "src/privyseal/cli"
     exposing = [f.name for f in folder.glob("*.py") if ".expose()" in f.read_text()]
-    assert sorted(exposing) == ["get.py", "run.py"]
+    assert sorted(exposing) == ["get.py", "run.py", "store.py"]

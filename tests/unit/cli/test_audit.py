@@ -1,6 +1,7 @@
 """`privy audit` on the files of a log, with no keeper there."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -48,6 +49,27 @@ def test_verify_names_the_first_bad_entry(folder):
     with pytest.raises(CorruptError, match=r"^audit-000002\.jsonl, line 1, entry \d+: ") as caught:
         privy_audit("verify", "--folder", folder)
     assert caught.value.exit_status == 1
+
+
+def test_verify_waits_for_an_entry_that_is_just_being_written(folder):
+    last = log_files(folder)[-1]
+    whole = last.read_bytes()
+    last.write_bytes(whole[:-50])
+
+    def finish() -> None:
+        with last.open("ab") as file:
+            file.write(whole[-50:])
+
+    threading.Timer(0.05, finish).start()
+
+    assert privy_audit("verify", "--folder", folder) == ""
+
+
+def test_verify_names_an_entry_that_was_cut_off(folder):
+    last = log_files(folder)[-1]
+    last.write_bytes(last.read_bytes()[:-1])
+    with pytest.raises(CorruptError, match="cut off"):
+        privy_audit("verify", "--folder", folder)
 
 
 def test_verify_finds_a_head_noted_earlier_and_misses_one_that_was_cut_off(folder):

@@ -112,6 +112,12 @@ def test_what_was_encrypted_can_be_decrypted_in_any_pieces(length, armored, cut)
     assert decrypt(file, ALICE) == data
 
 
+@pytest.mark.parametrize("length", range(130))
+def test_armor_ends_well_at_every_length(length):
+    data = b"x" * length
+    assert decrypt(encrypt(data, ALICE.recipient(), armored=True), ALICE) == data
+
+
 def test_post_quantum_recipients_can_read_and_nobody_else():
     file = encrypt(b"data", CAROL.recipient())
 

@@ -12,7 +12,7 @@ _BLANK: Final = b" \t\r\n"
 _MAX_BLANK: Final = 1024
 _COLUMNS: Final = 64
 _RAW: Final = 48
-_LINE: Final = re.compile(rb"[A-Za-z0-9+/]{4,64}|[A-Za-z0-9+/]{2,62}={1,2}")
+_LINE: Final = re.compile(rb"[A-Za-z0-9+/]{4,64}|[A-Za-z0-9+/]{2,63}={1,2}")
 
 
 class Wrapper:
