@@ -337,6 +337,13 @@ def test_planted_schema_objects_are_refused(store: Vault, folder: Path, statemen
         vault.load(folder, clock=FakeClock())
 
 
+def test_a_store_without_its_header_is_refused(store: Vault, folder: Path) -> None:
+    store.close()
+    edit(folder, "DELETE FROM vault")
+    with pytest.raises(CorruptError, match="header is missing"):
+        vault.load(folder, clock=FakeClock())
+
+
 def test_a_damaged_page_is_corrupt_and_the_file_is_named(store: Vault, folder: Path) -> None:
     items = [put(store, bytes(3000), n=str(n)) for n in range(50)]
     store.close()

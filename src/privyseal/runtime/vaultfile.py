@@ -22,40 +22,30 @@ _SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE vault (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    header BLOB NOT NULL,
-    index_key BLOB NOT NULL,
-    index_check BLOB NOT NULL
+    header BLOB NOT NULL, index_key BLOB NOT NULL, index_check BLOB NOT NULL
 ) STRICT;
 CREATE TABLE collection (
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    created INTEGER NOT NULL,
-    modified INTEGER NOT NULL,
-    about BLOB NOT NULL
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+    created INTEGER NOT NULL, modified INTEGER NOT NULL, about BLOB NOT NULL
 ) STRICT;
 CREATE TABLE alias (
-    token BLOB PRIMARY KEY,
-    name BLOB NOT NULL,
+    token BLOB PRIMARY KEY, name BLOB NOT NULL,
     collection INTEGER NOT NULL REFERENCES collection ON DELETE CASCADE
 ) STRICT;
-CREATE INDEX alias_collection ON alias (collection);
 CREATE TABLE item (
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
     collection INTEGER NOT NULL REFERENCES collection ON DELETE CASCADE,
-    created INTEGER NOT NULL,
-    modified INTEGER NOT NULL,
-    exact BLOB NOT NULL,
-    about BLOB NOT NULL,
-    value BLOB NOT NULL
+    created INTEGER NOT NULL, modified INTEGER NOT NULL,
+    exact BLOB NOT NULL, about BLOB NOT NULL, value BLOB NOT NULL
 ) STRICT;
-CREATE INDEX item_order ON item (collection, number, id);
-CREATE INDEX item_exact ON item (collection, exact);
 CREATE TABLE token (
     token BLOB NOT NULL,
     item INTEGER NOT NULL REFERENCES item ON DELETE CASCADE,
     PRIMARY KEY (token, item)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX alias_collection ON alias (collection);
+CREATE INDEX item_order ON item (collection, number, id);
+CREATE INDEX item_exact ON item (collection, exact);
 CREATE INDEX token_item ON token (item);
 """
 _OBJECTS: Final = (
@@ -219,6 +209,8 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     with closing(make_in_memory()) as ours:
         if connection.execute(_OBJECTS).fetchall() != ours.execute(_OBJECTS).fetchall():
             raise CorruptError("its tables are not those of a store")
+    if connection.execute("SELECT 1 FROM vault").fetchone() is None:
+        raise CorruptError("its header is missing")
 
 
 def _corrupt(path: Path, why: str) -> CorruptError:
