@@ -95,10 +95,28 @@ def test_only_the_owner_may_read_any_file(folder: Path, clock: FakeClock) -> Non
 def test_a_store_restored_with_loose_modes_is_tightened(store: Vault, folder: Path) -> None:
     store.close()
     store_path(folder).chmod(0o644)
-    folder.chmod(0o755)
     vault.load(folder, clock=FakeClock()).close()
     assert stat.S_IMODE(store_path(folder).stat().st_mode) == 0o600
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o1777])
+def test_a_folder_that_others_can_write_is_refused_and_left_alone(
+    folder: Path, mode: int, clock: FakeClock
+) -> None:
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(UsageError, match="others can write") as caught:
+        vault.create(folder, PASSPHRASE, clock=clock, cost=CHEAP)
+    assert f"chmod 700 {folder}" in caught.value.hint
+    assert list(folder.iterdir()) == []
+    assert stat.S_IMODE(folder.stat().st_mode) == mode
+
+
+def test_a_store_in_a_folder_opened_to_others_is_not_read(store: Vault, folder: Path) -> None:
+    store.close()
+    folder.chmod(0o777)
+    with pytest.raises(UsageError, match="others can write"):
+        vault.load(folder, clock=FakeClock())
 
 
 def test_no_text_of_an_item_lies_readable_in_any_file(store: Vault, folder: Path) -> None:

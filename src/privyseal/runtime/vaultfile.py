@@ -1,7 +1,9 @@
 """The file of the embedded store: made whole or not at all, opened only when it is one of ours."""
 
 import os
+import shlex
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -93,11 +95,12 @@ def make_file(path: Path, content: bytes) -> None:
 
     Raises:
         ConflictError: There is a store already.
+        UsageError: Others can write to the folder.
     """
     with _system(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.parent.chmod(0o700)
         _sync(path.parent.parent)
+    _refuse_shared(path.parent)
     write_file(path, content, publish=os.link)
 
 
@@ -118,9 +121,10 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     Raises:
         CorruptError: The file is damaged, or no store of ours.
         UnsupportedError: A newer program wrote it.
+        UsageError: Others can write to its folder.
     """
+    _refuse_shared(path.parent)
     with _system(path):
-        path.parent.chmod(0o700)
         path.chmod(0o600)
     with translated(path), ExitStack() as undo:
         writer = undo.enter_context(closing(_connect(_uri(path))))
@@ -163,6 +167,16 @@ def write_file(
         finally:
             Path(temporary).unlink(missing_ok=True)
         _sync(path.parent)
+
+
+def _refuse_shared(folder: Path) -> None:
+    with _system(folder):
+        mode = folder.stat().st_mode
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(
+            f"others can write to the folder {str(folder)!r}",
+            hint=f"run `chmod 700 {shlex.quote(str(folder))}`, or keep the store elsewhere",
+        )
 
 
 def _sync(folder: Path) -> None:
