@@ -30,6 +30,7 @@ from privyseal.wire.vault import Cost
 
 PASSPHRASE = Secret(b"correct horse")
 CHEAP = Cost(log2_n=10)
+VERSION_1 = Path(__file__).parents[1] / "vectors/store/version-1.sql"
 
 
 @pytest.fixture
@@ -147,6 +148,31 @@ def test_everything_is_there_after_a_restart(store: Vault, folder: Path, clock: 
         assert (again.collections(), again.aliases(), again.describe(item)) == before
         assert again.read(item) == Secret(b"\1")
         assert again.describe(item).content_type == "x/z"
+
+
+def test_a_store_that_version_1_wrote_opens(folder: Path) -> None:
+    folder.mkdir()
+    with closing(sqlite3.connect(store_path(folder))) as db:
+        db.executescript(VERSION_1.read_text())
+
+    with closing(reopened(folder)) as old:
+        labels = {found.id: found.label for found in old.collections()}
+        assert [*labels.values()] == ["Login", "Work"]
+        assert {alias: labels[name] for alias, name in old.aliases().items()} == {
+            "default": "Login",
+            "login": "Login",
+            "work": "Work",
+        }
+        (mail,) = old.search({"user": "zoë"})
+        assert old.describe(mail).label == "Mail of Zoë"
+        assert old.read(mail) == Secret(b"hunter2")
+        (key,) = old.search({"xdg:schema": "org.example.Key"})
+        assert old.read(key) == Secret(bytes(range(8)))
+        assert old.describe(key).content_type == "application/octet-stream"
+        replaced = old.create(
+            "login", "", {"user": "zoë", "service": "imap"}, Secret(b"new"), replace=True
+        )
+        assert replaced == (mail, False)
 
 
 def test_times_come_from_the_clock(store: Vault, clock: FakeClock) -> None:

@@ -221,10 +221,16 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         )
     # A trigger or a view planted in the file would run inside our own statements.
     with closing(make_in_memory()) as ours:
-        if connection.execute(_OBJECTS).fetchall() != ours.execute(_OBJECTS).fetchall():
+        if _objects(connection) != _objects(ours):
             raise CorruptError("its tables are not those of a store")
     if connection.execute("SELECT 1 FROM vault").fetchone() is None:
         raise CorruptError("its header is missing")
+
+
+def _objects(connection: sqlite3.Connection) -> list[tuple[str, str, list[str]]]:
+    # SQLite keeps each statement as it was typed; how we break its lines must not matter.
+    found = connection.execute(_OBJECTS)
+    return [(kind, name, (sql or "").split()) for kind, name, sql in found]
 
 
 def _corrupt(path: Path, why: str) -> CorruptError:
