@@ -314,6 +314,19 @@ def test_rows_swapped_between_items_are_corrupt(store: Vault, folder: Path, swap
     assert store.read(dear) == Secret(b"dear")
 
 
+def test_what_builds_on_an_altered_row_is_refused_too(store: Vault, folder: Path) -> None:
+    item = put(store)
+    edit(folder, "UPDATE item SET about = zeroblob(100)")
+    with pytest.raises(CorruptError, match=r"vault\.sqlite3.*" + item.item):
+        store.write(item, Secret(b"new"))
+    with pytest.raises(CorruptError, match=r"vault\.sqlite3.*" + item.item):
+        store.change(item, label="new", attributes=None)
+    with pytest.raises(CorruptError, match=r"vault\.sqlite3.*" + item.item):
+        next(store.export())
+    store.delete(item)
+    assert store.search({}) == ()
+
+
 def test_an_item_moved_to_another_collection_is_corrupt(store: Vault, folder: Path) -> None:
     item = put(store)
     work = store.create_collection("Work")
@@ -495,6 +508,18 @@ def test_an_import_that_fails_inserts_nothing(store: Vault) -> None:
         store.insert_many(rows(), replace=False)
     assert store.search({}) == ()
     assert [found.id for found in store.collections()] == ["login"]
+
+
+def test_an_import_keeps_the_words_of_a_failing_source(store: Vault) -> None:
+    put(store)
+
+    def rows() -> Iterator[Exported]:
+        yield from store.export()
+        raise CorruptError("line 3 of the export is damaged")
+
+    with pytest.raises(CorruptError, match=r"^line 3 of the export is damaged$"):
+        store.insert_many(rows(), replace=False)
+    assert len(store.search({})) == 1
 
 
 def test_a_locked_store_exports_nothing(store: Vault) -> None:

@@ -102,7 +102,7 @@ class Vault:
             DeniedError: `old` is wrong.
             UsageError: `new` is empty.
         """
-        with self._rows.transaction() as db:
+        with self._rows.transaction() as db, vaultfile.named(self._rows.path):
             (header,) = db.execute("SELECT header FROM vault").fetchone()
             fresh = unwrap(header, old).wrap(new, cost or Cost(), self._rows.random)
             db.execute("UPDATE vault SET header = ?", (fresh,))
@@ -234,7 +234,7 @@ class Vault:
         """
         with self._rows.transaction() as db:
             row = self._rows.find(db, ref)
-            about = open_about(self._rows.opened(), ref, row.about)
+            about = self._rows.about(ref, row)
             about = msgspec.structs.replace(about, content_type=value.content_type)
             self._rows.put_about(db, ref, row, about)
             self._rows.put_value(db, ref, row, value)
@@ -249,7 +249,7 @@ class Vault:
         """
         with self._rows.transaction() as db:
             row = self._rows.find(db, ref)
-            about = open_about(self._rows.opened(), ref, row.about)
+            about = self._rows.about(ref, row)
             if label is not None:
                 about = msgspec.structs.replace(about, label=label)
             if attributes is not None:
@@ -271,6 +271,7 @@ class Vault:
         sealer = self._rows.opened()
         with (
             vaultfile.translated(self._rows.path),
+            vaultfile.named(self._rows.path),
             closing(vaultfile.open_reader(self._rows.path)) as db,
         ):
             db.execute("BEGIN")  # one snapshot for both queries

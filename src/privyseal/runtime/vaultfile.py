@@ -67,7 +67,7 @@ def index_path(folder: Path) -> Path:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the system say about the store at `path` into errors of ours."""
+    """Turn what SQLite says about the store at `path` into errors of ours."""
     try:
         yield
     except sqlite3.Error as error:
@@ -86,6 +86,13 @@ def translated(path: Path) -> Iterator[None]:
                 raise PrivysealError(f"the store {str(path)!r} fails: {error}") from error
     except UnicodeEncodeError as error:
         raise UsageError("a name holds a lone surrogate") from error
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name the file in what is found corrupt in it."""
+    try:
+        yield
     except CorruptError as error:
         raise _corrupt(path, str(error)) from error
 
@@ -126,7 +133,7 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     _refuse_shared(path.parent)
     with _system(path):
         path.chmod(0o600)
-    with translated(path), ExitStack() as undo:
+    with translated(path), named(path), ExitStack() as undo:
         writer = undo.enter_context(closing(_connect(_uri(path))))
         _check(writer, path)
         writer.execute("PRAGMA journal_mode = WAL")

@@ -16,7 +16,7 @@ from privyseal.model.clock import Clock
 from privyseal.model.keyring import ItemInfo, ItemRef
 from privyseal.model.secret import Secret
 from privyseal.model.value import MAX_SECRET
-from privyseal.runtime.vaultfile import index_path, translated
+from privyseal.runtime.vaultfile import index_path, named, translated
 from privyseal.wire.vault import About, Index, Random, Sealer, pack_about, unpack_about
 
 _MAX_ALIAS: Final = 255
@@ -72,7 +72,7 @@ class Rows:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Lend the connection that reads."""
-        with translated(self.path):
+        with translated(self.path), named(self.path):
             yield self.connections[0]
 
     @contextmanager
@@ -134,6 +134,11 @@ class Rows:
         if row is None:
             raise _missing(ref)
         return Row(*row)
+
+    def about(self, ref: ItemRef, row: Row) -> About:
+        """Return what is sealed of an item beside its value."""
+        with named(self.path):
+            return open_about(self.opened(), ref, row.about)
 
     def value(self, db: sqlite3.Connection, ref: ItemRef) -> Secret:
         """Return the value of an item."""
