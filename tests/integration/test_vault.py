@@ -30,6 +30,7 @@ from privyseal.wire.vault import Cost
 
 PASSPHRASE = Secret(b"correct horse")
 CHEAP = Cost(log2_n=10)
+VERSION_1 = Path(__file__).parents[1] / "vectors/store/version-1.sql"
 
 
 @pytest.fixture
@@ -95,10 +96,28 @@ def test_only_the_owner_may_read_any_file(folder: Path, clock: FakeClock) -> Non
 def test_a_store_restored_with_loose_modes_is_tightened(store: Vault, folder: Path) -> None:
     store.close()
     store_path(folder).chmod(0o644)
-    folder.chmod(0o755)
     vault.load(folder, clock=FakeClock()).close()
     assert stat.S_IMODE(store_path(folder).stat().st_mode) == 0o600
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o1777])
+def test_a_folder_that_others_can_write_is_refused_and_left_alone(
+    folder: Path, mode: int, clock: FakeClock
+) -> None:
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(UsageError, match="others can write") as caught:
+        vault.create(folder, PASSPHRASE, clock=clock, cost=CHEAP)
+    assert f"chmod 700 {folder}" in caught.value.hint
+    assert list(folder.iterdir()) == []
+    assert stat.S_IMODE(folder.stat().st_mode) == mode
+
+
+def test_a_store_in_a_folder_opened_to_others_is_not_read(store: Vault, folder: Path) -> None:
+    store.close()
+    folder.chmod(0o777)
+    with pytest.raises(UsageError, match="others can write"):
+        vault.load(folder, clock=FakeClock())
 
 
 def test_no_text_of_an_item_lies_readable_in_any_file(store: Vault, folder: Path) -> None:
@@ -129,6 +148,31 @@ def test_everything_is_there_after_a_restart(store: Vault, folder: Path, clock: 
         assert (again.collections(), again.aliases(), again.describe(item)) == before
         assert again.read(item) == Secret(b"\1")
         assert again.describe(item).content_type == "x/z"
+
+
+def test_a_store_that_version_1_wrote_opens(folder: Path) -> None:
+    folder.mkdir()
+    with closing(sqlite3.connect(store_path(folder))) as db:
+        db.executescript(VERSION_1.read_text())
+
+    with closing(reopened(folder)) as old:
+        labels = {found.id: found.label for found in old.collections()}
+        assert [*labels.values()] == ["Login", "Work"]
+        assert {alias: labels[name] for alias, name in old.aliases().items()} == {
+            "default": "Login",
+            "login": "Login",
+            "work": "Work",
+        }
+        (mail,) = old.search({"user": "zoë"})
+        assert old.describe(mail).label == "Mail of Zoë"
+        assert old.read(mail) == Secret(b"hunter2")
+        (key,) = old.search({"xdg:schema": "org.example.Key"})
+        assert old.read(key) == Secret(bytes(range(8)))
+        assert old.describe(key).content_type == "application/octet-stream"
+        replaced = old.create(
+            "login", "", {"user": "zoë", "service": "imap"}, Secret(b"new"), replace=True
+        )
+        assert replaced == (mail, False)
 
 
 def test_times_come_from_the_clock(store: Vault, clock: FakeClock) -> None:
@@ -270,6 +314,19 @@ def test_rows_swapped_between_items_are_corrupt(store: Vault, folder: Path, swap
     assert store.read(dear) == Secret(b"dear")
 
 
+def test_what_builds_on_an_altered_row_is_refused_too(store: Vault, folder: Path) -> None:
+    item = put(store)
+    edit(folder, "UPDATE item SET about = zeroblob(100)")
+    with pytest.raises(CorruptError, match=r"vault\.sqlite3.*" + item.item):
+        store.write(item, Secret(b"new"))
+    with pytest.raises(CorruptError, match=r"vault\.sqlite3.*" + item.item):
+        store.change(item, label="new", attributes=None)
+    with pytest.raises(CorruptError, match=r"vault\.sqlite3.*" + item.item):
+        next(store.export())
+    store.delete(item)
+    assert store.search({}) == ()
+
+
 def test_an_item_moved_to_another_collection_is_corrupt(store: Vault, folder: Path) -> None:
     item = put(store)
     work = store.create_collection("Work")
@@ -334,6 +391,13 @@ def test_planted_schema_objects_are_refused(store: Vault, folder: Path, statemen
     store.close()
     edit(folder, statement)
     with pytest.raises(CorruptError, match="tables"):
+        vault.load(folder, clock=FakeClock())
+
+
+def test_a_store_without_its_header_is_refused(store: Vault, folder: Path) -> None:
+    store.close()
+    edit(folder, "DELETE FROM vault")
+    with pytest.raises(CorruptError, match="header is missing"):
         vault.load(folder, clock=FakeClock())
 
 
@@ -444,6 +508,18 @@ def test_an_import_that_fails_inserts_nothing(store: Vault) -> None:
         store.insert_many(rows(), replace=False)
     assert store.search({}) == ()
     assert [found.id for found in store.collections()] == ["login"]
+
+
+def test_an_import_keeps_the_words_of_a_failing_source(store: Vault) -> None:
+    put(store)
+
+    def rows() -> Iterator[Exported]:
+        yield from store.export()
+        raise CorruptError("line 3 of the export is damaged")
+
+    with pytest.raises(CorruptError, match=r"^line 3 of the export is damaged$"):
+        store.insert_many(rows(), replace=False)
+    assert len(store.search({})) == 1
 
 
 def test_a_locked_store_exports_nothing(store: Vault) -> None:

@@ -8,7 +8,7 @@ labels, attributes and values are not.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from hmac import compare_digest
 from pathlib import Path
 from typing import Final, NamedTuple, final
@@ -19,16 +19,7 @@ from privyseal.errors import CorruptError
 from privyseal.model.clock import Clock
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
 from privyseal.model.secret import Secret
-from privyseal.runtime.vaultfile import (
-    index_path,
-    make_file,
-    make_in_memory,
-    open_file,
-    open_reader,
-    store_path,
-    translated,
-    write_file,
-)
+from privyseal.runtime import vaultfile
 from privyseal.runtime.vaultrows import Row, Rows, described, open_about, open_value
 from privyseal.wire.vault import (
     KEY,
@@ -96,7 +87,7 @@ class Vault:
             sealer = unwrap(header, passphrase)
             if rows.index is None:
                 index = unpack_index(sealer.open("index", (), copy))
-                write_file(index_path(rows.path.parent), index.pack())
+                vaultfile.write_file(vaultfile.index_path(rows.path.parent), index.pack())
                 rows.index = index
             rows.sealer = sealer
 
@@ -111,7 +102,7 @@ class Vault:
             DeniedError: `old` is wrong.
             UsageError: `new` is empty.
         """
-        with self._rows.transaction() as db:
+        with self._rows.transaction() as db, vaultfile.named(self._rows.path):
             (header,) = db.execute("SELECT header FROM vault").fetchone()
             fresh = unwrap(header, old).wrap(new, cost or Cost(), self._rows.random)
             db.execute("UPDATE vault SET header = ?", (fresh,))
@@ -243,7 +234,7 @@ class Vault:
         """
         with self._rows.transaction() as db:
             row = self._rows.find(db, ref)
-            about = open_about(self._rows.opened(), ref, row.about)
+            about = self._rows.about(ref, row)
             about = msgspec.structs.replace(about, content_type=value.content_type)
             self._rows.put_about(db, ref, row, about)
             self._rows.put_value(db, ref, row, value)
@@ -258,7 +249,7 @@ class Vault:
         """
         with self._rows.transaction() as db:
             row = self._rows.find(db, ref)
-            about = open_about(self._rows.opened(), ref, row.about)
+            about = self._rows.about(ref, row)
             if label is not None:
                 about = msgspec.structs.replace(about, label=label)
             if attributes is not None:
@@ -278,7 +269,11 @@ class Vault:
     def export(self) -> Iterator[Exported]:
         """Yield every item with its value, as they are at this moment, while others may write."""
         sealer = self._rows.opened()
-        with translated(self._rows.path), closing(open_reader(self._rows.path)) as db:
+        with (
+            vaultfile.translated(self._rows.path),
+            vaultfile.named(self._rows.path),
+            closing(vaultfile.open_reader(self._rows.path)) as db,
+        ):
             db.execute("BEGIN")  # one snapshot for both queries
             labels = {
                 name: _open_label(sealer, name, about)
@@ -331,16 +326,15 @@ def create(
         ConflictError: There is one already.
         UsageError: The passphrase is empty.
     """
-    sealer, index = _new_keys(random)
-    header = sealer.wrap(passphrase, cost or Cost(), random)
-    path = store_path(folder)
-    with closing(make_in_memory()) as db:
-        rows = Rows((db, db), path, sealer=sealer, index=index, clock=clock, random=random)
+    path = vaultfile.store_path(folder)
+    rows = _in_memory(path, clock, random)
+    with closing(rows.connections[0]) as db:
+        header = rows.opened().wrap(passphrase, cost or Cost(), random)
         _found(rows, header, FIRST, ("default", FIRST))
-        make_file(path, db.serialize())
-    write_file(index_path(folder), index.pack())
-    connections = open_file(path)
-    return Vault(Rows(connections, path, sealer=sealer, index=index, clock=clock, random=random))
+        vaultfile.make_file(path, db.serialize())
+    vaultfile.write_file(vaultfile.index_path(folder), rows.indexed().pack())
+    rows.connections = vaultfile.open_file(path)
+    return Vault(rows)
 
 
 def load(folder: Path, *, clock: Clock, random: Random = os.urandom) -> Vault:
@@ -350,28 +344,29 @@ def load(folder: Path, *, clock: Clock, random: Random = os.urandom) -> Vault:
         CorruptError: The file is damaged, or no store of ours.
         UnsupportedError: A newer program wrote it.
     """
-    path = store_path(folder)
-    connections = open_file(path)
-    rows = Rows(connections, path, sealer=None, index=None, clock=clock, random=random)
-    with rows.reading() as db:
+    path = vaultfile.store_path(folder)
+    rows = Rows(connections=vaultfile.open_file(path), path=path, clock=clock, random=random)
+    with ExitStack() as undo, rows.reading() as db:
+        undo.callback(rows.close)
         (check,) = db.execute("SELECT index_check FROM vault").fetchone()
-    rows.index = _load_index(index_path(folder), check)
+        rows.index = _load_index(vaultfile.index_path(folder), check)
+        undo.pop_all()
     return Vault(rows)
 
 
 def volatile(*, clock: Clock, random: Random = os.urandom) -> Vault:
     """Return a store in memory with the collection `SESSION`; its keys are nowhere else."""
-    sealer, index = _new_keys(random)
-    db = make_in_memory()
-    path = Path(":memory:")
-    rows = Rows((db, db), path, sealer=sealer, index=index, clock=clock, random=random)
+    rows = _in_memory(Path(":memory:"), clock, random)
     _found(rows, b"", SESSION, ())
     return Vault(rows)
 
 
-def _new_keys(random: Random) -> tuple[Sealer, Index]:
+def _in_memory(path: Path, clock: Clock, random: Random) -> Rows:
+    db = vaultfile.make_in_memory()
+    rows = Rows(connections=(db, db), path=path, clock=clock, random=random)
     store = random(16)
-    return Sealer(store, random(KEY)), Index(store, random(KEY))
+    rows.sealer, rows.index = Sealer(store, random(KEY)), Index(store, random(KEY))
+    return rows
 
 
 def _found(rows: Rows, header: bytes, first: str, aliases: Iterable[str]) -> None:

@@ -1,7 +1,9 @@
 """The file of the embedded store: made whole or not at all, opened only when it is one of ours."""
 
 import os
+import shlex
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -22,40 +24,30 @@ _SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE vault (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    header BLOB NOT NULL,
-    index_key BLOB NOT NULL,
-    index_check BLOB NOT NULL
+    header BLOB NOT NULL, index_key BLOB NOT NULL, index_check BLOB NOT NULL
 ) STRICT;
 CREATE TABLE collection (
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    created INTEGER NOT NULL,
-    modified INTEGER NOT NULL,
-    about BLOB NOT NULL
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+    created INTEGER NOT NULL, modified INTEGER NOT NULL, about BLOB NOT NULL
 ) STRICT;
 CREATE TABLE alias (
-    token BLOB PRIMARY KEY,
-    name BLOB NOT NULL,
+    token BLOB PRIMARY KEY, name BLOB NOT NULL,
     collection INTEGER NOT NULL REFERENCES collection ON DELETE CASCADE
 ) STRICT;
-CREATE INDEX alias_collection ON alias (collection);
 CREATE TABLE item (
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
     collection INTEGER NOT NULL REFERENCES collection ON DELETE CASCADE,
-    created INTEGER NOT NULL,
-    modified INTEGER NOT NULL,
-    exact BLOB NOT NULL,
-    about BLOB NOT NULL,
-    value BLOB NOT NULL
+    created INTEGER NOT NULL, modified INTEGER NOT NULL,
+    exact BLOB NOT NULL, about BLOB NOT NULL, value BLOB NOT NULL
 ) STRICT;
-CREATE INDEX item_order ON item (collection, number, id);
-CREATE INDEX item_exact ON item (collection, exact);
 CREATE TABLE token (
     token BLOB NOT NULL,
     item INTEGER NOT NULL REFERENCES item ON DELETE CASCADE,
     PRIMARY KEY (token, item)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX alias_collection ON alias (collection);
+CREATE INDEX item_order ON item (collection, number, id);
+CREATE INDEX item_exact ON item (collection, exact);
 CREATE INDEX token_item ON token (item);
 """
 _OBJECTS: Final = (
@@ -75,7 +67,7 @@ def index_path(folder: Path) -> Path:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the system say about the store at `path` into errors of ours."""
+    """Turn what SQLite says about the store at `path` into errors of ours."""
     try:
         yield
     except sqlite3.Error as error:
@@ -94,6 +86,13 @@ def translated(path: Path) -> Iterator[None]:
                 raise PrivysealError(f"the store {str(path)!r} fails: {error}") from error
     except UnicodeEncodeError as error:
         raise UsageError("a name holds a lone surrogate") from error
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name the file in what is found corrupt in it."""
+    try:
+        yield
     except CorruptError as error:
         raise _corrupt(path, str(error)) from error
 
@@ -103,11 +102,12 @@ def make_file(path: Path, content: bytes) -> None:
 
     Raises:
         ConflictError: There is a store already.
+        UsageError: Others can write to the folder.
     """
     with _system(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.parent.chmod(0o700)
         _sync(path.parent.parent)
+    _refuse_shared(path.parent)
     write_file(path, content, publish=os.link)
 
 
@@ -128,11 +128,12 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     Raises:
         CorruptError: The file is damaged, or no store of ours.
         UnsupportedError: A newer program wrote it.
+        UsageError: Others can write to its folder.
     """
+    _refuse_shared(path.parent)
     with _system(path):
-        path.parent.chmod(0o700)
         path.chmod(0o600)
-    with translated(path), ExitStack() as undo:
+    with translated(path), named(path), ExitStack() as undo:
         writer = undo.enter_context(closing(_connect(_uri(path))))
         _check(writer, path)
         writer.execute("PRAGMA journal_mode = WAL")
@@ -173,6 +174,16 @@ def write_file(
         finally:
             Path(temporary).unlink(missing_ok=True)
         _sync(path.parent)
+
+
+def _refuse_shared(folder: Path) -> None:
+    with _system(folder):
+        mode = folder.stat().st_mode
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(
+            f"others can write to the folder {str(folder)!r}",
+            hint=f"run `chmod 700 {shlex.quote(str(folder))}`, or keep the store elsewhere",
+        )
 
 
 def _sync(folder: Path) -> None:
@@ -217,8 +228,16 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         )
     # A trigger or a view planted in the file would run inside our own statements.
     with closing(make_in_memory()) as ours:
-        if connection.execute(_OBJECTS).fetchall() != ours.execute(_OBJECTS).fetchall():
+        if _objects(connection) != _objects(ours):
             raise CorruptError("its tables are not those of a store")
+    if connection.execute("SELECT 1 FROM vault").fetchone() is None:
+        raise CorruptError("its header is missing")
+
+
+def _objects(connection: sqlite3.Connection) -> list[tuple[str, str, list[str]]]:
+    # SQLite keeps each statement as it was typed; how we break its lines must not matter.
+    found = connection.execute(_OBJECTS)
+    return [(kind, name, (sql or "").split()) for kind, name, sql in found]
 
 
 def _corrupt(path: Path, why: str) -> CorruptError:

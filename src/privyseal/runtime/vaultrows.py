@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple, final
 
@@ -15,7 +16,7 @@ from privyseal.model.clock import Clock
 from privyseal.model.keyring import ItemInfo, ItemRef
 from privyseal.model.secret import Secret
 from privyseal.model.value import MAX_SECRET
-from privyseal.runtime.vaultfile import index_path, translated
+from privyseal.runtime.vaultfile import index_path, named, translated
 from privyseal.wire.vault import About, Index, Random, Sealer, pack_about, unpack_about
 
 _MAX_ALIAS: Final = 255
@@ -53,56 +54,51 @@ class Row(NamedTuple):
 
 
 @final
+@dataclass(kw_only=True, eq=False, repr=False)
 class Rows:
-    """The tables of one store, and the keys to them as far as they are in memory."""
+    """The tables of one store, and the keys to them as far as they are in memory.
 
-    def __init__(
-        self,
-        connections: tuple[sqlite3.Connection, sqlite3.Connection],
-        path: Path,
-        *,
-        sealer: Sealer | None,
-        index: Index | None,
-        clock: Clock,
-        random: Random,
-    ) -> None:
-        self.path = path
-        self.sealer = sealer
-        self.index = index
-        self.random = random
-        self._reader, self._writer = connections
-        self._clock = clock
-        self._writing = threading.Lock()
+    Of the two connections one reads, in the event loop, and one writes, in any thread.
+    """
+
+    connections: tuple[sqlite3.Connection, sqlite3.Connection]
+    path: Path
+    clock: Clock
+    random: Random
+    sealer: Sealer | None = None
+    index: Index | None = None
+    _writing: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Lend the connection that reads."""
-        with translated(self.path):
-            yield self._reader
+        with translated(self.path), named(self.path):
+            yield self.connections[0]
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Lend the connection that writes; commit at the end, or change nothing."""
+        writer = self.connections[1]
         with self._writing, translated(self.path):
-            self._writer.execute("BEGIN IMMEDIATE")
+            writer.execute("BEGIN IMMEDIATE")
             try:
-                yield self._writer
-                self._writer.execute("COMMIT")
+                yield writer
+                writer.execute("COMMIT")
             finally:
                 # After some errors, a full disk among them, SQLite has rolled back by itself.
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                if writer.in_transaction:
+                    writer.execute("ROLLBACK")
 
     def clear_log(self) -> None:
         """Move the log into the file, so that nothing overwritten can be read in it."""
         with self._writing, translated(self.path):
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self.connections[1].execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Forget the keys and close the connections."""
         self.sealer = self.index = None
-        self._reader.close()
-        self._writer.close()
+        for connection in self.connections:
+            connection.close()
 
     def opened(self) -> Sealer:
         """Return the data key; LockedError without one."""
@@ -121,7 +117,7 @@ class Rows:
 
     def now(self) -> int:
         """Return the time that rows carry."""
-        return int(self._clock.wall())
+        return int(self.clock.wall())
 
     # Reading.
 
@@ -138,6 +134,11 @@ class Rows:
         if row is None:
             raise _missing(ref)
         return Row(*row)
+
+    def about(self, ref: ItemRef, row: Row) -> About:
+        """Return what is sealed of an item beside its value."""
+        with named(self.path):
+            return open_about(self.opened(), ref, row.about)
 
     def value(self, db: sqlite3.Connection, ref: ItemRef) -> Secret:
         """Return the value of an item."""

@@ -17,7 +17,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from privyseal.errors import CorruptError, DeniedError, UsageError
+from privyseal.errors import CorruptError, DeniedError, LimitError, UsageError
 from privyseal.model.secret import Secret
 from privyseal.model.value import Attributes, Text, Value, decode, encode
 
@@ -130,6 +130,7 @@ def unwrap(header: bytes, passphrase: Secret) -> Sealer:
     Raises:
         CorruptError: Not a header, a damaged one, or one that asks for absurd work.
         DeniedError: The passphrase is wrong.
+        LimitError: Not enough memory.
     """
     body, crc = header[: _HEADER.size], header[_HEADER.size :]
     # The sum tells damage from a mistyped passphrase. It is no protection and need not be one:
@@ -239,15 +240,19 @@ def _affordable(cost: Cost) -> bool:
 
 
 def _stretch(passphrase: Secret, salt: bytes, cost: Cost) -> bytes:
-    return hashlib.scrypt(
-        passphrase.expose(),
-        salt=salt,
-        n=1 << cost.log2_n,
-        r=cost.r,
-        p=cost.p,
-        maxmem=_MAX_WORK + 2**24,
-        dklen=KEY,
-    )
+    try:
+        return hashlib.scrypt(
+            passphrase.expose(),
+            salt=salt,
+            n=1 << cost.log2_n,
+            r=cost.r,
+            p=cost.p,
+            maxmem=_MAX_WORK + 2**24,
+            dklen=KEY,
+        )
+    except (MemoryError, ValueError) as error:
+        size = 128 * cost.r << cost.log2_n >> 20
+        raise LimitError(f"trying a passphrase takes {size} MiB, and they are not free") from error
 
 
 def _framed(*parts: bytes) -> bytes:

@@ -4,6 +4,8 @@ import hashlib
 import hmac
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from typing import get_args
 
@@ -171,6 +173,22 @@ def test_absurd_work_is_refused_before_it_is_done(log2_n: int, r: int, p: int) -
         unwrap(with_sum(forged), PASSPHRASE)
     with pytest.raises(UsageError):
         header(Cost(log2_n=log2_n, r=r, p=p))
+
+
+def test_too_little_memory_is_said() -> None:
+    code = """
+import resource
+from privyseal.errors import LimitError
+from privyseal.model.secret import Secret
+from privyseal.wire.vault import Cost, Sealer
+resource.setrlimit(resource.RLIMIT_AS, (100 * 2**20,) * 2)
+try:
+    Sealer(bytes(16), bytes(32)).wrap(Secret(b"x"), Cost(), bytes)
+except LimitError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert said.stdout == "trying a passphrase takes 128 MiB, and they are not free\n"
 
 
 def test_an_empty_passphrase_is_refused() -> None:
