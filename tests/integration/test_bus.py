@@ -63,9 +63,10 @@ async def test_every_reply_keeps_its_own_descriptors(home: House) -> None:
                 assert read_sealed(fd, limit=100) == str(number).encode()
                 os.close(fd)
 
-        async with asyncio.TaskGroup() as asking:
-            for number in range(500):
-                asking.create_task(ask(number))
+        for begin in range(0, 500, 50):  # all of them at once would need too many descriptors
+            async with asyncio.TaskGroup() as asking:
+                for number in range(begin, begin + 50):
+                    asking.create_task(ask(number))
         assert _open_descriptors() == open_before
         server.close()
 

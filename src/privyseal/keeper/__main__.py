@@ -44,6 +44,7 @@ def main() -> int:
     parser.add_argument("--debug", action="store_true")
     options = parser.parse_args()
     serve.harden()
+    serve.allow_many_files()
     serve.log_to_stderr(debug=options.debug)
     failures: list[PrivysealError] = []
     try:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 _PR_SET_DUMPABLE: Final = 4
+_MOST_FILES: Final = 65536
 
 
 def harden() -> None:
@@ -23,6 +24,16 @@ def harden() -> None:
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def allow_many_files() -> None:
+    """Raise the limit on open descriptors as far as this process may.
+
+    Every requester costs one; the usual soft limit of 1024 is there for programs that use select(2).
+    """
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def log_to_stderr(*, debug: bool = False) -> None:

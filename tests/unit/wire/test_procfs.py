@@ -130,7 +130,7 @@ def test_interpreters_are_known_by_the_name_of_their_file(path: bytes, family: s
         ("python", "-u -W ignore -Xdev a.py", ("file", b"a.py")),
         ("python", "--check-hash-based-pycs always a.py", ("file", b"a.py")),
         ("python", "-Ic pass", ("code", b"-Ic")),
-        ("python", "-m http.server", ("code", b"-m")),
+        ("python", "-m http.server", ("code", b"-m http.server")),
         ("python", "-Werror::c a.py", ("file", b"a.py")),
         ("python", "- a.py", ("none", b"")),
         ("python", "", ("none", b"")),
