@@ -11,7 +11,7 @@ import msgspec
 from privyseal.errors import DeniedError, LimitError, NotFoundError
 from privyseal.keeper.ports import EvidenceSource
 from privyseal.keeper.requests import Requester
-from privyseal.model.evidence import Evidence, Fact
+from privyseal.model.evidence import Evidence, Fact, ProcessRef
 from privyseal.runtime.bus import Connection
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class Requesters:
         self._limit = limit
         self._left = left
         self._by_token: dict[str, Requester] = {}
+        self._lingering: dict[ProcessRef, Requester] = {}
 
     async def register(self, face: str, pidfd: int, reported: Sequence[Fact]) -> Requester:
         """Take a new requester and own its `pidfd` from now on.
@@ -130,19 +131,35 @@ class Requesters:
         """Let go of all."""
         for requester in list(self._by_token.values()):
             self._drop(requester, exited=False)
+        for requester in list(self._lingering.values()):
+            self._exited(requester)
 
     def _make_room(self) -> None:
-        if len(self._by_token) >= self._limit:
+        if len(self._by_token) + len(self._lingering) >= self._limit:
             raise LimitError(f"{len(self._by_token)} requesters are registered already")
 
     def _exited(self, requester: Requester) -> None:
-        self._drop(requester, exited=True)
+        process = requester.evidence.process
+        if process is not None and self._lingering.get(process) is requester:
+            del self._lingering[process]
+            self._left(requester, True)  # noqa: FBT003 - a callback's shape
+            self._close(requester)
+        else:
+            self._drop(requester, exited=True)
 
     def _drop(self, requester: Requester, *, exited: bool) -> None:
         if self._by_token.pop(requester.token, None) is None:
             return
-        asyncio.get_running_loop().remove_reader(requester.pidfd)
         self._left(requester, exited)
+        process = requester.evidence.process
+        if exited or process is None or process in self._lingering:
+            self._close(requester)
+        else:
+            # Its connection is gone, but leases of the process may stay until that exits too.
+            self._lingering[process] = requester
+
+    def _close(self, requester: Requester) -> None:
+        asyncio.get_running_loop().remove_reader(requester.pidfd)
         os.close(requester.pidfd)
 
 
