@@ -11,7 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_method_call
 from jeepney.bus import get_connectable_addresses
@@ -26,10 +26,8 @@ from privyseal.errors import (
     UsageError,
     from_bus,
 )
+from privyseal.model.secret import Secret
 from privyseal.runtime.memfd import read_sealed, seal
-
-if TYPE_CHECKING:
-    from privyseal.model.secret import Secret
 
 # The words of privyseal.wire.keeper, which loads msgspec (18 ms); a test holds them equal.
 BUS_NAME: Final = "org.privyseal.Keeper1"
@@ -238,11 +236,11 @@ class Keeper:
         self._bus.ask_bus("AddMatch", rule)
         self._ask("Subscribe")
 
-    def submit(self, requester: str, ask: Json) -> tuple[Json, "list[Secret]"]:
+    def submit(self, requester: str, ask: Json) -> tuple[Json, list[Secret]]:
         """Ask for something; the ticket is `pending`, or ended with its result and its secrets."""
         return _ticket(self._ask("Submit", "ssah", [requester, json.dumps(ask), []]))
 
-    def collect(self, request: str) -> tuple[Json, "list[Secret]"]:
+    def collect(self, request: str) -> tuple[Json, list[Secret]]:
         """Return the ticket of a request and, once only, what was released for it."""
         return _ticket(self._ask("Collect", "s", [request]))
 
@@ -291,7 +289,7 @@ class Keeper:
         """Lock the store."""
         self._decision("Lock")
 
-    def unlock(self, passphrase: "Secret") -> None:
+    def unlock(self, passphrase: Secret) -> None:
         """Unlock the store, creating it on its first unlock.
 
         Raises:
@@ -360,14 +358,12 @@ def split_hint(text: str) -> tuple[str, str]:
     return message, hint
 
 
-def _ticket(body: tuple[Any, ...]) -> tuple[Json, "list[Secret]"]:
+def _ticket(body: tuple[Any, ...]) -> tuple[Json, list[Secret]]:
     try:
         ticket = _parse(body[0])
         slices = (ticket.get("result") or {}).get("slices")
         if not slices or not body[1]:
             return ticket, []
-        from privyseal.model.secret import Secret  # noqa: PLC0415 - 2 ms, for OpenSSL's library
-
         memory = read_sealed(body[1][0].fileno(), limit=MAX_RELEASE)
         return ticket, [
             Secret(
