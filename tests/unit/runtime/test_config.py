@@ -39,7 +39,7 @@ async def test_an_explicit_file_has_to_be_there(home: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("timing:\n  pendin: 3\n", "unknown key `timing.pendin` at {0}:2: did you mean"),
+        ("timing:\n  pendng: 3\n", "unknown key `timing.pendng` at {0}:2: did you mean"),
         ("timing:\n  pending: soon", "not the text 'soon': {0}:2"),
         ("timing:\n  pending: 3\n  pending: 4", "`timing.pending` stands twice: {0}:3"),
         ("a: &x 1\nb: *x", "anchors and aliases are not understood here: {0}:1"),
