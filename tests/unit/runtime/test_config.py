@@ -5,6 +5,7 @@ import pytest
 
 from privyseal.errors import NotFoundError, PrivysealError, UsageError
 from privyseal.runtime import config as loader
+from privyseal.runtime.settings import load_now
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ async def test_your_file_goes_over_the_system_and_the_environment_over_both(home
     loaded = await loader.load(environ={"PRIVYSEAL_TIMING_INTENTION": "3"})
 
     assert (loaded.timing.pending, loaded.timing.retry, loaded.timing.intention) == (1, 2, 3)
-    now = loader.load_now(environ={"PRIVYSEAL_TIMING_INTENTION": "3"})
+    now = load_now(environ={"PRIVYSEAL_TIMING_INTENTION": "3"})
     assert now.config == loaded
     assert now.settings["timing.retry"].origin == f"{home}/privyseal/config.yaml:3"
 

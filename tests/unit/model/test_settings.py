@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from privyseal.errors import UsageError
-from privyseal.model.config import KEYS, VARIABLES, Config, build, from_environment, from_tree
+from privyseal.model.config import Config
 from privyseal.model.policy import Policy
+from privyseal.model.settings import KEYS, VARIABLES, build, from_environment, from_tree
 
 
 def test_nothing_set_gives_the_defaults() -> None:
