@@ -294,8 +294,7 @@ async def test_unlock_without_a_terminal_says_what_to_do(shell: Shell, keeper: F
     assert await shell.privy("unlock") == Transcript(
         2,
         "",
-        "privy: there is no terminal to ask for the passphrase of the store\n"
-        "  try: use --passphrase-fd\n",
+        "privy: there is no terminal to ask for the passphrase\n  try: use --passphrase-fd\n",
     )
 
 
@@ -305,7 +304,8 @@ async def test_unlock_asks_twice_on_the_terminal_for_a_new_store(
     keeper.locked, keeper.initialised = True, False
 
     async with terminal(shell, "unlock") as tty:
-        await tty.until(b"Passphrase of the new store: ")
+        assert b"choose a passphrase" in await tty.line()
+        await tty.until(b"New passphrase: ")
         tty.type(b"one\n")
         await tty.until(b"Once more: ")
         tty.type(b"two\n")
