@@ -57,18 +57,24 @@ def some(names: Sequence[str]) -> str:
 
 
 def what(approval: Json) -> str:
-    """Return what is asked for, in a few words: the badge and the labels."""
-    content = approval["content"]
-    labels = [item["label"] or f"{item['ref']['collection']}/{item['ref']['item']}"
-              for item in content.get("items", ())]  # fmt: skip
-    named = ", ".join([*labels, *content.get("collections", ())]) or content["title"]
+    """Return what is asked for, in a few words: the badge and what it is about."""
+    content, ask = approval["content"], approval["ask"]
+    about = [
+        item["label"] or f"{item['ref']['collection']}/{item['ref']['item']}"
+        for item in content["items"]
+    ]
+    if not about and ask.get("label"):
+        about = [ask["label"]]
+    if not about:
+        about = [f"{name}={value}" for name, value in (ask.get("attributes") or {}).items()]
+    named = ", ".join(about or content["collections"]) or content["title"]
     return f"{str(content['badge']).lower()} {named}"
 
 
 def who(approval: Json) -> str:
     """Return who asks, in a few words, with a warning mark where one is due."""
     evidence = approval["content"]["evidence"]
-    doubtful = any(fact["grade"] == "warning" for fact in evidence.get("facts", ()))
+    doubtful = any(fact["grade"] == "warning" for fact in evidence["facts"])
     return f"! {evidence['summary']}" if doubtful else str(evidence["summary"])
 
 
@@ -106,12 +112,12 @@ def public(approval: Json) -> Json:
         "title": content["title"],
         "requester": content["evidence"]["summary"],
         "pid": (content["evidence"].get("process") or {}).get("pid"),
-        "trusted": content["evidence"].get("trusted", False),
-        "evidence": content["evidence"].get("facts", []),
-        "items": [public_item(item) for item in content.get("items", ())],
-        "collections": content.get("collections", []),
-        "details": content.get("details", []),
-        "before": content.get("before", ""),
+        "trusted": content["evidence"]["trusted"],
+        "evidence": content["evidence"]["facts"],
+        "items": [public_item(item) for item in content["items"]],
+        "collections": content["collections"],
+        "details": content["details"],
+        "before": content["before"],
     }
 
 
@@ -132,22 +138,22 @@ def left(approval: Json, now: float) -> str:
 
 
 def _subject(content: Json) -> Iterator[str]:
-    for number, item in enumerate(content.get("items", ()), 1):
+    for number, item in enumerate(content["items"], 1):
         ref = item["ref"]
         place = f"{ref['collection']}/{ref['item']}"
         locked = "  (locked)" if item["locked"] else ""
         yield f"{number:3}  {fit(item['label'] or '(no label)', WIDE)}  in {fit(place, WIDE)}{locked}"
         for name, value in sorted(item["attributes"].items()):
             yield f"       {fit(name, WIDE)} = {fit(value, WIDE)}"
-    for name in content.get("collections", ()):
+    for name in content["collections"]:
         yield f"     collection  {fit(name, WIDE)}"
-    yield from _facts(content.get("details", ()))
+    yield from _facts(content["details"])
 
 
 def _asker(content: Json) -> Iterator[str]:
     yield f"asked by {fit(content['evidence']['summary'], WIDE)}"
-    yield from _facts(content["evidence"].get("facts", ()))
-    if content.get("before"):
+    yield from _facts(content["evidence"]["facts"])
+    if content["before"]:
         yield f"before: {fit(content['before'], WIDE)}"
 
 

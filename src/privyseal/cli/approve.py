@@ -79,7 +79,7 @@ def _scope(text: str) -> Json:
 
 
 def _items(approval: Json, numbers: tuple[str, ...]) -> list[Json]:
-    items = approval["content"].get("items", ())
+    items = approval["content"]["items"]
     chosen = []
     for text in numbers:
         if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= len(items)):

@@ -19,7 +19,8 @@ from privyseal.model.config import Config
 from privyseal.runtime.audit import log_files, log_lines
 from privyseal.runtime.blocking import BUS_NAME, Bus, Json, Keeper
 from privyseal.runtime.clock import SystemClock
-from privyseal.runtime.config import audit_path, load_now, store_path
+from privyseal.runtime.config import audit_path, store_path
+from privyseal.runtime.settings import load_now
 from privyseal.wire.audit import Verifier
 
 SECRETS: Final = "org.freedesktop.secrets"

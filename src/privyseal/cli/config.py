@@ -14,8 +14,9 @@ import click
 
 from privyseal.cli.report import print_json, say
 from privyseal.errors import NotFoundError, PrivysealError, UsageError
-from privyseal.model.config import KEYS, Setting, describe
-from privyseal.runtime.config import load_now, user_file
+from privyseal.model.settings import KEYS, Setting, describe
+from privyseal.runtime.config import user_file
+from privyseal.runtime.settings import load_now
 
 _FILE: Final = click.option(
     "--config",

@@ -36,7 +36,6 @@ def fetch(keeper: Keeper, refs: Sequence[Ref], seconds: float | None) -> list[Se
         ExpiredError: Nobody decided in time.
     """
     requester = keeper.register()
-    keeper.subscribe()
     found = _Finder(keeper, requester, seconds)
     wanted = [found.item(ref) for ref in refs]
     unique = list({(i["collection"], i["item"]): i for i in wanted}.values())

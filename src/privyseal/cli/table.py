@@ -22,10 +22,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("privyseal.cli.status", "Say in one glance how the keeper is."),
     "get": ("privyseal.cli.get", "Print a secret, after a person allowed it."),
     "run": ("privyseal.cli.run", "Run a command that gets secrets, after a person allowed it."),
+    "store": ("privyseal.cli.store", "Export, import or rekey the embedded store."),
+    "audit": ("privyseal.cli.audit", "Read, search, verify and export the audit log."),
     "doctor": ("privyseal.cli.doctor", "Check that everything works, and say what to do."),
     "config": ("privyseal.cli.config", "Show, edit or check the configuration."),
-    "audit": ("privyseal.cli.audit", "Read, search, verify and export the audit log."),
-    "store": ("privyseal.cli.store", "Export, import or rekey the embedded store."),
     "completion": ("privyseal.cli.completion", "Print the completion script of a shell."),
     "version": ("privyseal.cli.version", "Print the version."),
 }

@@ -1,6 +1,5 @@
 """The one type that carries secret bytes inside a process."""
 
-from hmac import compare_digest
 from typing import NoReturn, final
 
 
@@ -26,6 +25,8 @@ class Secret:
         return len(self._value)
 
     def __eq__(self, other: object) -> bool:
+        from hmac import compare_digest  # noqa: PLC0415 - loads OpenSSL: 2 ms of each `privy get`
+
         return isinstance(other, Secret) and compare_digest(self._value, other._value)
 
     __hash__ = None  # type: ignore[assignment]  # a secret is never a key

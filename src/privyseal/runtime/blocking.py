@@ -11,7 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_method_call
 from jeepney.bus import get_connectable_addresses
@@ -26,10 +26,8 @@ from privyseal.errors import (
     UsageError,
     from_bus,
 )
+from privyseal.model.secret import Secret
 from privyseal.runtime.memfd import read_sealed, seal
-
-if TYPE_CHECKING:
-    from privyseal.model.secret import Secret
 
 # The words of privyseal.wire.keeper, which loads msgspec (18 ms); a test holds them equal.
 BUS_NAME: Final = "org.privyseal.Keeper1"
@@ -45,6 +43,9 @@ ANSWER_SECONDS: Final = 30.0
 
 _ABSENT: Final = frozenset(
     f"{DBUS}.Error.{name}" for name in ("UnknownMethod", "UnknownInterface", "UnknownObject")
+)
+_LEAVING: Final = (
+    f"type='signal',sender='{DBUS}',interface='{DBUS}',member='NameOwnerChanged',arg0='{BUS_NAME}'"
 )
 _IN_FLIGHT: Final = 64
 
@@ -210,12 +211,22 @@ class Keeper:
             bus.close()
 
     def register(self) -> str:
-        """Introduce this process as a requester; return the token that stands for it."""
+        """Introduce this process as a requester; return the token that stands for it.
+
+        From now on `resolved` hears of its requests, and that the keeper leaves.
+        """
         pidfd = os.pidfd_open(os.getpid())
         try:
-            return str(self._ask("Register", "hs", [pidfd, "[]"])[0])
+            sent = [
+                self._send("Register", "hs", [pidfd, "[]"]),
+                self._bus.send(DBUS, DBUS_PATH, DBUS, "AddMatch", "s", [_LEAVING]),
+                self._send("Subscribe"),
+            ]
         finally:
             os.close(pidfd)
+        # All three are on their way at once; the first takes the longest.
+        token, _, _ = [self._bus.receive(serial) for serial in sent]
+        return str(token[0])
 
     def look(self, requester: str, questions: Sequence[Json]) -> Iterator[Json]:
         """Yield the answer to each question; many are in flight at once."""
@@ -224,25 +235,16 @@ class Keeper:
         while True:
             while len(sent) < _IN_FLIGHT and (question := next(rest, None)) is not None:
                 body = [requester, json.dumps(question)]
-                sent.append(self._bus.send(self._owner, PATH, REQUEST, "Look", "ss", body))
+                sent.append(self._send("Look", "ss", body))
             if not sent:
                 return
             yield _parse(self._bus.receive(sent.popleft())[0])
 
-    def subscribe(self) -> None:
-        """From now on `resolved` can wait, and notices that the keeper leaves."""
-        rule = (
-            f"type='signal',sender='{DBUS}',interface='{DBUS}',member='NameOwnerChanged',"
-            f"arg0='{BUS_NAME}'"
-        )
-        self._bus.ask_bus("AddMatch", rule)
-        self._ask("Subscribe")
-
-    def submit(self, requester: str, ask: Json) -> tuple[Json, "list[Secret]"]:
+    def submit(self, requester: str, ask: Json) -> tuple[Json, list[Secret]]:
         """Ask for something; the ticket is `pending`, or ended with its result and its secrets."""
         return _ticket(self._ask("Submit", "ssah", [requester, json.dumps(ask), []]))
 
-    def collect(self, request: str) -> tuple[Json, "list[Secret]"]:
+    def collect(self, request: str) -> tuple[Json, list[Secret]]:
         """Return the ticket of a request and, once only, what was released for it."""
         return _ticket(self._ask("Collect", "s", [request]))
 
@@ -291,7 +293,7 @@ class Keeper:
         """Lock the store."""
         self._decision("Lock")
 
-    def unlock(self, passphrase: "Secret") -> None:
+    def unlock(self, passphrase: Secret) -> None:
         """Unlock the store, creating it on its first unlock.
 
         Raises:
@@ -313,11 +315,7 @@ class Keeper:
         Raises:
             UnreachableError: The keeper left the bus.
         """
-        rule = (
-            f"type='signal',sender='{DBUS}',interface='{DBUS}',member='NameOwnerChanged',"
-            f"arg0='{BUS_NAME}'"
-        )
-        self._bus.ask_bus("AddMatch", rule)
+        self._bus.ask_bus("AddMatch", _LEAVING)
         self._decision("Watch")
         for interface, member, body in self._signals(None):
             if (interface, member) == (DECISION, "Event"):
@@ -331,8 +329,11 @@ class Keeper:
             elif sender == DBUS and member == "NameOwnerChanged" and body[1] == self._owner:
                 raise UnreachableError("the keeper stopped", hint="start it with `privy try`")
 
+    def _send(self, member: str, signature: str = "", body: Sequence[object] = ()) -> int:
+        return self._bus.send(self._owner, PATH, REQUEST, member, signature, body)
+
     def _ask(self, member: str, signature: str = "", body: Sequence[object] = ()) -> Any:
-        return self._bus.call(self._owner, PATH, REQUEST, member, signature, body)
+        return self._bus.receive(self._send(member, signature, body))
 
     def _decision(self, member: str, signature: str = "", body: Sequence[object] = ()) -> Any:
         reply = self._bus.call(self._owner, PATH, DECISION, member, signature, body)
@@ -360,14 +361,12 @@ def split_hint(text: str) -> tuple[str, str]:
     return message, hint
 
 
-def _ticket(body: tuple[Any, ...]) -> tuple[Json, "list[Secret]"]:
+def _ticket(body: tuple[Any, ...]) -> tuple[Json, list[Secret]]:
     try:
         ticket = _parse(body[0])
         slices = (ticket.get("result") or {}).get("slices")
         if not slices or not body[1]:
             return ticket, []
-        from privyseal.model.secret import Secret  # noqa: PLC0415 - 2 ms, for OpenSSL's library
-
         memory = read_sealed(body[1][0].fileno(), limit=MAX_RELEASE)
         return ticket, [
             Secret(

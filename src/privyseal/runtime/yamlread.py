@@ -1,20 +1,20 @@
-"""Reads one YAML file in a process of its own: `python -I -m privyseal.runtime.yamlread FILE`.
+"""Reads one YAML file: its value, and the line of every key.
 
-The trusted processes load no YAML parser; they start this program and read JSON from it:
-`{"value": …, "lines": {"timing.pending": 12}}`, or `{"error": …, "line": 3}`. Only mappings with
-text keys, sequences and plain scalars are understood; anchors, tags and doubled keys are refused.
+Only mappings with text keys, sequences and plain scalars are understood; anchors, tags and doubled
+keys are refused. The trusted processes do not load this module (`privyseal.runtime.settings`).
 """
 
-import json
 import os
 import stat
-import sys
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from privyseal.errors import UsageError
 
 LONGEST: Final = 256 * 1024
 DEEPEST: Final = 16
@@ -30,22 +30,27 @@ class _RefusedError(Exception):
         self.line = line
 
 
-def main() -> int:
-    """Print what the file named on the command line holds; return the exit status."""
-    try:
-        answer = read(sys.argv[1])
-    except _RefusedError as refusal:
-        answer = {"error": str(refusal), "line": refusal.line}
-    json.dump(answer, sys.stdout)
-    return 0
+class Document(NamedTuple):
+    """What a file holds. `lines` counts from 1, by the path of the key: `timing.pending`."""
+
+    value: dict[str, object]
+    lines: dict[str, int]
 
 
-def read(path: str) -> dict[str, object]:
-    """Return value and lines of a file.
+def read(path: Path) -> Document:
+    """Return what a file holds.
 
     Raises:
-        _RefusedError: It cannot be read, or is not the YAML described above.
+        UsageError: It cannot be read, or is not the YAML described above.
     """
+    try:
+        return _read(path)
+    except _RefusedError as error:
+        place = f"{path}:{error.line}" if error.line else str(path)
+        raise UsageError(f"{error}: {place}") from error
+
+
+def _read(path: Path) -> Document:
     yaml = YAML(typ="safe", pure=True)
     try:
         root = yaml.compose(_content(path))
@@ -60,10 +65,10 @@ def read(path: str) -> dict[str, object]:
     value = {} if root is None else reader.value(root, "", 0)
     if not isinstance(value, dict):
         raise _RefusedError("the file is no mapping of keys to values", 1)
-    return {"value": value, "lines": reader.lines}
+    return Document(value, reader.lines)
 
 
-def _content(path: str) -> str:
+def _content(path: Path) -> str:
     try:
         # O_NONBLOCK: a FIFO in the place of the file must not make the keeper wait.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -125,7 +130,3 @@ class _Reader:
             raise _RefusedError(f"{node.value!r} cannot be read", line) from error
         # Infinity and NaN have no JSON.
         return value if not isinstance(value, float) or abs(value) < float("inf") else str(value)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import pty
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +54,53 @@ class Shell:
         self, *words: str, fds: Sequence[int] = (), extra: Mapping[str, str] | None = None
     ) -> Transcript:
         return await self.finish(await self.start(*words, fds=fds, **(extra or {})))
+
+
+@dataclass
+class Terminal:
+    """The person's side of a pseudo-terminal."""
+
+    screen: asyncio.StreamReader
+    keys: int
+    process: asyncio.subprocess.Process
+
+    async def line(self) -> bytes:
+        return await self.screen.readline()
+
+    async def until(self, text: bytes) -> bytes:
+        return await self.screen.readuntil(text)
+
+    def type(self, text: bytes) -> None:
+        os.write(self.keys, text)
+
+
+@asynccontextmanager
+async def terminal(shell: Shell, *words: str, colours: bool = False) -> AsyncIterator[Terminal]:
+    """Run `privy` with a pseudo-terminal as its controlling one."""
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "os.execv(sys.argv[1], sys.argv[1:])",
+        PRIVY,
+        *words,
+        env=shell.environment | ({} if colours else {"NO_COLOR": "1"}),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    screen = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(screen), os.fdopen(os.dup(ours), "rb", 0)
+    )
+    try:
+        yield Terminal(screen, ours, process)
+        await process.wait()
+    finally:
+        os.close(theirs)
+        transport.close()
+        os.close(ours)
 
 
 @pytest.fixture

@@ -57,21 +57,21 @@ async def test_validate_accepts_and_refuses(shell: Shell, file: Path) -> None:
         0, "", "privy: the configuration is valid\n"
     )
 
-    file.write_text("timing:\n  pendin: 60\n")
+    file.write_text("timing:\n  pendng: 60\n")
 
     assert await shell.privy("config", "validate") == Transcript(
         2,
         "",
-        f"privy: unknown key `timing.pendin` at {file}:2: did you mean `timing.pending`?\n",
+        f"privy: unknown key `timing.pendng` at {file}:2: did you mean `timing.pending`?\n",
     )
 
 
 async def test_an_unknown_variable_is_refused(shell: Shell) -> None:
-    assert await shell.privy("config", "validate", extra={"PRIVYSEAL_TIMING_PENDIN": "1"}) == (
+    assert await shell.privy("config", "validate", extra={"PRIVYSEAL_TIMING_PENDNG": "1"}) == (
         Transcript(
             2,
             "",
-            "privy: unknown environment variable 'PRIVYSEAL_TIMING_PENDIN': "
+            "privy: unknown environment variable 'PRIVYSEAL_TIMING_PENDNG': "
             "did you mean `PRIVYSEAL_TIMING_PENDING`?\n"
             "  try: remove it: variables that begin with PRIVYSEAL_ are settings\n",
         )
@@ -108,10 +108,10 @@ async def test_edit_of_a_link_replaces_what_it_points_to(
     ("script", "status", "message"),
     [
         (
-            'sed -i s/pending/pendin/ "$1"',
+            'sed -i s/pending/pendng/ "$1"',
             2,
             (
-                "unknown key `timing.pendin` at your draft:3: did you mean `timing.pending`?"
+                "unknown key `timing.pendng` at your draft:3: did you mean `timing.pending`?"
                 "; nothing was changed"
             ),
         ),

@@ -6,10 +6,10 @@ import os
 
 import msgspec
 from tests.fake_decider import FakeDecider, ended, item
-from tests.integration.cli.conftest import PRIVY, Shell, Transcript
+from tests.integration.cli.conftest import PRIVY, Shell, Transcript, terminal
 
 from privyseal.model.approval import Lease
-from privyseal.model.ask import Delete, Read
+from privyseal.model.ask import Create, Delete, Read, Search
 from privyseal.model.evidence import Evidence, Fact
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.clock import SystemClock
@@ -320,3 +320,34 @@ async def test_a_reader_that_left_is_no_error(shell: Shell, keeper: FakeDecider)
     _, err = await process.communicate()
 
     assert (process.returncode, err) == (141, b"")
+
+
+async def test_the_list_says_what_each_kind_is_about(shell: Shell, keeper: FakeDecider) -> None:
+    new = Create(collection="login", label="Mail", attributes={"a": "b"})
+    keeper.wait_for_decision("aaaa1111", new, [])
+    keeper.wait_for_decision("bbbb2222", Search(attributes={"service": "mail"}), [])
+
+    run = await shell.privy("list")
+
+    assert "write Mail " in run.out
+    assert "find service=mail " in run.out
+
+
+async def test_only_a_terminal_gets_colours_and_only_for_what_they_mean(
+    shell: Shell, keeper: FakeDecider
+) -> None:
+    read(keeper)
+    async with terminal(shell, "approve", "3f", colours=True) as tty:
+        seen = await tty.until(b"3f9a11aa\r\n")
+    read(keeper, "b07c0000")
+    async with terminal(shell, "deny", "b0", colours=True) as tty:
+        seen += await tty.until(b"token\r\n")
+    read(keeper, "c0c00000")
+    async with terminal(shell, "deny", "c0") as tty:
+        plain = await tty.until(b"token\r\n")
+
+    assert b"\x1b[33m  !  coding agent: rule set: ask every time\x1b[0m" in seen
+    assert b"\x1b[32mallowed\x1b[0m" in seen
+    assert b"\x1b[31mdenied\x1b[0m" in seen
+    assert seen.count(b"\x1b[") == 6
+    assert b"\x1b" not in plain

@@ -1,19 +1,13 @@
 """Transcripts of the commands that fetch secrets and open the store."""
 
-import asyncio
 import os
-import pty
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import pytest
 from tests.fake_decider import FakeDecider, item
-from tests.integration.cli.conftest import PRIVY, Shell, Transcript
+from tests.integration.cli.conftest import Shell, Transcript, terminal
 
 from privyseal.model.keyring import CollectionInfo
 
@@ -187,53 +181,6 @@ async def test_get_keeps_binary_data_off_a_terminal_unless_forced(
         assert await tty.line() == b"\x00\xff\r\n"
 
 
-@dataclass
-class Terminal:
-    """The person's side of a pseudo-terminal."""
-
-    screen: asyncio.StreamReader
-    keys: int
-    process: asyncio.subprocess.Process
-
-    async def line(self) -> bytes:
-        return await self.screen.readline()
-
-    async def until(self, text: bytes) -> bytes:
-        return await self.screen.readuntil(text)
-
-    def type(self, text: bytes) -> None:
-        os.write(self.keys, text)
-
-
-@asynccontextmanager
-async def terminal(shell: Shell, *words: str) -> AsyncIterator[Terminal]:
-    """Run `privy` with a pseudo-terminal as its controlling one, without colours."""
-    ours, theirs = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-        "os.execv(sys.argv[1], sys.argv[1:])",
-        PRIVY,
-        *words,
-        env=shell.environment | {"NO_COLOR": "1"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    screen = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(screen), os.fdopen(os.dup(ours), "rb", 0)
-    )
-    try:
-        yield Terminal(screen, ours, process)
-        await process.wait()
-    finally:
-        os.close(theirs)
-        transport.close()
-        os.close(ours)
-
-
 async def test_run_puts_secrets_only_where_they_were_asked_for(
     shell: Shell, stocked: FakeDecider
 ) -> None:
@@ -384,9 +331,3 @@ async def test_status_is_one_glance(shell: Shell, keeper: FakeDecider) -> None:
         "audit     7 entries, receipts by abababababababab\n",
         "",
     )
-
-
-def test_no_secret_stands_in_a_file_of_the_cli() -> None:
-    folder = Path(__file__).parents[3] / "src/privyseal/cli"
-    exposing = [f.name for f in folder.glob("*.py") if ".expose()" in f.read_text()]
-    assert sorted(exposing) == ["get.py", "run.py", "store.py"]

@@ -5,6 +5,7 @@ import pytest
 
 from privyseal.errors import NotFoundError, PrivysealError, UsageError
 from privyseal.runtime import config as loader
+from privyseal.runtime.settings import load_now
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ async def test_your_file_goes_over_the_system_and_the_environment_over_both(home
     loaded = await loader.load(environ={"PRIVYSEAL_TIMING_INTENTION": "3"})
 
     assert (loaded.timing.pending, loaded.timing.retry, loaded.timing.intention) == (1, 2, 3)
-    now = loader.load_now(environ={"PRIVYSEAL_TIMING_INTENTION": "3"})
+    now = load_now(environ={"PRIVYSEAL_TIMING_INTENTION": "3"})
     assert now.config == loaded
     assert now.settings["timing.retry"].origin == f"{home}/privyseal/config.yaml:3"
 
@@ -39,7 +40,7 @@ async def test_an_explicit_file_has_to_be_there(home: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("timing:\n  pendin: 3\n", "unknown key `timing.pendin` at {0}:2: did you mean"),
+        ("timing:\n  pendng: 3\n", "unknown key `timing.pendng` at {0}:2: did you mean"),
         ("timing:\n  pending: soon", "not the text 'soon': {0}:2"),
         ("timing:\n  pending: 3\n  pending: 4", "`timing.pending` stands twice: {0}:3"),
         ("a: &x 1\nb: *x", "anchors and aliases are not understood here: {0}:1"),

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from privyseal.errors import UsageError
-from privyseal.model.config import KEYS, VARIABLES, Config, build, from_environment, from_tree
+from privyseal.model.config import Config
 from privyseal.model.policy import Policy
+from privyseal.model.settings import KEYS, VARIABLES, build, from_environment, from_tree
 
 
 def test_nothing_set_gives_the_defaults() -> None:
@@ -31,10 +32,10 @@ def test_later_layers_win_key_by_key() -> None:
     ("tree", "message"),
     [
         (
-            {"timing": {"pendin": 1}},
-            "unknown key `timing.pendin` at f:3: did you mean `timing.pending`?",
+            {"timing": {"pendng": 1}},
+            "unknown key `timing.pendng` at f:3: did you mean `timing.pending`?",
         ),
-        ({"timming": {}}, "unknown key `timming` at f:3: did you mean `timing`?"),
+        ({"timingg": {}}, "unknown key `timingg` at f:3: did you mean `timing`?"),
         ({"zzz": 1}, "unknown key `zzz` at f:3"),
         ({"timing": 4}, "`timing` wants a section, not `4`: f:3"),
         (
@@ -68,7 +69,7 @@ def test_later_layers_win_key_by_key() -> None:
 def test_a_wrong_file_is_refused_with_key_value_and_place(
     tree: dict[str, object], message: str
 ) -> None:
-    lines = dict.fromkeys([*KEYS, "timing", "timing.pendin", "timming", "zzz"], 3)
+    lines = dict.fromkeys([*KEYS, "timing", "timing.pendng", "timingg", "zzz"], 3)
 
     with pytest.raises(UsageError) as caught:
         from_tree(tree, lines, "f")
@@ -78,7 +79,7 @@ def test_a_wrong_file_is_refused_with_key_value_and_place(
 
 def test_an_unknown_variable_is_refused_with_the_nearest_known_one() -> None:
     with pytest.raises(UsageError, match="did you mean `PRIVYSEAL_TIMING_PENDING`"):
-        from_environment({"PRIVYSEAL_TIMING_PENDIN": "3"})
+        from_environment({"PRIVYSEAL_TIMING_PENDNG": "3"})
 
 
 def test_a_wrong_value_of_a_variable_names_the_variable() -> None:
