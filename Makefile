@@ -23,7 +23,7 @@ test: setup ## everything of `check`, all tests, coverage, closure and budget
 	@scripts/test.sh
 
 soak: setup ## the same tests with their long counts
-	@PRIVYSEAL_SOAK=1 $(BIN)/python -m pytest --timeout=3600 $(ARGS)
+	@SOAK=1 $(BIN)/python -m pytest --timeout=3600 $(ARGS)
 
 bench: setup ## benchmarks; writes docs/benchmarks.md
 	@$(BIN)/python -m bench $(ARGS)

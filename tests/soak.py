@@ -4,5 +4,5 @@ import os
 
 
 def times(usual: int, *, soak: int) -> int:
-    """Return `soak` when PRIVYSEAL_SOAK is set, else `usual`."""
-    return soak if os.environ.get("PRIVYSEAL_SOAK") else usual
+    """Return `soak` when SOAK is set, else `usual`."""
+    return soak if os.environ.get("SOAK") else usual

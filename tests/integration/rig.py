@@ -93,6 +93,15 @@ class House:
         """Return once no request waits any more."""
         await self._pending(lambda pending: not pending)
 
+    async def leases_are(self, number: int) -> None:
+        """Return once so many leases are in force."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                self._noticed.clear()
+                if len(await self.person.leases()) == number:
+                    return
+                await self._noticed.wait()
+
     async def _pending(self, wanted: Callable[[list[Approval]], bool]) -> list[Approval]:
         async with asyncio.timeout(PATIENCE):
             while True:

@@ -1,7 +1,6 @@
 """The audit log of real days: what really happens passes the check, and no kill loses an entry."""
 
 import asyncio
-import os
 import random
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from tests.fakes import FakeClock
 from tests.integration.rig import House, ended, house
+from tests.soak import times
 from tests.waiting import eventually
 
 from privyseal.cli.audit import command
@@ -20,13 +20,14 @@ from privyseal.model.receipt import Entry
 from privyseal.runtime.audit import log_files, log_lines
 from privyseal.wire.audit import Verifier
 
-KILLS = 1000 if os.environ.get("PRIVYSEAL_SOAK") else 12
+KILLS = times(12, soak=1000)
 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
 from privyseal.keeper.audit import AuditLog
 from privyseal.runtime.clock import SystemClock
+from tests.soak import times
 
 async def work(log, name):
     while True:

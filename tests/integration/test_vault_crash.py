@@ -1,7 +1,7 @@
 """A store survives kill -9 at any instant: it opens, and no acknowledged write is lost.
 
 The kernel lives on, so this proves nothing about power loss; there we rely on SQLite, which fsyncs
-its log at each commit (synchronous=FULL). PRIVYSEAL_SOAK=1 kills a thousand times.
+its log at each commit (synchronous=FULL). SOAK=1 kills a thousand times.
 """
 
 import os
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.soak import times
 
 from privyseal.model.keyring import ItemRef
 from privyseal.model.secret import Secret
@@ -27,7 +28,7 @@ from privyseal.runtime.vault import Vault
 from privyseal.runtime.vaultfile import store_path
 from privyseal.wire.vault import Cost
 
-ROUNDS: Final = 1000 if os.environ.get("PRIVYSEAL_SOAK") else 20
+ROUNDS: Final = times(20, soak=1000)
 PASSPHRASE: Final = Secret(b"correct horse")
 WRITER: Final = Path(__file__).with_name("vault_writer.py")
 

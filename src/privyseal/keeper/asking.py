@@ -20,7 +20,7 @@ from privyseal.model.policy import Verdict
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
 from privyseal.wire.audit import COALESCED
-from privyseal.wire.keeper import Found, Granted
+from privyseal.wire.keeper import Found, Granted, Notice
 
 PROBE_SCHEMA: Final = "_chrome_dummy_schema_for_unlocking"
 
@@ -83,8 +83,8 @@ class Asking:
         """Cancel what a requester waits for; if its process is gone, its own leases end too."""
         for request in self._core.book.waiting_of(requester):
             self.withdraw(request, "the requester has left")
-        if exited:
-            self._core.leases.end_process(requester.evidence.process)
+        if exited and self._core.leases.end_process(requester.evidence.process):
+            self._core.ports.audience.notice(Notice(what="leases"))
 
     def tick(self) -> None:
         """Expire what nobody decided in time, and forget what nobody will come back for."""

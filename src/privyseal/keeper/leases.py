@@ -148,9 +148,9 @@ class Leases:
         self._all.clear()
         self._by_item.clear()
 
-    def end_process(self, process: ProcessRef | None) -> None:
-        """End what belonged to a process that has exited."""
-        self._end_where(
+    def end_process(self, process: ProcessRef | None) -> bool:
+        """End what belonged to a process that has exited; return whether there was any."""
+        return self._end_where(
             grant for grant in self._all.values() if grant.process and grant.process == process
         )
 
@@ -199,6 +199,8 @@ class Leases:
             if now < grant.expires
         ]
 
-    def _end_where(self, grants: Iterable[Grant]) -> None:
-        for lease in [grant.id for grant in grants]:
+    def _end_where(self, grants: Iterable[Grant]) -> bool:
+        ended = [grant.id for grant in grants]
+        for lease in ended:
             self.end(lease)
+        return bool(ended)

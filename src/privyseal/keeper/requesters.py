@@ -5,10 +5,11 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 
-from privyseal.errors import DeniedError, LimitError, NotFoundError
+from privyseal.errors import DeniedError, LimitError, NotFoundError, UsageError
 from privyseal.keeper.ports import EvidenceSource
 from privyseal.keeper.requests import Requester
 from privyseal.model.evidence import Evidence, Fact, ProcessRef
@@ -95,8 +96,10 @@ class Requesters:
             self._make_room()
             through = await self._callers.of(face)
             marked = [msgspec.structs.replace(fact, grade="reported") for fact in reported]
-            seen = await self._witness.look(pidfd, marked)
-            evidence = msgspec.structs.replace(seen, facts=(*seen.facts, _link(seen, through)))
+            itself = await self._callers.admit(face) == _pid(pidfd)
+            seen = through if itself else await self._witness.look(pidfd)
+            facts = (*seen.facts, *marked, _link(through, itself=itself))
+            evidence = msgspec.structs.replace(seen, facts=facts)
         except BaseException:
             os.close(pidfd)
             raise
@@ -163,7 +166,16 @@ class Requesters:
         os.close(requester.pidfd)
 
 
-def _link(requester: Evidence, face: Evidence) -> Fact:
-    if requester.process is not None and requester.process == face.process:
+def _link(face: Evidence, *, itself: bool) -> Fact:
+    if itself:
         return Fact(grade="verified", name="asked", value="itself, on its own connection")
     return Fact(grade="reported", name="asked through", value=face.summary)
+
+
+def _pid(pidfd: int) -> int:
+    """Return the PID of a process that has not been waited for; -1 once it has (pidfd_open(2))."""
+    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "Pid":
+            return int(value)
+    raise UsageError("the descriptor is no pidfd")

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from dbus_fast import Variant
 from dbus_fast.signature import SignatureTree, SignatureType
 from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.integration.agent.conftest import Stage, call
+from tests.soak import times
 from tests.waiting import eventually
 
 from privyseal.errors import PrivysealError
@@ -18,7 +18,7 @@ from privyseal.runtime.bus import Connection
 from privyseal.wire.introspection import TABLE
 from privyseal.wire.secretservice import ITEM, NAME, PORTAL_PATH, PROMPT, ROOT, item_path
 
-CALLS = 100_000 if os.environ.get("PRIVYSEAL_SOAK") else 400
+CALLS = times(400, soak=100_000)
 CALLS_OF_ONE_PEER = 150
 PATIENCE = 10.0
 
@@ -137,7 +137,7 @@ class Stranger:
             self._bus.close()
 
 
-@pytest.mark.timeout(3600 if os.environ.get("PRIVYSEAL_SOAK") else 120)
+@pytest.mark.timeout(times(120, soak=3600))
 async def test_no_call_breaks_the_face_or_reaches_what_is_another_peers(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:

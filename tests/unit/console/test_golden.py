@@ -2,7 +2,7 @@
 
 After an intended change of the screen write the files anew and read the difference:
 
-    PRIVYSEAL_GOLDEN=write .venv/bin/pytest tests/unit/console/test_golden.py
+    GOLDEN=write .venv/bin/pytest tests/unit/console/test_golden.py
 """
 
 import os
@@ -60,6 +60,6 @@ FRAMES: dict[str, ScreenState] = {
 def test_a_frame_looks_as_it_was_approved(name: str) -> None:
     lines = frame_text(FRAMES[name])
     path = GOLDEN / f"{name}.txt"
-    if os.environ.get("PRIVYSEAL_GOLDEN") == "write":
+    if os.environ.get("GOLDEN") == "write":
         path.write_text("\n".join(lines) + "\n")
     assert lines == path.read_text().splitlines()

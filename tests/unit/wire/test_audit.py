@@ -1,6 +1,5 @@
 """The chain: whatever byte of a log is changed, the check names the entry."""
 
-import os
 import random
 from hashlib import sha256
 from pathlib import Path
@@ -8,13 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.audit_log import SIGNER, content, receipt, write_log
+from tests.soak import times
 
 from privyseal.errors import CorruptError
 from privyseal.model.receipt import Entry
 from privyseal.runtime.audit import log_files
 from privyseal.wire.audit import Chain, Verifier, check_receipt, file_name, file_number
 
-BIG_FLIPS = 20_000 if os.environ.get("PRIVYSEAL_SOAK") else 300
+BIG_FLIPS = times(300, soak=20_000)
 
 
 def read(folder: Path) -> dict[str, bytes]:
