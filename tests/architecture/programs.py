@@ -59,6 +59,7 @@ def loaded(program: str) -> dict[str, str]:
         check=False,
         capture_output=True,
         text=True,
+        env={},  # coverage, which an environment variable starts, would load modules first
     )
     assert done.returncode == 0, done.stderr
     return dict(line.split("\t") for line in done.stdout.splitlines())

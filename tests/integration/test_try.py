@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import termios
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,17 +34,21 @@ class Trial(NamedTuple):
 
 
 @pytest.fixture
-def env(tmp_path: Path) -> dict[str, str]:
-    """A person's environment without a session bus; files lie below the test's folder."""
-    for name in ("home", "run"):
-        (tmp_path / name).mkdir(mode=0o700)
+def env(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A person's environment without a session bus; the folder for sockets has a short path."""
+    (tmp_path / "home").mkdir()
     kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
-    return {
-        **kept,
-        "HOME": str(tmp_path / "home"),
-        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
-        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={tmp_path}/no-bus",
-    }
+    with tempfile.TemporaryDirectory() as run:
+        yield {
+            **kept,
+            "HOME": str(tmp_path / "home"),
+            "XDG_RUNTIME_DIR": run,
+            "DBUS_SESSION_BUS_ADDRESS": f"unix:path={tmp_path}/no-bus",
+        }
+
+
+def _left_behind(env: Mapping[str, str]) -> list[Path]:
+    return [path for key in ("HOME", "XDG_RUNTIME_DIR") for path in Path(env[key]).iterdir()]
 
 
 @contextmanager
@@ -133,8 +138,9 @@ def _owner(env: Mapping[str, str], name: str) -> bool:
     return "boolean true" in asked.stdout
 
 
-def test_a_secret_is_stored_and_read_after_a_person_allowed_it(env: dict[str, str]) -> None:
-    with _trial(env) as trial:
+@pytest.mark.parametrize("backend", ["embedded", "gnome-keyring"])
+def test_a_secret_is_read_once_allowed(env: dict[str, str], backend: str) -> None:
+    with _trial(env, "--backend", backend) as trial:
         store = _run(
             ["secret-tool", "store", "--label=demo", "service", "demo"], trial.env, "hunter2"
         )
@@ -146,11 +152,10 @@ def test_a_secret_is_stored_and_read_after_a_person_allowed_it(env: dict[str, st
         _approve_next(trial.env)
         output, _ = lookup.communicate(timeout=20)
         assert (lookup.returncode, output) == (0, "hunter2")
+    assert _left_behind(env) == []
 
 
-def test_without_a_bus_it_starts_one_and_leaves_nothing_behind(
-    env: dict[str, str], tmp_path: Path
-) -> None:
+def test_without_a_bus_it_starts_one_and_leaves_nothing_behind(env: dict[str, str]) -> None:
     with _trial(env) as trial:
         assert "there is no session bus here: starting one" in trial.printed
         children = _children(trial.process.pid)
@@ -161,8 +166,7 @@ def test_without_a_bus_it_starts_one_and_leaves_nothing_behind(
         assert "secret-tool lookup service demo" in trial.printed
     assert trial.process.returncode == 0
     assert all(map(_gone, children))
-    assert list((tmp_path / "run").iterdir()) == []
-    assert list((tmp_path / "home").iterdir()) == []
+    assert _left_behind(env) == []
 
 
 def test_on_a_bus_that_is_there_it_gives_the_names_back(
@@ -176,6 +180,27 @@ def test_on_a_bus_that_is_there_it_gives_the_names_back(
         assert trial.process.returncode == 0
         assert not _owner(env, SECRETS)
         assert not _owner(env, BUS_NAME)
+
+
+def test_it_finds_the_bus_of_the_login_without_the_variable(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    with private_bus(tmp_path) as address:
+        (Path(env["XDG_RUNTIME_DIR"]) / "bus").symlink_to(tmp_path / "bus")
+        env["DBUS_SESSION_BUS_ADDRESS"] = ""
+        with _trial(env) as trial:
+            assert "starting one" not in trial.printed
+            assert _owner({**env, "DBUS_SESSION_BUS_ADDRESS": address}, SECRETS)
+
+
+def test_on_its_own_bus_it_leaves_the_one_that_is_there_alone(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    with private_bus(tmp_path) as address:
+        env["DBUS_SESSION_BUS_ADDRESS"] = address
+        with _trial(env, "--own-bus") as trial:
+            assert _owner(trial.env, SECRETS)
+            assert not _owner(env, SECRETS)
 
 
 def test_a_second_trial_on_the_same_bus_is_refused_and_the_first_goes_on(
@@ -192,9 +217,7 @@ def test_a_second_trial_on_the_same_bus_is_refused_and_the_first_goes_on(
 
 
 @pytest.mark.parametrize("program", ["keeper", "agent"])
-def test_when_a_process_dies_it_says_which_and_cleans_up(
-    env: dict[str, str], tmp_path: Path, program: str
-) -> None:
+def test_when_a_process_dies_it_says_which_and_cleans_up(env: dict[str, str], program: str) -> None:
     with _trial(env) as trial:
         children = _children(trial.process.pid)
         victim = next(pid for pid in children if f"privyseal.{program}" in _argv(pid))
@@ -203,7 +226,7 @@ def test_when_a_process_dies_it_says_which_and_cleans_up(
         assert trial.process.stdout is not None
         assert f"privy: the {program} ended by signal 9" in trial.process.stdout.read()
     assert all(map(_gone, children))
-    assert list((tmp_path / "run").iterdir()) == []
+    assert _left_behind(env) == []
 
 
 def test_the_screen_needs_a_terminal(env: dict[str, str]) -> None:
@@ -260,9 +283,7 @@ def _read_until(terminal: int, text: bytes, process: "subprocess.Popen[bytes]") 
     return shown
 
 
-def test_the_screen_opens_in_this_terminal_and_q_ends_the_trial(
-    env: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_screen_opens_in_this_terminal_and_q_ends_the_trial(env: dict[str, str]) -> None:
     with _on_a_terminal(env) as (process, terminal):
         _read_until(terminal, b"Enter opens the approval screen", process)
         before = termios.tcgetattr(terminal)
@@ -272,12 +293,12 @@ def test_the_screen_opens_in_this_terminal_and_q_ends_the_trial(
         _read_until(terminal, b"everything is as it was", process)
         assert process.wait(20) == 0
         assert termios.tcgetattr(terminal) == before
-    assert list((tmp_path / "run").iterdir()) == []
+    assert _left_behind(env) == []
 
 
 @pytest.mark.parametrize("opened", [False, True])
 def test_an_interrupt_ends_the_trial_and_gives_the_terminal_back(
-    env: dict[str, str], tmp_path: Path, *, opened: bool
+    env: dict[str, str], *, opened: bool
 ) -> None:
     with _on_a_terminal(env) as (process, terminal):
         _read_until(terminal, b"Enter opens the approval screen", process)
@@ -289,7 +310,7 @@ def test_an_interrupt_ends_the_trial_and_gives_the_terminal_back(
         _read_until(terminal, b"everything is as it was", process)
         assert process.wait(20) == 0
         assert termios.tcgetattr(terminal) == before
-    assert list((tmp_path / "run").iterdir()) == []
+    assert _left_behind(env) == []
 
 
 def test_a_screen_that_was_killed_leaves_a_usable_terminal(env: dict[str, str]) -> None:

@@ -77,6 +77,9 @@ class _Trial:
         self._group = group
         self._env = dict(os.environ)
         self._env.setdefault("XDG_RUNTIME_DIR", str(folder))
+        standard = Path(self._env["XDG_RUNTIME_DIR"]) / "bus"
+        if not self._env.get("DBUS_SESSION_BUS_ADDRESS") and standard.is_socket():
+            self._env["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={standard}"
 
     async def run(self) -> None:
         try:
@@ -103,7 +106,9 @@ class _Trial:
         """Connect to the session bus, or start one when there is none."""
         if not self._wish.own_bus:
             try:
-                connection = await Connection.open(self._group)
+                connection = await Connection.open(
+                    self._group, self._env.get("DBUS_SESSION_BUS_ADDRESS")
+                )
             except UnreachableError:
                 _say("there is no session bus here: starting one")
             else:
@@ -119,22 +124,22 @@ class _Trial:
         argv = [sys.executable, "-I", "-m", "privyseal.keeper"]
         if self._wish.passphrase is None:
             argv += ["--state", str(self._folder / "state"), "--store", str(self._folder / "store")]
-            # gnome-keyring keeps its files there: the person's own stay out of the trial.
-            self._env["XDG_DATA_HOME"] = str(self._folder / "data")
         if self._wish.backend != "embedded":
             argv += ["--backend", self._wish.backend]
-        await self._start("keeper", argv, names, BUS_NAME)
+        # What it makes while it runs goes with the trial as well.
+        env = {**self._env, "XDG_RUNTIME_DIR": str(self._folder)}
+        await self._start("keeper", argv, names, BUS_NAME, env)
         passphrase = self._wish.passphrase or Secret(secrets.token_urlsafe(32).encode())
         await self._children.guard(DecisionLink(connection).unlock(passphrase))
 
     async def _agent(self, names: Names) -> None:
         argv = [sys.executable, "-m", "privyseal.agent"]
-        await self._start("agent", argv, names, SECRETS)
+        await self._start("agent", argv, names, SECRETS, self._env)
 
-    async def _start(self, name: str, argv: list[str], names: Names, bus_name: str) -> None:
-        process = await self._stack.enter_async_context(
-            self._children.child(name, argv, env=self._env)
-        )
+    async def _start(
+        self, name: str, argv: list[str], names: Names, bus_name: str, env: dict[str, str]
+    ) -> None:
+        process = await self._stack.enter_async_context(self._children.child(name, argv, env=env))
         await self._children.guard(
             names.until(bus_name, lambda pid: pid == process.pid, seconds=READY_SECONDS)
         )
@@ -143,7 +148,7 @@ class _Trial:
         _say("ready" if self._wish.passphrase else "ready; what you store now is gone at the end")
         print("\nIn a second terminal:\n")
         address = self._env.get("DBUS_SESSION_BUS_ADDRESS", "")
-        if address and address != f"unix:path=/run/user/{os.getuid()}/bus":
+        if address != f"unix:path=/run/user/{os.getuid()}/bus":
             print(f"    export DBUS_SESSION_BUS_ADDRESS={shlex.quote(address)}")
         print("    secret-tool store --label=demo service demo")
         print("    secret-tool lookup service demo\n")
@@ -181,7 +186,7 @@ def _private_folder() -> Iterator[Path]:
     if not os.access(base, os.W_OK):
         base = tempfile.gettempdir()
     try:
-        folder = Path(tempfile.mkdtemp(prefix="privyseal-try-", dir=base))
+        folder = Path(tempfile.mkdtemp(prefix="privy-try-", dir=base))
     except OSError as error:
         raise PrivysealError(f"cannot make a folder in {base!r}: {error.strerror}") from error
     try:
