@@ -314,7 +314,8 @@ class FakeKeeper:
         return Values(slices=tuple(slices)), values
 
     def _search(self, asked: Asked, ask: Search) -> Found:
-        open_, closed = [], []
+        open_: list[ItemRef] = []
+        closed: list[ItemRef] = []
         for name in [ask.collection] if ask.collection else list(self.collections):
             collection = self._collection(name)
             for item, stored in collection.items.items():

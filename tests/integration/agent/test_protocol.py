@@ -818,3 +818,31 @@ async def test_items_of_one_collection_are_searched_by_its_path_or_alias(
         for name, collection in stage.keeper.collections.items()
         for item in collection.items
     }
+
+
+async def test_a_child_that_kept_the_connection_of_an_exited_program_is_refused(
+    stage: Stage,
+) -> None:
+    stage.keeper.put("one", service="demo")
+    script = """
+import os, jeepney, jeepney.io.blocking as io
+bus = io.open_dbus_connection()
+address = jeepney.DBusAddress(
+    "/org/freedesktop/secrets", "org.freedesktop.secrets", "org.freedesktop.Secret.Service")
+search = jeepney.new_method_call(address, "SearchItems", "a{ss}", ({},))
+print(bus.send_and_get_reply(search).header.message_type.name, flush=True)
+parent = os.pidfd_open(os.getpid())
+if os.fork():
+    os._exit(0)
+import select
+select.select([parent], [], [])
+reply = bus.send_and_get_reply(search)
+print(reply.header.message_type.name, *reply.body)
+"""
+    ran = await stage.run(sys.executable, "-c", script)
+
+    assert ran.err == ""
+    assert ran.out.splitlines() == [
+        "method_return",
+        "error the program that opened this connection has exited",
+    ]
