@@ -178,3 +178,16 @@ async def test_changes_of_the_store_become_signals(stage: Stage, bus: Connection
         if interface in wanted:
             assert wanted.pop(interface) in values
         assert (invalidated, "Locked" in values) == ([], interface == COLLECTION)
+
+
+async def test_a_long_list_of_items_is_invalidated_and_not_sent_each_time(
+    stage: Stage, bus: Connection
+) -> None:
+    signals = Signals()
+    await signals.listen(bus, (PROPERTIES, "PropertiesChanged"))
+    for number in range(5001):
+        stage.keeper.put(f"i{number}")
+    stage.keeper.announce(StoreChange(what="created", collection="login", item="i5000"))
+    _, (interface, values, invalidated) = await signals.next("PropertiesChanged")
+    assert (interface, invalidated) == (COLLECTION, ["Items"])
+    assert "Items" not in values

@@ -1,6 +1,9 @@
 """Sessions, prompts and whatever else belongs to one peer and to nobody else."""
 
+import asyncio
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from dbus_fast import Variant
@@ -13,6 +16,7 @@ from privyseal.errors import (
     LimitError,
     NoSessionError,
     NotFoundError,
+    PrivysealError,
     UnsupportedError,
 )
 from privyseal.runtime.bus import DBUS, DBUS_PATH, Connection
@@ -213,3 +217,40 @@ print(reply.header.message_type.name, *reply.body)
         "method_return",
         "error the program that opened this connection has exited",
     ]
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_peers_that_leave_at_any_moment_leave_nothing_behind(
+    stage: Stage, bus: Connection
+) -> None:
+    path = item_path(stage.keeper.put("one"))
+    stage.keeper.verdicts["read"] = "wait"
+    await call(bus, "SearchItems", "a{ss}", [{}])
+    requesters, descriptors = len(stage.keeper.requesters), open_descriptors()
+
+    async def hurry(turns: int) -> None:
+        """Call, and leave after so many turns of the event loop."""
+        peer = await stage.connect()
+
+        async def read() -> None:
+            with suppress(PrivysealError):
+                session = await open_session(peer)
+                await call(peer, "GetSecret", "o", [session], path=path, interface=ITEM)
+
+        reading = stage.group.create_task(read())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        peer.close()
+        await reading
+
+    for turns in range(60):
+        await hurry(turns)
+
+    await eventually(lambda: len(stage.face.peers) == 1)
+    await eventually(lambda: len(stage.keeper.requesters) == requesters)
+    await eventually(lambda: all(asked.state != "pending" for asked in stage.keeper.asked))
+    await eventually(lambda: open_descriptors() <= descriptors)
+    assert len(stage.face.sessions) == 0

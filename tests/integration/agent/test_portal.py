@@ -12,7 +12,9 @@ from tests.integration.agent.stage import (
 from tests.waiting import eventually
 
 from privyseal.errors import (
+    ConflictError,
     NotFoundError,
+    PrivysealError,
     UsageError,
 )
 from privyseal.runtime.bus import Connection
@@ -78,3 +80,33 @@ async def test_a_portal_request_can_be_closed(
         await call(bus, "Close", path=handle, interface=PORTAL_REQUEST)
     assert waiting.result() == (1, b"")
     await eventually(lambda: asked.state == "cancelled")
+
+
+async def test_a_portal_request_that_cannot_be_served_has_failed(
+    stage: Stage, bus: Connection
+) -> None:
+    reader, writer = os.pipe()
+    body = [f"{PORTAL_PATH}/request/1_1/t", "org.example.App", 0, {}]
+    where = (NAME, PORTAL_PATH, PORTAL, "RetrieveSecret", "osha{sv}")
+    try:
+        unwritable = await bus.call(*where, body, fds=[reader])
+        stage.keeper.collections["login"].items.clear()
+        stage.keeper.aliases.clear()
+        homeless = await bus.call(*where, body, fds=[writer])
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert (unwritable.body[0], homeless.body[0]) == (2, 2)
+    with pytest.raises(PrivysealError):
+        await bus.call(*where, body)
+
+
+async def test_a_portal_handle_serves_one_request_at_a_time(stage: Stage, bus: Connection) -> None:
+    stage.keeper.verdicts["create"] = "wait"
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(retrieve(bus, "org.example.App"))
+        asked = await stage.keeper.waiting("create")
+        with pytest.raises(ConflictError):
+            await retrieve(bus, "org.example.Other")
+        stage.keeper.resolve(asked, "allowed")
+    assert waiting.result()[0] == 0
