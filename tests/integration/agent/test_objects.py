@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from dbus_fast import Variant
+from tests.fake_keeper import StoredCollection
 from tests.integration.agent.stage import (
     DEFAULT,
     LOGIN,
@@ -191,3 +192,20 @@ async def test_a_long_list_of_items_is_invalidated_and_not_sent_each_time(
     _, (interface, values, invalidated) = await signals.next("PropertiesChanged")
     assert (interface, invalidated) == (COLLECTION, ["Items"])
     assert "Items" not in values
+
+
+async def test_a_flood_of_changes_is_logged_once_and_ends_with_the_right_lists(
+    stage: Stage, bus: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.keeper.collections["other"] = StoredCollection("Other")
+    signals = Signals()
+    await signals.listen(bus, (PROPERTIES, "PropertiesChanged"))
+    for _ in range(12_000):
+        stage.face.changes.note(StoreChange(what="changed", collection="other"))
+    stage.keeper.put("one", collection="other")
+
+    _, (_, values, _) = await signals.next("PropertiesChanged")
+
+    assert values["Items"].value == [f"{collection_path('other')}/one"]
+    assert len(signals.heard) == 0
+    assert len([r for r in caplog.records if "too many changes" in r.getMessage()]) == 1
