@@ -20,6 +20,7 @@ from dbus_fast.constants import NameFlag, RequestNameReply
 from dbus_fast.errors import DBusError
 
 from privyseal.errors import ConflictError, PrivysealError, UnreachableError, from_bus
+from privyseal.runtime.patience import PatientSocket
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ class Connection:
                 f"cannot connect to the message bus: {reason}",
                 hint="check DBUS_SESSION_BUS_ADDRESS, or start a bus with `dbus-run-session`",
             ) from error
+        writer: Any = bus._writer  # noqa: SLF001 - dbus-fast has no other way to its socket
+        writer.sock = PatientSocket(writer.sock)
         connection = cls(bus, group)
         bus.add_message_handler(connection._receive)
         return connection
