@@ -65,7 +65,8 @@ async def test_the_agent_ends_in_good_order_while_a_call_waits(tmp_path: Path) -
             async with asyncio.timeout(10):
                 _, err = await process.communicate()
             await reading
-        assert (process.returncode, err.decode()) == (0, "")
+        assert process.returncode == 0
+        assert b"ERROR" not in err
         assert ends == ["org.freedesktop.DBus.Error.NoServer"]
         assert await bus.owner(NAME) == ""
         bus.close()
