@@ -97,6 +97,9 @@ def normal(text: str) -> str:
     text = re.sub(r"^\[/\w+\]$", "[/ITEM]", text, flags=re.MULTILINE)
     text = re.sub(r"session/\w+", "session/ID", text)
     text = re.sub(r"(org\.freedesktop\.[\w.]*Error\.\w+): .*", r"\1", text)
+    # gnome-keyring names a default of its own as soon as it has read its file back from the disk.
+    text = re.sub(r"^schema = org\.freedesktop\.Secret\.Generic\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"(, )?\(?'xdg:schema'[:,] 'org\.freedesktop\.Secret\.Generic'\)?", "", text)
     # The order of items and of their attributes is nobody's promise.
     return "\n".join(sorted(text.splitlines()))
 
