@@ -140,6 +140,10 @@ class FakeKeeper:
         """Return what was asked, but for searches."""
         return [kind_of(a.ask) for a in self.asked if not isinstance(a.ask, Search)]
 
+    def subscribed(self) -> int:
+        """Return how many connections hear of changes."""
+        return len(self._subscribers)
+
     async def waiting(self, kind: str) -> Asked:
         """Return the first request of a kind that waits, as soon as there is one."""
         async with asyncio.timeout(10):

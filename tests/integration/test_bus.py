@@ -128,3 +128,49 @@ async def test_no_bus_is_one_clear_error(tmp_path: Path) -> None:
     async with asyncio.TaskGroup() as group:
         with pytest.raises(UnreachableError, match="message bus: No such file or directory"):
             await Connection.open(group, f"unix:path={tmp_path}/nothing")
+
+
+async def test_a_full_socket_delays_messages_and_loses_none(home: House) -> None:
+    async with asyncio.TaskGroup() as group:
+        server = await Connection.open(group, home.address)
+        heard: list[int] = []
+        done = asyncio.Event()
+
+        def note(_path: str, body: list[int]) -> None:
+            heard.append(body[0])
+            if len(heard) == 8000:
+                done.set()
+
+        await home.connection.listen(server.unique_name, NAME, "Flood", note)
+        # All of them before the event loop can wait for room: far more than a socket takes.
+        for number in range(8000):
+            server.emit(PATH, NAME, "Flood", "us", [number, "x" * 1000])
+        async with asyncio.timeout(20):
+            await done.wait()
+        server.close()
+    assert heard == list(range(8000))
+
+
+async def test_descriptors_survive_a_full_socket(home: House) -> None:
+    async with asyncio.TaskGroup() as group:
+        server = await Connection.open(group, home.address)
+        client = await Connection.open(group, home.address)
+        server.serve(TABLE)
+        await server.claim(NAME)
+
+        async def ask(number: int) -> None:
+            reply = await client.call(NAME, PATH, NAME, "Echo", "u", [number])
+            if reply.unix_fds:
+                assert read_sealed(reply.unix_fds[0], limit=100) == str(number).encode()
+            for fd in list(reply.unix_fds):
+                os.close(fd)
+
+        # The server's replies queue up behind this.
+        for _ in range(3000):
+            server.emit(PATH, NAME, "Flood", "s", ["x" * 1000], to=client.unique_name)
+        async with asyncio.TaskGroup() as asking:
+            for number in range(60):
+                asking.create_task(ask(number))
+                server.emit(PATH, NAME, "Flood", "s", ["x" * 50_000], to=client.unique_name)
+        server.close()
+        client.close()

@@ -54,10 +54,10 @@ async def run(options: argparse.Namespace) -> None:
         # mixes with what programs of the desktop say.
         desktop = await Connection.open(group, options.bus_address)
         keeper = await Connection.open(group, options.keeper_bus_address or options.bus_address)
+        notices = await Connection.open(group, options.bus_address)
         watches = [group.create_task(_watch(bus), name="bus") for bus in (desktop, keeper)]
         face = Face(desktop, RequestLink(keeper, options.keeper_name), group, SystemClock())
         await face.start()
-        notices = await Connection.open(group, options.bus_address)
         settings = (await load()).notifications
         if settings.enabled and not options.keeper_bus_address:
             # Deciding is on this bus in own-session mode alone; elsewhere nothing may be approved

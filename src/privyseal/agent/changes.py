@@ -39,12 +39,15 @@ class Changes:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[StoreChange] = asyncio.Queue(_WAITING)
+        self._overflowed = False
 
     def note(self, change: StoreChange) -> None:
         """Take a change; it is announced soon."""
         if self._queue.full():
             # Only a client's cache is at stake; it is better stale than our memory exhausted.
-            log.warning("too many changes at once, some are not announced")
+            if not self._overflowed:
+                log.warning("too many changes at once, some are not announced one by one")
+            self._overflowed = True
             return
         self._queue.put_nowait(change)
 
@@ -56,6 +59,7 @@ class Changes:
                 batch = [await self._queue.get()]
                 while not self._queue.empty():
                     batch.append(self._queue.get_nowait())
+                self._overflowed = False
                 await self._announce(desk, ourselves, batch)
         finally:
             ourselves.close()

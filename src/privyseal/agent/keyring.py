@@ -1,14 +1,14 @@
 """The interface org.freedesktop.Secret.Service, translated into requests."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from dbus_fast import Variant
 
 from privyseal.agent.requests import Outcome
 from privyseal.agent.unlocking import Unlocking
 from privyseal.agent.visit import Desk, Visit
-from privyseal.errors import DeniedError, NotFoundError, UnsupportedError, UsageError
+from privyseal.errors import DeniedError, LimitError, NotFoundError, UnsupportedError, UsageError
 from privyseal.model.ask import CreateCollection, Lock, Read, Search, SetAlias
 from privyseal.model.keyring import ItemRef
 from privyseal.model.value import MAX_ITEMS
@@ -28,6 +28,10 @@ from privyseal.wire.secretservice import (
     parse_attributes,
     parse_text,
 )
+
+# D-Bus allows arrays of 64 MiB; a longer reply would cost us the connection.
+_MAX_REPLY: Final = 48 * 1024 * 1024
+_OVERHEAD: Final = 1024
 
 
 class ServiceCalls:
@@ -114,11 +118,15 @@ class ServiceCalls:
         wanted = await self._unlocked(visit, paths)
         items = tuple(dict.fromkeys(wanted.values()))
         structs: dict[ItemRef, list[object]] = {}
+        size = 0
         for start in range(0, len(items), MAX_ITEMS):
             outcome = await self._read(visit, items[start : start + MAX_ITEMS])
             if outcome is not None and isinstance(outcome.result, Values):
                 for part, secret in zip(outcome.result.slices, outcome.values, strict=True):
+                    size += len(secret) + _OVERHEAD
                     structs[part.item] = self._desk.sessions.seal(session, secret)
+            if size > _MAX_REPLY:
+                raise LimitError("these secrets do not fit in one reply", hint="ask for fewer")
         return Reply([{path: structs[i] for path, i in wanted.items() if i in structs}])
 
     async def read_alias(self, visit: Visit) -> Reply:

@@ -11,7 +11,6 @@ import select
 from collections.abc import Callable
 from typing import Any, Final
 
-from privyseal.agent.peers import Peer
 from privyseal.agent.requests import Requester
 from privyseal.agent.visit import Desk, Visit
 from privyseal.errors import (
@@ -55,15 +54,17 @@ class Portal:
         handle, application, index, _options = visit.body
         if not _APPLICATION.fullmatch(application):
             raise UsageError(f"{application[:80]!r} is no application identifier")
+        key = (visit.peer.name, handle)
+        self._admit(key)
         fd = visit.call.take_fd(index)
         try:
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(self._deliver(visit, application, fd), name=handle)
-                self._hold(visit.peer, handle, task)
+                self._handles[key] = task
             code = task.result()
         finally:
             os.close(fd)
-            self._handles.pop((visit.peer.name, handle), None)
+            self._handles.pop(key, None)
         return Reply([code, {}])
 
     async def close(self, visit: Visit) -> Reply:
@@ -74,12 +75,11 @@ class Portal:
         task.cancel()
         return Reply()
 
-    def _hold(self, peer: Peer, handle: str, task: "asyncio.Task[Any]") -> None:
-        if (peer.name, handle) in self._handles:
+    def _admit(self, key: tuple[str, str]) -> None:
+        if key in self._handles:
             raise ConflictError("the handle is in use")
         if len(self._handles) >= MAX_HANDLES:
             raise LimitError("too many portal requests at once")
-        self._handles[peer.name, handle] = task
 
     async def _deliver(self, visit: Visit, application: str, fd: int) -> int:
         try:

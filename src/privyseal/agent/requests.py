@@ -7,9 +7,11 @@ when the keeper goes away; whichever comes first, every waiting call gets one an
 import asyncio
 import logging
 import os
+import select
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from privyseal.errors import DeniedError, ExpiredError, PrivysealError, UnreachableError
 from privyseal.model.ask import Ask
@@ -20,6 +22,8 @@ from privyseal.runtime.keeper import RequestLink
 from privyseal.wire.keeper import Answer, Question, Result, StoreChange, Ticket
 
 log = logging.getLogger(__name__)
+
+_MAX_EARLY: Final = 1024
 
 
 @dataclass(eq=False, slots=True)
@@ -32,6 +36,12 @@ class Requester:
     generation: int = -1
     gone: bool = False
     registering: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def exited(self) -> bool:
+        """Return whether the process has exited (a pidfd polls as readable then, pidfd_open(2))."""
+        poller = select.poll()
+        poller.register(self.pidfd, select.POLLIN)
+        return bool(poller.poll(0))
 
     def close(self) -> None:
         """Let go of the process."""
@@ -108,6 +118,9 @@ class Requests:
             request = Request(ticket, values, requester)
             if ticket.state == "pending":
                 self._expect(request, generation)
+            if requester.gone:
+                # It left while the keeper was still taking the request in.
+                self.withdraw(request)
             return request
         finally:
             self._submitting -= 1
@@ -163,6 +176,9 @@ class Requests:
         async with requester.registering:
             if requester.gone:
                 raise UnreachableError("the caller has left the bus")
+            if requester.exited():
+                # A child may hold its connection open; nobody has looked at that child.
+                raise DeniedError("the program that opened this connection has exited")
             if not requester.token or requester.generation != self._generation:
                 await self._register(requester)
             return requester.token
@@ -196,8 +212,11 @@ class Requests:
             self._end(number, "abandoned")
 
     def _resolved(self, number: str, state: State) -> None:
-        if not self._end(number, state) and self._submitting:
-            self._early[number] = state
+        if self._end(number, state) or not self._submitting:
+            return
+        self._early[number] = state
+        while len(self._early) > _MAX_EARLY:
+            del self._early[next(iter(self._early))]
 
     def _end(self, number: str, state: State) -> bool:
         request = self._waiting.pop(number, None)

@@ -49,8 +49,8 @@ class Face:
     ) -> None:
         self._connection = connection
         self._group = group
-        self._changes = Changes()
-        self._requests = Requests(link, group, self._changes.note)
+        self.changes = Changes()
+        self._requests = Requests(link, group, self.changes.note)
         self.peers = Peers(connection, self._requests, clock)
         self.sessions = Sessions()
         self.prompts = Prompts(connection, group)
@@ -68,7 +68,7 @@ class Face:
         """
         await self.peers.start()
         await self._requests.start()
-        self._announcing = self._group.create_task(self._changes.run(self._desk), name="changes")
+        self._announcing = self._group.create_task(self.changes.run(self._desk), name="changes")
         self._connection.serve(self._table())
         await self._connection.claim(NAME)
 

@@ -55,7 +55,6 @@ class Unlocking:
         Raises:
             LimitError: More than one request can hold.
         """
-        visit.peer.reads = True
         known = await self._desk.known(visit.requester)
         wish = _Wish()
         for path, place in parse_all(paths).items():
@@ -77,6 +76,7 @@ class Unlocking:
         if info is None:
             return
         if place.kind in ITEMS:
+            visit.peer.reads = True
             closed = await self._closed(visit, [ItemRef(collection=info.id, item=place.item)])
         elif info.locked:
             wish.collections[path] = info.id

@@ -20,6 +20,7 @@ from dbus_fast.constants import NameFlag, RequestNameReply
 from dbus_fast.errors import DBusError
 
 from privyseal.errors import ConflictError, PrivysealError, UnreachableError, from_bus
+from privyseal.runtime.patience import PatientSocket
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ class Connection:
                 f"cannot connect to the message bus: {reason}",
                 hint="check DBUS_SESSION_BUS_ADDRESS, or start a bus with `dbus-run-session`",
             ) from error
+        writer: Any = bus._writer  # noqa: SLF001 - dbus-fast has no other way to its socket
+        writer.sock = PatientSocket(writer.sock)
         connection = cls(bus, group)
         bus.add_message_handler(connection._receive)
         return connection
@@ -301,6 +304,7 @@ class Connection:
     async def _answer(self, message: Message, call: Call, method: Method) -> None:
         try:
             reply = await method.handler(call)
+            self._return(message, method, reply)
         except PrivysealError as error:
             text = f"{error}; {error.hint}" if error.hint else str(error)
             self._fail(message, error.bus_name, text)
@@ -310,16 +314,15 @@ class Connection:
             number = secrets.token_hex(4)
             log.exception("internal error %s in %s", number, call.member)
             self._fail(message, PrivysealError.bus_name, f"internal error {number}")
-        else:
-            if not message.flags & MessageFlag.NO_REPLY_EXPECTED:
-                answer = Message.new_method_return(
-                    message, method.gives, list(reply.body), list(reply.fds)
-                )
-                self._send(answer, reply.fds)
-            else:
-                _close(reply.fds)
         finally:
             _close(call.fds)
+
+    def _return(self, message: Message, method: Method, reply: Reply) -> None:
+        if message.flags & MessageFlag.NO_REPLY_EXPECTED:
+            _close(reply.fds)
+            return
+        answer = Message.new_method_return(message, method.gives, list(reply.body), list(reply.fds))
+        self._send(answer, reply.fds)
 
     def _fail(self, message: Message, name: str, text: str) -> None:
         if not message.flags & MessageFlag.NO_REPLY_EXPECTED:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 from tests.fake_keeper import Verdict
-from tests.integration.agent.conftest import Stage
+from tests.integration.agent.stage import Stage
 
 from privyseal.wire.secretservice import item_path
 

@@ -9,7 +9,7 @@ import pytest
 from dbus_fast import Variant
 from dbus_fast.signature import SignatureTree, SignatureType
 from hypothesis import HealthCheck, given, settings, strategies as st
-from tests.integration.agent.conftest import Stage, call
+from tests.integration.agent.stage import Stage, call
 from tests.soak import times
 from tests.waiting import eventually
 
