@@ -100,6 +100,7 @@ class ItemCalls:
         outcome = await self._desk.requests.ask(visit.requester, Read(items=(item,)))
         if not outcome.values:
             raise DeniedError("the secret was not released")
+        self._desk.note_open(visit.peer, [item])
         return Reply([self._desk.sessions.seal(session, outcome.values[0])])
 
     async def set_secret(self, visit: Visit) -> Reply:

@@ -205,6 +205,7 @@ async def search(desk: Desk, visit: Visit, collection: str) -> Found:
     if not isinstance(outcome.result, Found):
         return Found(open=(), closed=())
     visit.peer.remember(outcome.result.closed, desk.peers.clock.monotonic())
+    desk.note_open(visit.peer, outcome.result.open)
     return outcome.result
 
 

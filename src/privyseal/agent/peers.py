@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ MAX_CALLS: Final = 512
 MAX_APPLICATIONS: Final = 256
 _REMEMBERED: Final = 1024
 _RECENT_SECONDS: Final = 60.0
+_OPEN_SECONDS: Final = 1.0
 
 
 @dataclass(eq=False, slots=True)
@@ -48,6 +49,7 @@ class Peer:
     searched: deque[tuple[float, ItemRef]] = field(
         default_factory=lambda: deque(maxlen=_REMEMBERED)
     )
+    opened: dict[ItemRef, tuple[float, int]] = field(default_factory=dict)
 
     def remember(self, items: Sequence[ItemRef], now: float) -> None:
         """Note what a search found for this peer and it may not read yet."""
@@ -57,6 +59,22 @@ class Peer:
         """Return what this peer searched for in a collection within the last minute."""
         found = (i for at, i in self.searched if now - at <= _RECENT_SECONDS)
         return [item for item in dict.fromkeys(found) if item.collection == collection]
+
+    def note_open(self, items: Iterable[ItemRef], now: float, changes: int) -> None:
+        """Note what this peer could read just now, `changes` changes into the store's life."""
+        self.opened |= dict.fromkeys(items, (now + _OPEN_SECONDS, changes))
+        if len(self.opened) > _REMEMBERED:
+            self.opened.clear()
+
+    def is_open(self, item: ItemRef, now: float, changes: int) -> bool:
+        """Return whether it could read the item a moment ago and nothing has changed since.
+
+        A client asks whether an item is locked before each read: the answer of the read before
+        saves a question to the keeper. A lease that ran out within that moment costs the client
+        nothing but that its next read asks a person.
+        """
+        until, then = self.opened.get(item, (0.0, -1))
+        return now < until and then == changes
 
 
 class Peers:
@@ -68,6 +86,7 @@ class Peers:
         self._peers: dict[str, Peer] = {}
         self._left: list[Callable[[Peer], None]] = []
         self.clock = clock
+        self.changes = 0
 
     async def start(self) -> None:
         """Watch connections leave the bus."""

@@ -35,6 +35,7 @@ from privyseal.wire.secretservice import (
 )
 
 _SHOWN_CHILDREN: Final = 1000
+_UNLOCKED: Final = Variant("b", False)  # noqa: FBT003 - the value of a property
 _ROOT_CHILDREN: Final = ("aliases", "collection", "prompt", "session")
 Values = dict[str, Variant]
 Reader = Callable[[Visit], Awaitable[Values]]
@@ -62,6 +63,8 @@ class Properties:
         """Get one property."""
         interface, name = visit.body
         self._check(visit, interface, name)
+        if (interface, name) == (ITEM, "Locked") and self._desk.is_open(visit):
+            return Reply([_UNLOCKED])
         return Reply([(await self._readers[interface](visit))[name]])
 
     async def get_all(self, visit: Visit) -> Reply:

@@ -172,16 +172,23 @@ class Requests:
             self._end(number, "abandoned")
 
     async def _token(self, requester: Requester) -> str:
+        known = requester.token and requester.generation == self._generation
+        if not known or self._subscribed != self._generation:
+            await self._introduce(requester)
+        if requester.gone:
+            raise UnreachableError("the caller has left the bus")
+        if requester.exited():
+            # A child may hold its connection open; nobody has looked at that child.
+            raise DeniedError("the program that opened this connection has exited")
+        return requester.token
+
+    async def _introduce(self, requester: Requester) -> None:
         await self._ready()
         async with requester.registering:
             if requester.gone:
                 raise UnreachableError("the caller has left the bus")
-            if requester.exited():
-                # A child may hold its connection open; nobody has looked at that child.
-                raise DeniedError("the program that opened this connection has exited")
             if not requester.token or requester.generation != self._generation:
                 await self._register(requester)
-            return requester.token
 
     async def _register(self, requester: Requester) -> None:
         generation = self._generation

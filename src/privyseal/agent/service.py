@@ -22,6 +22,7 @@ from privyseal.model.clock import Clock
 from privyseal.runtime.bus import Call, Connection, Method, Reply
 from privyseal.runtime.keeper import RequestLink
 from privyseal.wire.introspection import EVERYWHERE, TABLE
+from privyseal.wire.keeper import StoreChange
 from privyseal.wire.secretservice import (
     COLLECTION,
     INTERFACES,
@@ -50,7 +51,7 @@ class Face:
         self._connection = connection
         self._group = group
         self.changes = Changes()
-        self._requests = Requests(link, group, self.changes.note)
+        self._requests = Requests(link, group, self._changed)
         self.peers = Peers(connection, self._requests, clock)
         self.sessions = Sessions()
         self.prompts = Prompts(connection, group)
@@ -71,6 +72,10 @@ class Face:
         self._announcing = self._group.create_task(self.changes.run(self._desk), name="changes")
         self._connection.serve(self._table())
         await self._connection.claim(NAME)
+
+    def _changed(self, change: StoreChange) -> None:
+        self.peers.changes += 1
+        self.changes.note(change)
 
     async def stop(self) -> None:
         """Give the bus name back, and let every waiting call end."""

@@ -116,6 +116,7 @@ class Unlocking:
         if wish.items:
             outcome = await requests.ask(visit.requester, Read(items=wish.reads(), deliver=False))
             granted = outcome.result.items if isinstance(outcome.result, Granted) else ()
+            self._desk.note_open(visit.peer, granted)
             for item in granted:
                 self._tell(visit, item)
             open_now = set(granted)

@@ -1,6 +1,6 @@
 """One call on its way through the face, and what all faces of the service share."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,6 +108,18 @@ class Desk:
         if not isinstance(answer, KnownItem):
             raise UnreachableError("the keeper answered another question")
         return answer
+
+    def note_open(self, peer: Peer, items: Iterable[ItemRef]) -> None:
+        """Note that a peer could read these items just now."""
+        peer.note_open(items, self.peers.clock.monotonic(), self.peers.changes)
+
+    def is_open(self, visit: Visit) -> bool:
+        """Return whether the caller could read the item that is called, a moment ago."""
+        place = visit.place
+        if place.kind != "item":
+            return False
+        item = ItemRef(collection=place.name, item=place.item)
+        return visit.peer.is_open(item, self.peers.clock.monotonic(), self.peers.changes)
 
     async def collection_at(self, visit: Visit) -> str:
         """Return the identifier of the collection that is called.
