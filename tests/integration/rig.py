@@ -1,6 +1,7 @@
 """The whole house on a bus of its own: real keeper, real agent, real clients, a person by method call."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -61,7 +62,8 @@ class House:
     async def kill(self, name: str) -> None:
         """Kill a process of ours as the kernel does when memory runs out."""
         process = self.processes.pop(name)
-        process.send_signal(signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGKILL)
         await process.wait()
 
     async def stop(self, name: str) -> int:
