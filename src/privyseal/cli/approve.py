@@ -6,7 +6,7 @@ from typing import Final
 from privyseal.cli import approval as told
 from privyseal.cli.report import GREEN, paint, say
 from privyseal.cli.spec import Argument, Option, Spec, Values
-from privyseal.errors import ConflictError, DeniedError, UsageError
+from privyseal.errors import ConflictError, DeniedError, PrivysealError, UsageError
 from privyseal.runtime.blocking import ConsoleOnlyError, Json, Keeper
 
 SCOPE: Final = Option(
@@ -38,6 +38,8 @@ def run(values: Values) -> int:
         raise DeniedError(ON_CONSOLE.format(values["id"])) from error
     if ended["state"] != "allowed":
         raise ConflictError(f"the request is {ended['state']}: {ended['id']}")
+    if ended["reason"]:
+        raise PrivysealError(f"{ended['reason']}: {ended['id']}")
     say(f"{paint('allowed', GREEN, sys.stderr)} {ended['id']}")
     return 0
 

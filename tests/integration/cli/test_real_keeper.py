@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from tests.integration.cli.conftest import Shell, Transcript
 
-from privyseal.model.ask import Create
+from privyseal.model.ask import Create, Delete, Search
 from privyseal.model.secret import Secret
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.keeper import RequestLink
-from privyseal.wire.keeper import BUS_NAME
+from privyseal.wire.keeper import BUS_NAME, Found
 
 
 @pytest.fixture
@@ -119,3 +119,26 @@ async def test_a_wrong_passphrase_is_denied_and_not_companion_mode(
 
     assert run.status == 4
     assert "passphrase" in run.err
+
+
+@pytest.mark.usefixtures("real")
+async def test_approve_says_when_what_was_allowed_could_not_be_done(
+    connection: Connection, shell: Shell
+) -> None:
+    await store(connection, shell)
+    link = RequestLink(connection)
+    tokens = []
+    for pid in (os.getpid(), os.getppid()):  # two processes, or the second would join the first
+        pidfd = os.pidfd_open(pid)
+        tokens.append(await link.register(pidfd))
+        os.close(pidfd)
+    ticket, _ = await link.submit(tokens[0], Search(attributes={}))
+    assert isinstance(ticket.result, Found)
+    (item,) = (*ticket.result.open, *ticket.result.closed)
+    first, second = [(await link.submit(t, Delete(item=item)))[0] for t in tokens]
+    assert (await shell.privy("approve", first.id)).status == 0
+
+    failed = await shell.privy("approve", second.id)
+
+    assert failed.status == 1
+    assert failed.err.startswith("privy: it was allowed, but failed: no item"), failed.err
