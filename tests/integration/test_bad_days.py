@@ -1,10 +1,24 @@
 """Denied, expired, killed, restarted: every waiting client gets one right answer, none hangs."""
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests.integration.rig import House, ended, house
+
+GET_SECRET = """
+import sys, jeepney, jeepney.io.blocking as io
+connection = io.open_dbus_connection()
+service = jeepney.DBusAddress("/org/freedesktop/secrets", "org.freedesktop.secrets",
+                              "org.freedesktop.Secret.Service")
+open_session = jeepney.new_method_call(service, "OpenSession", "sv", ("plain", ("s", "")))
+session = connection.send_and_get_reply(open_session).body[1]
+item = jeepney.DBusAddress(sys.argv[1], "org.freedesktop.secrets", "org.freedesktop.Secret.Item")
+reply = connection.send_and_get_reply(jeepney.new_method_call(item, "GetSecret", "o", (session,)))
+name = reply.header.fields.get(jeepney.HeaderFields.error_name)
+sys.exit(f"{name}: {reply.body[0]}" if name else 0)
+"""
 
 
 @pytest.fixture
@@ -101,3 +115,20 @@ async def test_a_keeper_that_stops_in_good_order_answers_everybody(home: House) 
 async def test_a_writers_own_lease_ends_with_its_process(home: House) -> None:
     await home.store(b"s3cret", service="demo")
     await home.leases_are(0)
+
+
+async def test_a_request_that_nobody_decides_expires_and_its_client_ends(tmp_path: Path) -> None:
+    async with house(tmp_path, {"PRIVYSEAL_TIMING_PENDING": "2"}) as home:
+        await home.start_keeper()
+        await home.start_agent()
+        await home.store(b"s3cret", service="demo")
+        prompted = await home.client("secret-tool", "lookup", "service", "demo")
+        approval = (await home.waiting())[0]
+        item = approval.content.items[0].ref
+        path = f"/org/freedesktop/secrets/collection/{item.collection}/{item.item}"
+        blocked = await home.client(sys.executable, "-c", GET_SECRET, path)
+        await home.waiting(2)
+        first, second = await ended(prompted), await ended(blocked)
+        assert (first.status, first.out) == (1, b"")
+        assert "org.freedesktop.DBus.Error.Timeout: nobody decided in time" in second.err
+        assert (await home.person.show(approval.id)).state == "expired"
