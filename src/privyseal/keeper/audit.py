@@ -1,7 +1,7 @@
 """The keeper's audit log: entries are chained at once in memory and made durable in groups.
 
-What may be released waits for `flush`. One thread writes; while it syncs, the entries of everybody
-else gather and share the next sync. After a failed write or sync the log is over: the kernel may
+What may be released waits for `flush`. On a disk that is not quick a thread writes; while it syncs,
+the entries of everybody else gather and share the next sync. After a failed write or sync the log is over: the kernel may
 have dropped the very pages it reported on, so trying again could succeed without the bytes.
 """
 
@@ -25,6 +25,10 @@ ROTATE_BYTES: Final = 16 * 1024 * 1024
 
 LINGER: Final = 0.05
 """After how many seconds an entry is written that nobody flushes."""
+
+QUICK_SECONDS: Final = 0.0005
+QUICK_BYTES: Final = 64 * 1024
+"""A write this short after a sync this fast is made on the event loop itself."""
 
 Sync = Callable[[int], None]
 """Makes a descriptor's data durable, as `os.fdatasync` does."""
@@ -90,7 +94,8 @@ class AuditLog:
     """The one writer of a log.
 
     `append` never waits; nothing is promised before a later `flush` returns, though what nobody
-    flushes is written soon, too. Both belong to the event loop's thread. `dropped` is how many bytes of an unfinished write were cut off at opening.
+    flushes is written soon, too. Both belong to the event loop's thread. `dropped` is how many
+    bytes of an unfinished write were cut off at opening.
     """
 
     def __init__(
@@ -105,8 +110,11 @@ class AuditLog:
         self._lines: list[bytes] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._flying: list[asyncio.Future[None]] | None = None
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._linger: asyncio.TimerHandle | None = None
+        # To and from a thread takes longer than a fast disk's sync. A disk that was slow the last
+        # time is written from the thread, so it holds up the loop once, not at every entry.
+        self._quick = False
 
     @classmethod
     def open(
@@ -234,18 +242,32 @@ class AuditLog:
         loop = asyncio.get_running_loop()
         lines, self._lines = self._lines, []
         self._flying, self._waiting = self._waiting, []
+        if self._quick and sum(map(len, lines)) <= QUICK_BYTES:
+            self._stored(*self._store(lines))
+            return
 
-        def stored(future: Future[None]) -> None:
-            loop.call_soon_threadsafe(self._stored, future.exception())
+        def stored(future: Future[tuple[float, Exception | None]]) -> None:
+            loop.call_soon_threadsafe(self._stored, *future.result())
 
-        self._thread.submit(self._files.store, lines).add_done_callback(stored)
+        self._thread.submit(self._store, lines).add_done_callback(stored)
+
+    def _store(self, lines: list[bytes]) -> tuple[float, Exception | None]:
+        """Return how many seconds the disk took, and why it failed if it did."""
+        begun = self._clock.monotonic()
+        failure: Exception | None = None
+        try:
+            self._files.store(lines)
+        except Exception as error:  # noqa: BLE001 - whatever it is, every flush says so from now on
+            failure = error
+        return self._clock.monotonic() - begun, failure
 
     def _lingered(self) -> None:
         self._linger = None
         if self._lines:
             self._write()
 
-    def _stored(self, failure: BaseException | None) -> None:
+    def _stored(self, seconds: float, failure: Exception | None) -> None:
+        self._quick = seconds < QUICK_SECONDS
         self._failure = failure
         done, self._flying = self._flying or [], None
         if failure is not None:
