@@ -112,8 +112,8 @@ async def run() -> Report:
         "make bench ARGS=leased-read",
         "One item of 32 bytes read over and over with `Item.GetSecret` in a DH session by Python"
         f" secretstorage, {READS} reads in all: directly from gnome-keyring, and through Privyseal"
-        " (agent, keeper, embedded store) with a lease until the reader exits. Through us every"
-        " read is checked against the process that holds the lease, and its audit entry is on disk"
-        " before the value leaves.",
+        " (agent, keeper, embedded store) with a lease until the reader exits. Through us the process"
+        " that holds the lease is looked at again once a second, and the audit entry of every read"
+        " is on disk before the value leaves.",
         figures,
     )

@@ -22,6 +22,9 @@ from privyseal.model.value import encode
 from privyseal.wire.audit import COALESCED
 from privyseal.wire.keeper import Found, Granted, Notice
 
+FRESH_SECONDS: Final = 1.0
+"""How long a look at a lease's holder stays good: what it could read then it could have kept."""
+
 PROBE_SCHEMA: Final = "_chrome_dummy_schema_for_unlocking"
 
 
@@ -118,10 +121,13 @@ class Asking:
     async def _leased(self, requester: Requester, ask: Read) -> set[ItemRef]:
         find = self._core.leases.find
         leased = {item for item in ask.items if find(requester.evidence, item) is not None}
-        if not leased:
+        now = self._core.ports.clock.monotonic()
+        if not leased or now < requester.checked + FRESH_SECONDS:
             return leased
-        changed = await self._core.ports.witness.check(requester.pidfd, requester.evidence)
-        return set() if changed else leased
+        if await self._core.ports.witness.check(requester.pidfd, requester.evidence):
+            return set()
+        requester.checked = now
+        return leased
 
     def _without_denied(
         self, evidence: Evidence, items: tuple[ItemRef, ...]

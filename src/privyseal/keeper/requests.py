@@ -1,6 +1,6 @@
 """One request inside the keeper, and the requester it came from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from privyseal.model.approval import Approval, Content
 from privyseal.model.ask import Ask, Read
@@ -13,13 +13,16 @@ from privyseal.wire.keeper import Result, Ticket
 
 @dataclass(slots=True, eq=False)
 class Requester:
-    """A process that asks, as one face introduced it; `pidfd` is closed when it is forgotten."""
+    """A process that asks, as one face introduced it; `pidfd` is closed when it is forgotten.
+
+    `checked` is the monotonic instant at which it was last seen to run the program of `evidence`.
+    """
 
     token: str
     face: str
     pidfd: int
     evidence: Evidence
-    requests: set[str] = field(default_factory=set)
+    checked: float = float("-inf")
 
 
 @dataclass(slots=True, eq=False)

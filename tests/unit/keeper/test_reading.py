@@ -159,6 +159,7 @@ async def test_a_program_that_changed_loses_its_lease_and_is_marked(bench: Bench
     item = await bench.item()
     process = bench.process()
     await bench.decide((await bench.read(process, item)).request.id, "until-exit")
+    bench.clock.advance(1)
     bench.witness.changed[process.pidfd] = "it has executed another program since it asked"
 
     again = await bench.read(process, item)
@@ -172,6 +173,7 @@ async def test_a_requester_that_execs_while_it_waits_must_be_looked_at_again(ben
     process = bench.process()
     answered = await bench.read(process, await bench.item())
     before = answered.request.digest
+    bench.clock.advance(1)
     bench.witness.changed[process.pidfd] = "it has executed another program since it asked"
 
     with pytest.raises(ConflictError, match="changed since it was shown"):
