@@ -214,7 +214,7 @@ _COMMANDS: Final[dict[str, Callable[[ScreenState, bytes], Outcome]]] = {
     "page-up": partial(_scroll, -1),
     "tab": _next_scope,
     " ": _toggle,
-    "esc": _back,
+    **dict.fromkeys(("enter", "esc"), _back),
     "n": _deny,
     "h": partial(_open, "history"),
     "e": partial(_open, "leases"),
