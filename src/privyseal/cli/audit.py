@@ -167,7 +167,10 @@ def export(output: Path | None, folder: Path) -> None:
 def _files(folder: Path) -> list[Path]:
     paths = log_files(folder)
     if not paths:
-        raise NotFoundError(f"there is no audit log in {str(folder)!r}")
+        raise NotFoundError(
+            f"there is no audit log in {str(folder)!r}",
+            hint="`--folder PATH` reads another; a trial has its own, which ends with it",
+        )
     return paths
 
 

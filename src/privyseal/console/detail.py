@@ -220,7 +220,8 @@ def _challenge(state: ScreenState, subject: Approval) -> Line:
 
 def _offer(state: ScreenState, subject: Approval) -> list[str | Span]:
     if state.read != subject.digest:
-        return [(f" ▼ {unread(state, subject)} more lines: page down", "warn")]
+        key = "page down" if len(subject.content.items) > 1 else "space"
+        return [(f" ▼ {unread(state, subject)} more lines: {key}", "warn")]
     if state.status is not None and subject.needs_unlock and state.status.locked:
         return [(" The store is locked: u unlocks it", "warn")]
     if not can_allow(state, subject):

@@ -63,7 +63,7 @@ _HELP: Final = (
     "Reach    tab, or 1 to 6: it may read this so often or so long without asking,",
     "         or till you lock the store, or till that very program exits",
     "Items    ← → choose one of several; space leaves it out or takes it in",
-    "Read     page up, page down",
+    "Read     page up, page down; space too where there is one item at most",
     "Else     ↑ ↓ or k j choose a request, h history, e leases, ? this page",
     "         l lock the store, u unlock it",
     "         q leave: requests go on waiting; a trial ends",

@@ -175,6 +175,16 @@ def test_what_does_not_fit_must_be_read_before_it_can_be_allowed() -> None:
     assert decision(after(state, *state.challenge)[1]).decision.allow
 
 
+def test_space_reads_on_where_there_is_no_item_to_choose() -> None:
+    state = screen(approval(before="word " * 200), rows=24)
+    assert any("more lines: space" in line for line in frame_text(state))
+    assert after(state, *state.challenge)[1] == []
+    for _ in range(10):
+        state, _ = after(later(state), " ")
+    state = later(state)
+    assert decision(after(state, *state.challenge)[1]).decision.allow
+
+
 def test_a_locked_store_must_be_unlocked_first() -> None:
     locked = msgspec.structs.replace(STATUS, locked=True)
     state = screen(approval(needs_unlock=True), status=locked)
