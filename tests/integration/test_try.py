@@ -245,15 +245,16 @@ def test_the_screen_needs_a_terminal(env: dict[str, str]) -> None:
 
 
 @contextmanager
-def _on_a_terminal(env: Mapping[str, str]) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+def _on_a_terminal(
+    env: Mapping[str, str], *words: str
+) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [PRIVY, "try"],
+        ["setsid", "--ctty", PRIVY, "try", *words],
         env={**env, "TERM": "xterm"},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        start_new_session=True,
     )
     os.close(theirs)
     try:
@@ -296,6 +297,29 @@ def test_the_screen_opens_in_this_terminal_and_q_ends_the_trial(env: dict[str, s
     assert _left_behind(env) == []
 
 
+def test_a_new_store_that_is_kept_asks_for_its_passphrase_twice(env: dict[str, str]) -> None:
+    with _on_a_terminal(env, "--keep") as (process, terminal):
+        _read_until(terminal, b"New passphrase: ", process)
+        os.write(terminal, b"hunter2\n")
+        _read_until(terminal, b"Once more: ", process)
+        os.write(terminal, b"hunter3\n")
+        _read_until(terminal, b"the two passphrases differ", process)
+        assert process.wait(20) == 2
+    assert _left_behind(env) == []
+
+
+def test_a_store_that_was_kept_opens_with_its_passphrase(env: dict[str, str]) -> None:
+    for asks in (b"New passphrase: ", b"Once more: "), (b"Passphrase: ",):
+        with _on_a_terminal(env, "--keep") as (process, terminal):
+            for asked in asks:
+                _read_until(terminal, asked, process)
+                os.write(terminal, b"hunter2\n")
+            _read_until(terminal, b"q there or Ctrl-C here ends the trial", process)
+            process.send_signal(signal.SIGINT)
+            _read_until(terminal, b"the store is kept", process)
+            assert process.wait(20) == 0
+
+
 def test_the_screen_opens_with_the_first_request(env: dict[str, str]) -> None:
     with _on_a_terminal(env) as (process, terminal):
         shown = _read_until(terminal, b"q there or Ctrl-C here ends the trial", process).decode()
@@ -304,7 +328,7 @@ def test_the_screen_opens_with_the_first_request(env: dict[str, str]) -> None:
         child_env = {**env, "DBUS_SESSION_BUS_ADDRESS": found[1].strip()}
         store = _run(["secret-tool", "store", "--label=demo", "a", "b"], child_env, "hunter2")
         _read_until(terminal, b"Store a new secret", process)
-        os.write(terminal, b"q")
+        process.send_signal(signal.SIGINT)
         _read_until(terminal, b"everything is as it was", process)
         assert process.wait(20) == 0
         store.communicate(timeout=20)
