@@ -63,6 +63,12 @@ async def test_work_is_given_up_when_a_child_ends_and_its_last_lines_are_told(
     assert str(caught.value) == "the keeper ended with status 1: no room ?[2J left"
 
 
+async def test_the_reason_of_an_end_is_told_without_the_stamps_of_a_log(tmp_path: Path) -> None:
+    children = Children(tmp_path, asyncio.Event())
+    (tmp_path / "keeper.log").write_text("2026-03-01 09:00:00,123 ERROR no room left\n")
+    assert str(children.ended("keeper", 2)) == "the keeper ended with status 2: no room left"
+
+
 async def test_work_is_given_up_when_somebody_stops_us(tmp_path: Path) -> None:
     stop = asyncio.Event()
     children = Children(tmp_path, stop)

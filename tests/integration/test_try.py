@@ -245,15 +245,16 @@ def test_the_screen_needs_a_terminal(env: dict[str, str]) -> None:
 
 
 @contextmanager
-def _on_a_terminal(env: Mapping[str, str]) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+def _on_a_terminal(
+    env: Mapping[str, str], *words: str
+) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [PRIVY, "try"],
+        ["setsid", "--ctty", PRIVY, "try", *words],
         env={**env, "TERM": "xterm"},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        start_new_session=True,
     )
     os.close(theirs)
     try:
@@ -285,7 +286,7 @@ def _read_until(terminal: int, text: bytes, process: "subprocess.Popen[bytes]") 
 
 def test_the_screen_opens_in_this_terminal_and_q_ends_the_trial(env: dict[str, str]) -> None:
     with _on_a_terminal(env) as (process, terminal):
-        _read_until(terminal, b"Enter opens the approval screen", process)
+        _read_until(terminal, b"q there or Ctrl-C here ends the trial", process)
         before = termios.tcgetattr(terminal)
         os.write(terminal, b"\n")
         _read_until(terminal, b"Nothing is waiting", process)
@@ -296,12 +297,58 @@ def test_the_screen_opens_in_this_terminal_and_q_ends_the_trial(env: dict[str, s
     assert _left_behind(env) == []
 
 
+def test_a_new_store_that_is_kept_asks_for_its_passphrase_twice(env: dict[str, str]) -> None:
+    with _on_a_terminal(env, "--keep") as (process, terminal):
+        _read_until(terminal, b"New passphrase: ", process)
+        os.write(terminal, b"hunter2\n")
+        _read_until(terminal, b"Once more: ", process)
+        os.write(terminal, b"hunter3\n")
+        _read_until(terminal, b"the two passphrases differ", process)
+        assert process.wait(20) == 2
+    assert _left_behind(env) == []
+
+
+def test_a_store_that_was_kept_opens_with_its_passphrase(env: dict[str, str]) -> None:
+    for asks in (b"New passphrase: ", b"Once more: "), (b"Passphrase: ",):
+        with _on_a_terminal(env, "--keep") as (process, terminal):
+            for asked in asks:
+                _read_until(terminal, asked, process)
+                os.write(terminal, b"hunter2\n")
+            _read_until(terminal, b"q there or Ctrl-C here ends the trial", process)
+            process.send_signal(signal.SIGINT)
+            _read_until(terminal, b"the store is kept", process)
+            assert process.wait(20) == 0
+
+
+def test_the_screen_opens_with_the_first_request(env: dict[str, str]) -> None:
+    with _on_a_terminal(env) as (process, terminal):
+        shown = _read_until(terminal, b"q there or Ctrl-C here ends the trial", process).decode()
+        found = _EXPORT.search(shown)
+        assert found is not None
+        child_env = {**env, "DBUS_SESSION_BUS_ADDRESS": found[1].strip()}
+        store = _run(["secret-tool", "store", "--label=demo", "a", "b"], child_env, "hunter2")
+        _read_until(terminal, b"Store a new secret", process)
+        process.send_signal(signal.SIGINT)
+        _read_until(terminal, b"everything is as it was", process)
+        assert process.wait(20) == 0
+        store.communicate(timeout=20)
+
+
+def test_the_screen_repeats_what_to_do_while_nothing_waits(env: dict[str, str]) -> None:
+    with _on_a_terminal(env) as (process, terminal):
+        _read_until(terminal, b"q there or Ctrl-C here ends the trial", process)
+        os.write(terminal, b"\n")
+        shown = _read_until(terminal, b"Nothing is waiting", process)
+        shown += _read_until(terminal, b"its passphrase is random", process)
+        assert b"secret-tool lookup service demo" in shown
+
+
 @pytest.mark.parametrize("opened", [False, True])
 def test_an_interrupt_ends_the_trial_and_gives_the_terminal_back(
     env: dict[str, str], *, opened: bool
 ) -> None:
     with _on_a_terminal(env) as (process, terminal):
-        _read_until(terminal, b"Enter opens the approval screen", process)
+        _read_until(terminal, b"q there or Ctrl-C here ends the trial", process)
         before = termios.tcgetattr(terminal)
         if opened:
             os.write(terminal, b"\n")
@@ -315,7 +362,7 @@ def test_an_interrupt_ends_the_trial_and_gives_the_terminal_back(
 
 def test_a_screen_that_was_killed_leaves_a_usable_terminal(env: dict[str, str]) -> None:
     with _on_a_terminal(env) as (process, terminal):
-        _read_until(terminal, b"Enter opens the approval screen", process)
+        _read_until(terminal, b"q there or Ctrl-C here ends the trial", process)
         before = termios.tcgetattr(terminal)
         os.write(terminal, b"\n")
         _read_until(terminal, b"Nothing is waiting", process)

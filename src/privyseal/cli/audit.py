@@ -165,9 +165,13 @@ def export(output: Path | None, folder: Path) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    paths = log_files(folder)
+    hint = "`--folder PATH` reads another; a trial has its own, which ends with it"
+    try:
+        paths = log_files(folder)
+    except NotFoundError as error:
+        raise NotFoundError(str(error), hint=hint) from error
     if not paths:
-        raise NotFoundError(f"there is no audit log in {str(folder)!r}")
+        raise NotFoundError(f"there is no audit log in {str(folder)!r}", hint=hint)
     return paths
 
 

@@ -99,8 +99,8 @@ class _Trial:
         await self._keeper(names, connection)
         await self._stack.enter_async_context(step_in_front(names, connection, _say))
         await self._agent(names)
-        self._explain()
-        await self._approve()
+        told = self._explain()
+        await self._approve(connection, told)
 
     async def _bus(self) -> Connection:
         """Connect to the session bus, or start one when there is none."""
@@ -144,29 +144,38 @@ class _Trial:
             names.until(bus_name, lambda pid: pid == process.pid, seconds=READY_SECONDS)
         )
 
-    def _explain(self) -> None:
+    def _explain(self) -> list[str]:
+        """Say what to do now; return the lines that the screen repeats while nothing waits."""
         _say("ready" if self._wish.passphrase else "ready; what you store now is gone at the end")
-        print("\nIn a second terminal:\n")
         address = self._env.get("DBUS_SESSION_BUS_ADDRESS", "")
+        export = []
         if address != f"unix:path=/run/user/{os.getuid()}/bus":
-            print(f"    export DBUS_SESSION_BUS_ADDRESS={shlex.quote(address)}")
-        print("    secret-tool store --label=demo service demo")
-        print("    secret-tool lookup service demo\n")
+            export = [f"    export DBUS_SESSION_BUS_ADDRESS={shlex.quote(address)}"]
+        told = ["In a second terminal:", "", *export]
+        told += ["    secret-tool store --label=demo service demo"]
+        told += ["    secret-tool lookup service demo"]
+        print("", *told, "", sep="\n")
         if self._wish.headless:
-            privy = shutil.which("privy") or str(Path(sys.executable).with_name("privy"))
-            print("Each one waits until you decide:\n")
-            print(f"    {shlex.quote(privy)} list")
-            print(f"    {shlex.quote(privy)} approve ID\n")
+            privy = shlex.quote(
+                shutil.which("privy") or str(Path(sys.executable).with_name("privy"))
+            )
+            print("Each one waits until you decide, in a third terminal:\n")
+            print(*export, f"    {privy} list", f"    {privy} approve ID", "", sep="\n")
             print("Ctrl-C ends the trial.", flush=True)
+        return told
 
-    async def _approve(self) -> None:
+    async def _approve(self, connection: Connection, told: list[str]) -> None:
         """Show the approval screen until it is left, or wait for Ctrl-C."""
         if self._wish.headless:
             await self._children.guard(asyncio.Event().wait())
             return
-        print("Enter opens the approval screen, q there or Ctrl-C here ends the trial.", flush=True)
-        await self._children.guard(_enter())
+        print("The approval screen opens with the first request, or now with Enter.")
+        print("q there or Ctrl-C here ends the trial.", flush=True)
+        await self._children.guard(_wanted(DecisionLink(connection)))
+        if self._wish.passphrase is None:
+            told = [*told, "", "A lock is final here: its passphrase is random."]
         argv = [sys.executable, "-m", "privyseal.console", "--banner", "trial"]
+        argv += [f"--note={note}" for note in told]
         with _terminal_restored():
             async with self._children.child(
                 "screen", argv, env=self._env, terminal=True
@@ -221,15 +230,19 @@ async def _bus_daemon(children: Children, folder: Path) -> AsyncIterator[str]:
             yield address.strip().partition(",")[0]
 
 
-async def _enter() -> None:
-    """Wait for the Enter key."""
-    pressed = asyncio.Event()
+async def _wanted(link: DecisionLink) -> None:
+    """Wait for the first request or the Enter key."""
+    came = asyncio.Queue[str]()
     loop = asyncio.get_running_loop()
-    loop.add_reader(sys.stdin, pressed.set)
+    loop.add_reader(sys.stdin, lambda: came.put_nowait(sys.stdin.readline()))
     try:
-        await pressed.wait()
-        if not sys.stdin.readline():
-            raise UsageError("the terminal is closed")
+        await link.watch(lambda notice: came.put_nowait(notice.what))
+        while not await link.pending():
+            line = await came.get()
+            if not line:
+                raise UsageError("the terminal is closed")
+            if line.endswith("\n"):
+                break
     finally:
         loop.remove_reader(sys.stdin)
 

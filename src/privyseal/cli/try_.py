@@ -5,8 +5,11 @@ import sys
 
 import click
 
+from privyseal.cli.passphrase import passphrase
+from privyseal.cli.report import say
 from privyseal.errors import UsageError
 from privyseal.model.secret import Secret
+from privyseal.runtime.paths import data_home
 
 
 @click.command(name="try")
@@ -33,16 +36,18 @@ def command(*, backend: str, headless: bool, keep: bool, own_bus: bool) -> int:
         backend=backend,
         headless=headless,
         own_bus=own_bus,
-        passphrase=_passphrase() if keep else None,
+        passphrase=_passphrase(backend) if keep else None,
     )
     asyncio.run(run(wish))
     return 0
 
 
-def _passphrase() -> Secret:
+def _passphrase(backend: str) -> Secret:
     if not sys.stdin.isatty():
         raise UsageError("--keep asks for the passphrase of your store, and needs a terminal")
-    text = click.prompt(
-        "Passphrase of your store (a new one is made if there is none)", hide_input=True
-    )
-    return Secret(str(text).encode())
+    folder = data_home() / ("store" if backend == "embedded" else backend)
+    new = not folder.exists()
+    if new:
+        say(f"there is no store in {str(folder)!r} yet: choose a passphrase for a new one")
+    what = "New passphrase" if new else "Passphrase"
+    return passphrase(what, None, option="a terminal", new=new)

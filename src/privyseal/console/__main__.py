@@ -5,6 +5,7 @@ import asyncio
 import sys
 
 from privyseal.console.app import run
+from privyseal.console.state import ScreenState
 from privyseal.console.terminal import Terminal
 from privyseal.errors import PrivysealError, UsageError, leaves
 from privyseal.runtime import serve
@@ -17,13 +18,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="privyseal.console", description="The approval screen.")
     parser.add_argument("--keeper-name", default=BUS_NAME, help="bus name of the keeper")
     parser.add_argument("--banner", default="", help="words for the first line of the screen")
+    parser.add_argument("--note", action="append", default=[], help="a line while nothing waits")
     options = parser.parse_args()
     serve.harden()
     status = 0
     try:
         if not sys.stdin.isatty():
             raise UsageError("standard input is not a terminal")
-        asyncio.run(run(Terminal(), options.keeper_name, SystemClock(), options.banner))
+        first = ScreenState(banner=options.banner, notes=tuple(options.note))
+        asyncio.run(run(Terminal(), options.keeper_name, SystemClock(), first))
     except* PrivysealError as group:
         error = leaves(group)[0]
         sys.stderr.write(f"privy: {error}\n" + (f"  try: {error.hint}\n" if error.hint else ""))

@@ -26,7 +26,9 @@ _RETRY: Final = 0.5
 class Console:
     """One screen on one terminal for one keeper."""
 
-    def __init__(self, terminal: Terminal, link: DecisionLink, clock: Clock, banner: str) -> None:
+    def __init__(
+        self, terminal: Terminal, link: DecisionLink, clock: Clock, first: ScreenState
+    ) -> None:
         self._terminal = terminal
         self._link = link
         self._clock = clock
@@ -38,7 +40,7 @@ class Console:
         self._drawn = ""
         self._painting = False
         self._defect: Exception | None = None
-        self._state = ScreenState(banner=banner, console_font=terminal.kernel_console)
+        self._state = replace(first, console_font=terminal.kernel_console)
 
     async def run(self) -> None:
         """Draw and decide until the person quits, or SIGTERM or the end of the terminal comes."""
@@ -215,8 +217,8 @@ class Console:
             )
 
 
-async def run(terminal: Terminal, keeper_name: str, clock: Clock, banner: str) -> None:
-    """Show the screen on `terminal` for the keeper that owns `keeper_name`.
+async def run(terminal: Terminal, keeper_name: str, clock: Clock, first: ScreenState) -> None:
+    """Show the screen on `terminal`, starting as `first`, for the keeper that owns `keeper_name`.
 
     Raises:
         UnreachableError: There is no message bus, or it has gone.
@@ -226,7 +228,7 @@ async def run(terminal: Terminal, keeper_name: str, clock: Clock, banner: str) -
         lost = group.create_task(_lost(connection))
         try:
             with terminal:
-                await Console(terminal, DecisionLink(connection, keeper_name), clock, banner).run()
+                await Console(terminal, DecisionLink(connection, keeper_name), clock, first).run()
         finally:
             lost.cancel()
             connection.close()

@@ -17,7 +17,7 @@ LIST_CELLS: Final = 25
 WIDE_LIST_CELLS: Final = 34
 WIDE: Final = 110
 
-_NAME: Final = 12
+_NAME: Final = 14
 _VALUE_LINES: Final = 4
 _ANSWERS: Final = 4
 _SCOPE_CELLS: Final = (13, 16, 16)
@@ -183,9 +183,14 @@ def _ending(state: ScreenState, subject: Approval) -> list[Line]:
     word, style = _ENDS.get(subject.state, (subject.state, "plain"))
     ago = f" {span(state.wall - subject.resolved)} ago" if subject.resolved else ""
     rows = [line((f" {word}{ago}", style))]
-    name, why = ("reason", subject.reason) if subject.reason else ("by", subject.decided_by)
+    by = "you, on this screen" if state.decided == subject.id else subject.decided_by
+    name, why = ("reason", subject.reason) if subject.reason else ("by", by)
     rows += _row(state, "", "plain", name, why, lines=1) if why else []
-    more = f"{state.waiting} waiting: ↓ shows the next." if state.waiting else "esc puts it away."
+    more = (
+        f"{state.waiting} waiting: enter shows the next."
+        if state.waiting
+        else "enter puts it away."
+    )
     return [*rows, line(" It is over. ", (more, "strong"))]
 
 
@@ -215,7 +220,8 @@ def _challenge(state: ScreenState, subject: Approval) -> Line:
 
 def _offer(state: ScreenState, subject: Approval) -> list[str | Span]:
     if state.read != subject.digest:
-        return [(f" ▼ {unread(state, subject)} more lines: page down", "warn")]
+        key = "page down" if len(subject.content.items) > 1 else "space"
+        return [(f" ▼ {unread(state, subject)} more lines: {key}", "warn")]
     if state.status is not None and subject.needs_unlock and state.status.locked:
         return [(" The store is locked: u unlocks it", "warn")]
     if not can_allow(state, subject):

@@ -125,7 +125,9 @@ def _next_scope(state: ScreenState, fresh: bytes) -> Outcome:
 
 def _toggle(state: ScreenState, fresh: bytes) -> Outcome:
     items = state.subject.content.items if state.subject else ()
-    if len(items) < 2 or state.item >= len(items):  # noqa: PLR2004 - one item is all or nothing
+    if len(items) < 2:  # noqa: PLR2004 - one item is all or nothing
+        return _scroll(1, state, fresh)
+    if state.item >= len(items):
         return state, None
     return rearmed(replace(state, off=state.off ^ {items[state.item].ref}), fresh), None
 
@@ -214,7 +216,7 @@ _COMMANDS: Final[dict[str, Callable[[ScreenState, bytes], Outcome]]] = {
     "page-up": partial(_scroll, -1),
     "tab": _next_scope,
     " ": _toggle,
-    "esc": _back,
+    **dict.fromkeys(("enter", "esc"), _back),
     "n": _deny,
     "h": partial(_open, "history"),
     "e": partial(_open, "leases"),

@@ -24,7 +24,7 @@ from privyseal.console.state import MIN_COLUMNS, MIN_ROWS, ScreenState, View
 from privyseal.model.approval import Approval, Lease
 from privyseal.model.ask import Create
 from privyseal.model.lifecycle import State
-from privyseal.wire.sanitise import fit
+from privyseal.wire.sanitise import fit, wrap
 
 OWN_SESSION: Final = "own-session: a program running as you could approve this"
 
@@ -57,15 +57,16 @@ _HELP: Final = (
     "         A character named there, like U+202E, would have been a trick.",
     "",
     "Allow    Type the two letters on the screen. They are drawn for exactly what",
-    "         you see and change with it. They count a moment after the last change;",
-    "         a wrong pair locks them for three seconds.",
+    "         you see and change with it. They count a moment after a change; a",
+    "         wrong pair locks them for three seconds.",
     "Deny     n",
-    "Reach    tab, or 1 to 6: how far the allow goes",
+    "Reach    tab, or 1 to 6: it may read this so often or so long without asking,",
+    "         or till you lock the store, or till that very program exits",
     "Items    ← → choose one of several; space leaves it out or takes it in",
-    "Read     page up, page down",
+    "Read     page up, page down; space too where there is one item at most",
     "Else     ↑ ↓ or k j choose a request, h history, e leases, ? this page",
     "         l lock the store, u unlock it",
-    "         q quit: requests wait then until another face decides",
+    "         q leave: requests go on waiting; a trial ends",
 )
 
 
@@ -172,14 +173,16 @@ def _idle(state: ScreenState) -> list[Line]:
     status, cells = state.status, detail.pane_size(state)[0]
     if status is None:
         return [(), line((" The keeper is away.", "warn")), line(" Waiting for it to come back.")]
-    backend = fit(status.backend, cells - 14, console=state.console_font)
     if status.locked:
         word, verb = ("locked", "opens it") if status.initialised else ("new", "sets a passphrase")
         store = line("   store     ", (word, "warn"), f"; u {verb}")
     else:
         store = line("   store     unlocked; l locks it")
     up = detail.span(state.wall - status.since)
-    rows = [(), store, line(f"   backend   {backend}")]
+    backend = wrap(status.backend, cells - 14, 3, console=state.console_font)
+    notes = [text for note in state.notes for text in wrap(note, cells - 2, 4)]
+    rows = [(), *(line(f" {text}") for text in notes), *([()] if notes else []), store]
+    rows += [line(f"{'' if n else '   backend':<13}{text}") for n, text in enumerate(backend)]
     rows += [line(f"   keeper    {status.mode}, up {up}")]
     rows += [line(f"   audit     {status.audit_entries} recorded"), ()]
     rows.append(line((" Leases, the next to run out first", "strong")))

@@ -38,7 +38,7 @@ class ScreenState:
     """Everything a frame is drawn from.
 
     `wall` counts seconds since 1970, `mono` and `armed_at` are on the monotonic clock. `status` is
-    None while the keeper is away. `subject` is the request in the detail pane; `off` are its items
+    None while the keeper is away. `notes` stand there while nothing waits. `subject` is the request in the detail pane; `off` are its items
     that were switched off. `read` is the digest that was read to its end, `decided` the request a
     decision was sent for. `console_font` keeps to what the kernel's own font can draw.
     """
@@ -48,6 +48,7 @@ class ScreenState:
     wall: float = 0.0
     mono: float = 0.0
     banner: str = ""
+    notes: tuple[str, ...] = ()
     console_font: bool = False
     status: Status | None = None
     listed: tuple[Approval, ...] = ()

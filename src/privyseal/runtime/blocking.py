@@ -79,7 +79,7 @@ class Bus:
         except (OSError, ValueError, RuntimeError, StopIteration) as error:
             raise UnreachableError(
                 f"cannot connect to the message bus: {_reason(error)}: {address!r}",
-                hint="check DBUS_SESSION_BUS_ADDRESS, or start a bus with `dbus-run-session`",
+                hint="set DBUS_SESSION_BUS_ADDRESS: `privy try` prints the line for that",
             ) from error
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +15,7 @@ _T = TypeVar("_T")
 STOP_SECONDS: Final = 5.0
 _TAIL_LINES: Final = 5
 _TAIL_BYTES: Final = 4096
+_STAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ ")
 
 
 class Interrupted(Exception):  # noqa: N818 - a wish of the person, not an error
@@ -127,5 +129,5 @@ def _tail(path: Path) -> str:
     with path.open("rb") as log:
         log.seek(max(0, os.fstat(log.fileno()).st_size - _TAIL_BYTES))
         lines = log.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
-    text = " | ".join(line.strip() for line in lines if line.strip())
+    text = " | ".join(_STAMP.sub("", line.strip()) for line in lines if line.strip())
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -79,7 +79,7 @@ async def test_no_bus_is_unreachable(shell: Shell) -> None:
         "",
         "privy: cannot connect to the message bus: no such file or directory: "
         "'unix:path=/nowhere/bus'\n"
-        "  try: check DBUS_SESSION_BUS_ADDRESS, or start a bus with `dbus-run-session`\n",
+        "  try: set DBUS_SESSION_BUS_ADDRESS: `privy try` prints the line for that\n",
     )
 
 

@@ -87,9 +87,11 @@ async def test_a_search_without_result_is_status_3(shell: Shell, log: Path) -> N
 
 async def test_without_a_log_it_says_where_it_looked(shell: Shell, tmp_path: Path) -> None:
     folder = tmp_path / "state" / "privyseal" / "audit"
-    assert await shell.privy("audit", "verify") == Transcript(
-        3, "", f"privy: there is no audit log in '{folder}'\n"
-    )
+    refused = await shell.privy("audit", "verify")
+    assert (refused.status, refused.out) == (3, "")
+    first, hint = refused.err.splitlines()
+    assert first == f"privy: there is no audit log in '{folder}'"
+    assert "--folder PATH" in hint
 
 
 async def test_an_export_with_a_passphrase_comes_back(

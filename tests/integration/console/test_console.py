@@ -17,6 +17,7 @@ from tests.waiting import eventually
 
 from privyseal.console.app import run
 from privyseal.console.layout import Line
+from privyseal.console.state import ScreenState
 from privyseal.console.terminal import Terminal
 from privyseal.model.ask import Create
 from privyseal.model.lifecycle import State
@@ -171,5 +172,5 @@ async def test_a_screen_that_cannot_be_drawn_ends_and_gives_the_terminal_back(
         with fake_terminal() as terminal:
             before = terminal.settings()
             with pytest.RaisesGroup(RuntimeError):
-                await run(BrokenTerminal(terminal.fd, {}), BUS_NAME, SystemClock(), "")
+                await run(BrokenTerminal(terminal.fd, {}), BUS_NAME, SystemClock(), ScreenState())
             assert terminal.settings() == before

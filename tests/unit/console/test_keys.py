@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from tests.unit.console.sample import LEASES, STATUS, approval, delete, hostile, item, screen
+from tests.unit.console.sample import LEASES, NOW, STATUS, approval, delete, hostile, item, screen
 
 from privyseal.console.keys import Command, Decide, Lock, Quit, Revoke, Unlock, press
 from privyseal.console.screen import frame_text
@@ -52,6 +52,24 @@ def test_the_recorded_screen_holds_no_escape() -> None:
     state = screen(hostile(), rows=100)
     sent = decision(after(state, *state.challenge)[1]).decision
     assert all(line.isprintable() for line in sent.screen)
+
+
+@pytest.mark.parametrize("key", ["enter", "esc"])
+def test_a_key_puts_away_what_has_ended_and_nothing_that_waits(key: str) -> None:
+    state = asked(screen(approval()), "second")
+    assert after(state, key)[0].subject == state.subject
+    ended = told(state, Notice(what="resolved", approval=approval(state="denied")), FRESH)
+    following = after(ended, key)[0].subject
+    assert following is not None
+    assert following.id == "second"
+
+
+def test_a_decision_from_this_screen_is_told_from_others() -> None:
+    state = screen(approval())
+    allowed = Notice(what="resolved", approval=approval(state="allowed", resolved=NOW))
+    by_us = told(after(state, *state.challenge)[0], allowed, FRESH)
+    assert any("you, on this screen" in row for row in frame_text(by_us))
+    assert not any("you, on this screen" in row for row in frame_text(told(state, allowed, FRESH)))
 
 
 def test_n_denies() -> None:
@@ -153,6 +171,16 @@ def test_what_does_not_fit_must_be_read_before_it_can_be_allowed() -> None:
     assert after(state, *state.challenge)[1] == []
     for _ in range(10):
         state, _ = after(later(state), "page-down")
+    state = later(state)
+    assert decision(after(state, *state.challenge)[1]).decision.allow
+
+
+def test_space_reads_on_where_there_is_no_item_to_choose() -> None:
+    state = screen(approval(before="word " * 200), rows=24)
+    assert any("more lines: space" in line for line in frame_text(state))
+    assert after(state, *state.challenge)[1] == []
+    for _ in range(10):
+        state, _ = after(later(state), " ")
     state = later(state)
     assert decision(after(state, *state.challenge)[1]).decision.allow
 

@@ -10,6 +10,7 @@ from tests.unit.console.sample import approval, hostile, item, screen
 from privyseal.console.layout import GUTTER, plain
 from privyseal.console.screen import frame_text, render
 from privyseal.console.state import View
+from privyseal.model.evidence import Evidence, Fact
 from privyseal.wire.sanitise import width
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
@@ -47,6 +48,27 @@ def test_foreign_text_is_never_outside_its_column() -> None:
             if span[1] == "foreign":
                 assert before[0] == GUTTER
             assert span[1] == "foreign" or "AAAA" not in span[0]
+
+
+def test_the_help_is_whole_on_the_smallest_screen() -> None:
+    def words(columns: int) -> list[str]:
+        rows = frame_text(replace(screen(columns=columns, rows=24), view="help"))[2:-3]
+        return [row.strip("│ ") for row in rows]
+
+    assert words(80) == words(120)
+
+
+@pytest.mark.parametrize("name", ["program file", "control group", "asked through", "coding agent"])
+def test_the_names_of_facts_are_whole(name: str) -> None:
+    evidence = Evidence(summary="x", facts=(Fact(grade="verified", name=name, value="x"),))
+    rows = frame_text(screen(approval(evidence=evidence)))
+    assert any(f" = {name} " in row for row in rows)
+
+
+def test_notes_stand_there_only_while_nothing_waits() -> None:
+    note = "    secret-tool lookup service demo"
+    assert any(note in row for row in frame_text(replace(screen(), notes=(note,))))
+    assert not any(note in row for row in frame_text(replace(screen(approval()), notes=(note,))))
 
 
 def test_marks_say_what_colours_say() -> None:
