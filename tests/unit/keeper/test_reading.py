@@ -72,6 +72,24 @@ async def test_one_intention_is_one_use(bench: Bench) -> None:
     assert (await bench.read(process, item)).request.state == "pending"
 
 
+@pytest.mark.parametrize("gave_up_after", [2.0, 25.0])
+async def test_a_client_that_gave_up_waiting_may_retry_for_a_minute(
+    bench: Bench, gave_up_after: float
+) -> None:
+    item = await bench.item(b"v")
+    process, other = bench.process(), bench.process()
+    waiting = await bench.read(process, item)
+    bench.clock.advance(gave_up_after + 3)
+    await bench.decide(waiting.request.id, "once")
+    await bench.asking.collect(waiting.request)  # its face still waits, and hands it to nobody
+
+    bench.clock.advance(59)
+    assert (await bench.read(process, item)).request.state == "leased"
+    assert (await bench.read(other, item)).request.state == "pending"
+    bench.clock.advance(1)
+    assert (await bench.read(process, item)).request.state == "pending"
+
+
 async def test_a_lease_for_one_use_covers_all_items_of_the_request(bench: Bench) -> None:
     one, two = await bench.item(b"1", a="1"), await bench.item(b"2", a="2")
     answered = await bench.read(bench.process(), one, two)
