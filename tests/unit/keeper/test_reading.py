@@ -108,6 +108,17 @@ async def test_a_person_can_allow_some_of_the_items(bench: Bench) -> None:
     assert [part.item for part in answered.request.result.slices] == [two]
 
 
+async def test_an_item_that_a_person_left_out_is_not_asked_for_again_at_once(bench: Bench) -> None:
+    one, two = await bench.item(b"1", a="1"), await bench.item(b"2", a="2")
+    process = bench.process()
+    answered = await bench.read(process, one, two)
+    await bench.decide(answered.request.id, "once", two)
+
+    assert (await bench.read(process, one)).request.state == "denied"
+    bench.clock.advance(10)
+    assert (await bench.read(process, one)).request.state == "pending"
+
+
 @pytest.mark.parametrize(
     ("scope", "advance", "still"),
     [("2x", 11, True), ("5m", 299, True), ("5m", 301, False), ("until-lock", 10**6, True)],
