@@ -17,8 +17,10 @@ from privyseal.cli.report import print_json, print_table
 from privyseal.errors import CorruptError, NotFoundError, UsageError
 from privyseal.model.receipt import Entry
 from privyseal.model.value import decode
-from privyseal.runtime.audit import default_folder, log_files, log_lines
+from privyseal.runtime.audit import log_files, log_lines
 from privyseal.runtime.clock import SystemClock
+from privyseal.runtime.config import audit_path
+from privyseal.runtime.settings import load_now
 from privyseal.wire.audit import Verifier
 
 _HEAD: Final = ("N", "WHEN", "EVENT", "WHAT", "OUTCOME", "WHO", "ITEMS", "BY")
@@ -31,7 +33,7 @@ def _folder_option(function: _Command) -> _Command:
     return click.option(
         "--folder",
         type=click.Path(path_type=Path),
-        default=default_folder,
+        default=lambda: audit_path(load_now().config),
         metavar="PATH",
         help="The log's folder, if it is not the usual one.",
     )(function)

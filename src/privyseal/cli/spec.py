@@ -62,7 +62,11 @@ JSON = Option("--json", "Print JSON, in the schema of the guide.")
 
 
 def quick(spec: Spec, words: list[str]) -> Values | None:
-    """Return the values that `words` give, or None when click has to look at them."""
+    """Return the values that `words` give, or None when click has to look at them.
+
+    Raises:
+        UsageError: The value of an option is empty: a variable of a script was not set.
+    """
     values: Values = {option.name: option.absent for option in spec.options}
     flags = {option.flag: option for option in spec.options}
     takes_rest = bool(spec.arguments) and spec.arguments[-1].rest
@@ -90,6 +94,8 @@ def quick(spec: Spec, words: list[str]) -> Values | None:
             if not left:
                 return None
             value = left.pop(0)
+        if not value:
+            raise UsageError(f"{flag} wants {option.metavar}, and got an empty text")
         values[option.name] = (*values[option.name], value) if option.many else value
     return _positional(spec, values, plain)
 

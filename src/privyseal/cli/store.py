@@ -18,8 +18,9 @@ from privyseal.errors import CorruptError, LimitError, NotFoundError, PrivysealE
 from privyseal.model.keyring import ItemInfo, ItemRef
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
+from privyseal.runtime import config
 from privyseal.runtime.clock import SystemClock
-from privyseal.runtime.paths import data_home
+from privyseal.runtime.settings import load_now
 from privyseal.runtime.vault import Exported, Vault, load
 from privyseal.runtime.vaultfile import store_path
 from privyseal.wire.age.codec import Decryptor, Encryptor
@@ -59,7 +60,7 @@ def _store_options(function: _Command) -> _Command:
     return click.option(
         "--store",
         type=click.Path(path_type=Path),
-        default=lambda: data_home() / "store",
+        default=lambda: config.store_path(load_now().config),
         metavar="PATH",
         help="The store's folder, if it is not the usual one.",
     )(function)

@@ -33,8 +33,12 @@ from privyseal.model.receipt import EventName
 from privyseal.model.secret import Secret
 from privyseal.wire.keeper import MadeItem, Notice, Slice, Values
 
-PATIENCE: Final = 20.0
-"""Seconds after which a client that waits inside a call may have given up (libsecret: 25)."""
+PATIENCE: Final = 2.0
+"""Seconds after which a client that waits inside a call may have given up.
+
+libsecret waits for 25, others for less, and nothing on the bus tells. Whoever did not give up has
+the value by then, so a longer window for its process gives nothing away.
+"""
 
 Released = list[Secret]
 

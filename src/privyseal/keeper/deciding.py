@@ -74,8 +74,7 @@ class Deciding:
             request = self._find(decision, decider)
         items = _chosen(request, decision)
         joined = self._record(request, decision, decider.summary)
-        if not decision.allow:
-            self._remember_denial(request)
+        self._remember_denials(request, items if decision.allow else ())
         await self._fulfil(joined, decision.scope, items)
         return core.approval(request)
 
@@ -177,12 +176,14 @@ class Deciding:
             core.log(each, via=f"{COALESCED}{request.id}")
         return joined
 
-    def _remember_denial(self, request: Request) -> None:
+    def _remember_denials(self, request: Request, granted: tuple[ItemRef, ...]) -> None:
         denials, evidence = self._core.denials, request.requester.evidence
         if isinstance(request.ask, Read):
+            # Clients ask at once, one by one, for the items that a person has just left out.
             for item in request.ask.items:
-                denials.remember(evidence, "read", item)
-        else:
+                if item not in granted:
+                    denials.remember(evidence, "read", item)
+        elif request.state == "denied":
             denials.remember(evidence, kind_of(request.ask), encode(request.ask))
 
     async def _fulfil(

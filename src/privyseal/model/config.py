@@ -3,22 +3,29 @@
 The shape of `Config` is the shape of the file, so that this module is the list of keys.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from privyseal.model.policy import Limits, Policy, Timing, Verdicts
-from privyseal.model.value import Text, Value
+from privyseal.model.value import Value
+
+Folder = Annotated[
+    str, msgspec.Meta(max_length=4096, pattern=r"^(~?/[^\0]*)?$", description="an absolute path")
+]
+"""A folder; below the home folder with `~/`, empty for the usual one."""
 
 
 class StoreSettings(Value, frozen=True, rename="kebab"):
     """Where the embedded store lies; empty is `store` in the data folder."""
 
-    path: Text = ""
+    path: Folder = ""
 
 
 class AuditSettings(Value, frozen=True, rename="kebab"):
     """Where the audit log lies; empty is `audit` in the state folder."""
 
-    path: Text = ""
+    path: Folder = ""
 
 
 class NotificationSettings(Value, frozen=True, rename="kebab"):

@@ -123,6 +123,9 @@ def describe(kind: object) -> str:
         return "one of " + ", ".join(map(str, get_args(kind)))
     if get_origin(kind) is Annotated:
         plain, *metas = get_args(kind)
+        for meta in metas:
+            if isinstance(meta, msgspec.Meta) and meta.description:
+                return meta.description
         return describe(plain) + "".join(_bounds(meta) for meta in metas)
     return next(words for plain, words in _WORDS if kind is plain)
 

@@ -6,16 +6,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from privyseal.errors import NotFoundError, PrivysealError
-from privyseal.runtime.paths import state_home
 from privyseal.wire.audit import MAX_LINE, file_number
 
 _LOOKS: Final = 10
 _PAUSE: Final = 0.02
-
-
-def default_folder() -> Path:
-    """Return where the keeper writes its log unless it is told otherwise."""
-    return state_home() / "audit"
 
 
 def log_files(folder: Path) -> list[Path]:
@@ -41,12 +35,15 @@ def log_lines(path: Path, *, live: bool = False) -> Iterator[bytes]:
     a last line without its end is given a moment to become whole: a keeper may be writing it.
 
     Raises:
-        PrivysealError: The file cannot be read.
+        NotFoundError: There is no such file.
+        PrivysealError: It cannot be read.
     """
     try:
         with path.open("rb") as file:
             while line := file.readline(MAX_LINE):
                 yield line if line.endswith(b"\n") or not live else _completed(line, file)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {str(path)!r}") from error
     except OSError as error:
         raise _unreadable(path, error) from error
 

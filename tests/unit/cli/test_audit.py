@@ -65,6 +65,16 @@ def test_verify_waits_for_an_entry_that_is_just_being_written(folder):
     assert privy_audit("verify", "--folder", folder) == ""
 
 
+def test_the_log_is_looked_for_where_the_configuration_says(folder, monkeypatch):
+    monkeypatch.setenv("PRIVYSEAL_AUDIT_PATH", str(folder))
+    assert entries("show")
+
+
+def test_verify_of_a_file_that_is_not_there_says_so(tmp_path):
+    with pytest.raises(NotFoundError, match="there is no file"):
+        privy_audit("verify", tmp_path / "gone.jsonl")
+
+
 def test_verify_names_an_entry_that_was_cut_off(folder):
     last = log_files(folder)[-1]
     last.write_bytes(last.read_bytes()[:-1])

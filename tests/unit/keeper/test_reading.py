@@ -72,6 +72,24 @@ async def test_one_intention_is_one_use(bench: Bench) -> None:
     assert (await bench.read(process, item)).request.state == "pending"
 
 
+@pytest.mark.parametrize("gave_up_after", [2.0, 25.0])
+async def test_a_client_that_gave_up_waiting_may_retry_for_a_minute(
+    bench: Bench, gave_up_after: float
+) -> None:
+    item = await bench.item(b"v")
+    process, other = bench.process(), bench.process()
+    waiting = await bench.read(process, item)
+    bench.clock.advance(gave_up_after + 3)
+    await bench.decide(waiting.request.id, "once")
+    await bench.asking.collect(waiting.request)  # its face still waits, and hands it to nobody
+
+    bench.clock.advance(59)
+    assert (await bench.read(process, item)).request.state == "leased"
+    assert (await bench.read(other, item)).request.state == "pending"
+    bench.clock.advance(1)
+    assert (await bench.read(process, item)).request.state == "pending"
+
+
 async def test_a_lease_for_one_use_covers_all_items_of_the_request(bench: Bench) -> None:
     one, two = await bench.item(b"1", a="1"), await bench.item(b"2", a="2")
     answered = await bench.read(bench.process(), one, two)
@@ -88,6 +106,17 @@ async def test_a_person_can_allow_some_of_the_items(bench: Bench) -> None:
     assert [secret.expose() for secret in released] == [b"2"]
     assert isinstance(answered.request.result, Values)
     assert [part.item for part in answered.request.result.slices] == [two]
+
+
+async def test_an_item_that_a_person_left_out_is_not_asked_for_again_at_once(bench: Bench) -> None:
+    one, two = await bench.item(b"1", a="1"), await bench.item(b"2", a="2")
+    process = bench.process()
+    answered = await bench.read(process, one, two)
+    await bench.decide(answered.request.id, "once", two)
+
+    assert (await bench.read(process, one)).request.state == "denied"
+    bench.clock.advance(10)
+    assert (await bench.read(process, one)).request.state == "pending"
 
 
 @pytest.mark.parametrize(

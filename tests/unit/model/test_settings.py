@@ -62,8 +62,12 @@ def test_later_layers_win_key_by_key() -> None:
             {"backend": ["embedded"]},
             "`backend` wants one of embedded, gnome-keyring, not a list: f:3",
         ),
-        ({"store": {"path": {}}}, "`store.path` wants text, not a section: f:3"),
-        ({"store": {"path": None}}, "`store.path` wants text, not nothing: f:3"),
+        ({"store": {"path": {}}}, "`store.path` wants an absolute path, not a section: f:3"),
+        ({"store": {"path": None}}, "`store.path` wants an absolute path, not nothing: f:3"),
+        (
+            {"audit": {"path": "log"}},
+            "`audit.path` wants an absolute path, not the text 'log': f:3",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_with_key_value_and_place(
@@ -92,7 +96,12 @@ def test_a_wrong_value_of_a_variable_names_the_variable() -> None:
     )
 
 
-@given(st.floats(0, 7 * 24 * 3600), st.integers(1, 100_000), st.booleans(), st.text(max_size=99))
+@given(
+    st.floats(0, 7 * 24 * 3600),
+    st.integers(1, 100_000),
+    st.booleans(),
+    st.from_regex(r"(~?/[^\0]{0,99})?", fullmatch=True),
+)
 def test_any_valid_value_survives_the_environment(
     seconds: float, count: int, switch: bool, path: str
 ) -> None:
