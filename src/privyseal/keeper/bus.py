@@ -1,6 +1,7 @@
 """The keeper on the bus: two tables of methods, and nothing but translation behind them."""
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
@@ -38,6 +39,8 @@ from privyseal.wire.keeper import (
 _T = TypeVar("_T")
 _MAX_REPORTED: Final = 32
 _MAX_PASSPHRASE: Final = 4096
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""U+0000 as JSON writes it. No bus carries it, so no face could ever show what holds it."""
 
 
 class BusAudience:
@@ -251,6 +254,8 @@ def _bounded(text: object, what: str) -> str:
         raise UsageError(f"{what} is not a text")
     if len(text) > MAX_MESSAGE:
         raise LimitError(f"{what} is longer than {MAX_MESSAGE} characters")
+    if _NUL.search(text):
+        raise UsageError(f"{what} holds the character U+0000")
     return text
 
 

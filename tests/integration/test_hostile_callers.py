@@ -1,0 +1,47 @@
+"""Programs that speak to the keeper itself, past the agent, and mean no good."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.integration.rig import House, house
+
+from privyseal.errors import PrivysealError
+from privyseal.runtime.bus import Connection
+from privyseal.runtime.keeper import RequestLink
+from privyseal.runtime.memfd import seal
+from privyseal.wire.keeper import BUS_NAME, PATH, REQUEST
+
+PROBE = '"attributes":{"xdg:schema":"_chrome_dummy_schema_for_unlocking"'
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path) as made:
+        await made.start_keeper()
+        yield made
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        '{"kind":"re\\u0000ad"}',
+        '{"kind":"read","items":[{"collection":"a","item":"b"}],"a\\u0000b":1}',
+        '{"kind":"delete-collection","collection":"a\\\\\\u0000"}',
+        '{"kind":"create","collection":"login","label":"a\\u0000b",' + PROBE + "}}",
+    ],
+)
+async def test_a_character_that_no_bus_carries_is_refused(home: House, ask: str) -> None:
+    async with asyncio.TaskGroup() as group:
+        bus = await Connection.open(group, home.address)
+        token = await RequestLink(bus).register(os.pidfd_open(os.getpid()))
+        value = seal(b"x")
+        with pytest.raises(PrivysealError, match=r"U\+0000"):
+            await bus.call(
+                BUS_NAME, PATH, REQUEST, "Submit", "ssah", [token, ask, [0]], fds=[value]
+            )
+        os.close(value)
+        assert (await home.person.status()).pending == 0
+        bus.close()
