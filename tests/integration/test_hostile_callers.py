@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.integration.rig import House, house
+from tests.integration.rig import House, ended, house
 
 from privyseal.errors import PrivysealError
+from privyseal.model.ask import Read
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.keeper import RequestLink
 from privyseal.runtime.memfd import seal
@@ -45,3 +46,30 @@ async def test_a_character_that_no_bus_carries_is_refused(home: House, ask: str)
         os.close(value)
         assert (await home.person.status()).pending == 0
         bus.close()
+
+
+async def test_who_speaks_for_another_process_gets_nothing_of_what_that_was_allowed(
+    home: House,
+) -> None:
+    await home.start_agent()
+    await home.store(b"s3cret", service="demo")
+    victim = await home.client("secret-tool", "lookup", "service", "demo")
+    (seen,) = await home.waiting()
+    assert isinstance(seen.ask, Read)
+    pidfd = os.pidfd_open(victim.pid)
+    async with asyncio.TaskGroup() as group:
+        bus = await Connection.open(group, home.address)
+        link = RequestLink(bus)
+        token = await link.register(pidfd)
+
+        joined, _ = await link.submit(token, Read(items=seen.ask.items))
+        await home.waiting(2)
+        await home.decide(scope="15m")
+        leased, _ = await link.submit(token, Read(items=seen.ask.items))
+
+        assert (await ended(victim)).out == b"s3cret"
+        assert (joined.state, leased.state) == ("pending", "pending")
+        states = {approval.id: approval.state for approval in await home.person.history(10)}
+        assert states[seen.id] == "allowed"
+        bus.close()
+    os.close(pidfd)

@@ -138,7 +138,10 @@ class Asking:
         seen = await witness.look(requester.pidfd)
         warning = Fact(grade="warning", name="changed", value=changed)
         requester.evidence = msgspec.structs.replace(
-            seen, trusted=False, facts=(*seen.facts, warning)
+            seen,
+            trusted=False,
+            through=requester.evidence.through,
+            facts=(*seen.facts, *requester.claims, warning),
         )
 
     async def _by_policy(self, request: Request) -> Answered:

@@ -147,7 +147,9 @@ def one_of(found: list[Approval], prefix: str) -> Approval:
 
 
 def _owner(requester: Requester) -> object:
-    return requester.evidence.process or requester.token
+    # Whoever claims to speak for a process has no part in what it asks in another way.
+    evidence = requester.evidence
+    return (evidence.process or requester.token, evidence.through)
 
 
 def _joins(request: Request, leader: Request) -> bool:

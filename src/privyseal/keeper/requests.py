@@ -1,10 +1,10 @@
 """One request inside the keeper, and the requester it came from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from privyseal.model.approval import Approval, Content
 from privyseal.model.ask import Ask, Read
-from privyseal.model.evidence import Evidence
+from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import ItemRef
 from privyseal.model.lifecycle import Event, State, advance
 from privyseal.model.secret import Secret
@@ -13,13 +13,16 @@ from privyseal.wire.keeper import Result, Ticket
 
 @dataclass(slots=True, eq=False)
 class Requester:
-    """A process that asks, as one face introduced it; `pidfd` is closed when it is forgotten."""
+    """A process that asks, as one face introduced it; `pidfd` is closed when it is forgotten.
+
+    `claims` is what the face says of it, and which face that is; they stay in its evidence.
+    """
 
     token: str
     face: str
     pidfd: int
     evidence: Evidence
-    requests: set[str] = field(default_factory=set)
+    claims: tuple[Fact, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
