@@ -239,12 +239,16 @@ class Notifier:
     def _single(self, approval: Approval) -> Draft:
         content = approval.content
         lines = [f"What: {fit(what, _CELLS)}" for what in _subjects(approval)[:MAX_SINGLE]]
-        if len(_subjects(approval)) > MAX_SINGLE:
-            lines.append(f"and {len(_subjects(approval)) - MAX_SINGLE} more")
+        unseen = len(_subjects(approval)) - MAX_SINGLE
+        if unseen > 0:
+            lines.append(f"and {unseen} more")
         lines.append(f"Asked by: {fit(content.evidence.summary, _CELLS)}")
         if not content.evidence.trusted:
             lines.append("Warning: it may not be the program that it seems to be")
         actions: tuple[str, ...] = ("approve", "deny")
+        if unseen > 0 and not isinstance(approval.ask, Create):
+            # Nobody approves what is not there to be read; what a new item looks like is no matter.
+            actions = ("deny",)
         if approval.needs_unlock:
             lines.append("The store is locked: unlock it first")
             actions = ("deny",)
