@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tests.integration.rig import House, ended, house
 
-from privyseal.errors import PrivysealError
-from privyseal.model.ask import Read
+from privyseal.errors import LimitError, PrivysealError
+from privyseal.model.ask import Create, Read
+from privyseal.model.secret import Secret
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.keeper import RequestLink
 from privyseal.runtime.memfd import seal
@@ -73,3 +74,25 @@ async def test_who_speaks_for_another_process_gets_nothing_of_what_that_was_allo
         assert states[seen.id] == "allowed"
         bus.close()
     os.close(pidfd)
+
+
+async def test_large_requests_are_refused_and_lists_of_them_stay_short(home: House) -> None:
+    async with asyncio.TaskGroup() as group:
+        bus = await Connection.open(group, home.address)
+        link = RequestLink(bus)
+        token = await link.register(os.pidfd_open(os.getpid()))
+
+        async def ask(number: int, size: int) -> str:
+            attributes = {str(n): "x" * (size // 4) for n in range(4)}
+            ask = Create(collection="login", label=str(number), attributes=attributes)
+            return (await link.submit(token, ask, Secret(b"x")))[0].id
+
+        with pytest.raises(LimitError):
+            await ask(0, 64_000 * 2)
+        for number in range(150):
+            await link.cancel(await ask(number, 60_000))
+
+        ended = await home.person.history(1000)
+        assert 100 < len(ended) < 150
+        assert ended[0].content.details[0].value == "149"
+        bus.close()

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from tests.unit.keeper.conftest import PASSPHRASE, PERSON, Bench
 
-from privyseal.errors import ConflictError, PrivysealError, UsageError
+from privyseal.errors import ConflictError, LimitError, PrivysealError, UsageError
 from privyseal.model.ask import (
     Ask,
     Change,
@@ -115,6 +115,18 @@ async def test_nothing_happens_to_collections_before_a_person_allows_it(
 
     assert isinstance(answered.request.result, Granted | MadeCollection)
     assert (await bench.backend.collections(), await bench.backend.aliases()) != before
+
+
+async def test_values_that_wait_to_be_stored_are_limited_in_all(bench: Bench) -> None:
+    def store(number: int) -> Create:
+        return Create(collection="login", label=str(number), attributes={})
+
+    value = b"x" * 1024 * 1024
+    for number in range(64):
+        await bench.ask(bench.process(f"{number}"), store(number), value)
+    with pytest.raises(LimitError, match="too many values wait"):
+        await bench.ask(bench.process("late"), store(64), b"x")
+    assert len(bench.deciding.pending()) == 64
 
 
 async def test_unlocking_the_store_grants_what_asked_for_that(bench: Bench) -> None:
