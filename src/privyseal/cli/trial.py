@@ -133,7 +133,7 @@ class _Trial:
         await self._children.guard(DecisionLink(connection).unlock(passphrase))
 
     async def _agent(self, names: Names) -> None:
-        argv = [sys.executable, "-m", "privyseal.agent"]
+        argv = [sys.executable, "-I", "-m", "privyseal.agent"]
         await self._start("agent", argv, names, SECRETS, self._env)
 
     async def _start(
@@ -166,7 +166,7 @@ class _Trial:
             return
         print("Enter opens the approval screen, q there or Ctrl-C here ends the trial.", flush=True)
         await self._children.guard(_enter())
-        argv = [sys.executable, "-m", "privyseal.console", "--banner", "trial"]
+        argv = [sys.executable, "-I", "-m", "privyseal.console", "--banner", "trial"]
         with _terminal_restored():
             async with self._children.child(
                 "screen", argv, env=self._env, terminal=True

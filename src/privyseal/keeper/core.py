@@ -90,7 +90,7 @@ class Core:
 
     async def relearn(self) -> None:
         """Learn again whether the store is locked: its provider may have ended and come back."""
-        with suppress(PrivysealError):  # out of reach, it says so to the next caller
+        with suppress(PrivysealError, OSError):  # out of reach, it says so to the next caller
             locked = await self.ports.backend.locked()
             if locked and not self.store_locked:
                 self.leases.end_all()

@@ -87,7 +87,11 @@ class Deciding:
             DeniedError: The passphrase is wrong.
         """
         core = self._core
-        await core.ports.backend.unlock(passphrase)
+        try:
+            await core.ports.backend.unlock(passphrase)
+        except DeniedError:
+            core.ports.audit.append("unlock", outcome="denied", requester=decider.summary)
+            raise
         core.store_locked = False
         core.ports.audit.append("unlock", outcome="unlocked", requester=decider.summary)
         decided: list[list[Request]] = []
