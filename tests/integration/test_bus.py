@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.integration.rig import House, house
 
-from privyseal.errors import DeniedError, PrivysealError, UnreachableError
+from privyseal.errors import DeniedError, PrivysealError, UnreachableError, UsageError
 from privyseal.runtime.bus import DBUS, Call, Connection, Method, Reply
 from privyseal.runtime.memfd import read_sealed, seal
 
@@ -37,7 +37,17 @@ async def _fail(_call: Call) -> Reply:
     raise ZeroDivisionError("a secret detail")
 
 
+async def _quote(_call: Call) -> Reply:
+    raise DeniedError("not 'a\0b'")
+
+
+async def _unsendable(_call: Call) -> Reply:
+    return Reply(["a\0b"], [seal(b"value")])
+
+
 TABLE = {
+    (NAME, "Quote"): Method("", "", _quote),
+    (NAME, "Unsendable"): Method("", "s", _unsendable),
     (NAME, "Echo"): Method("u", "uah", _echo),
     (NAME, "Deny"): Method("", "", _deny),
     (NAME, "Fail"): Method("", "", _fail),
@@ -103,6 +113,25 @@ async def test_a_defect_tells_the_caller_a_number_and_nothing_else(
         with pytest.raises(PrivysealError, match=r"^internal error [0-9a-f]{8}$"):
             await home.connection.call(NAME, PATH, NAME, "Fail")
         assert "a secret detail" in caplog.text
+        server.close()
+
+
+async def test_what_no_bus_can_carry_ends_neither_side_and_leaks_no_descriptor(home: House) -> None:
+    async with asyncio.TaskGroup() as group:
+        server = await Connection.open(group, home.address)
+        server.serve(TABLE)
+        await server.claim(NAME)
+        open_before = _open_descriptors()
+        with pytest.raises(DeniedError, match="not 'a\N{SYMBOL FOR NULL}b'"):
+            await home.connection.call(NAME, PATH, NAME, "Quote")
+        with pytest.raises(PrivysealError, match="internal error"):
+            await home.connection.call(NAME, PATH, NAME, "Unsendable")
+        with pytest.raises(UsageError, match="cannot carry"):
+            await home.connection.call(NAME, PATH, NAME, "Echo", "s", ["a\0b"])
+        server.emit(PATH, NAME, "News", "s", ["a\0b"])
+        with pytest.raises(DeniedError):
+            await home.connection.call(NAME, PATH, NAME, "Deny")
+        assert _open_descriptors() == open_before
         server.close()
 
 

@@ -52,9 +52,10 @@ def _left_behind(env: Mapping[str, str]) -> list[Path]:
 
 
 @contextmanager
-def _trial(env: Mapping[str, str], *words: str) -> Iterator[Trial]:
+def _trial(env: Mapping[str, str], *words: str, folder: Path | None = None) -> Iterator[Trial]:
     process = subprocess.Popen(
         [PRIVY, "try", "--headless", *words],
+        cwd=folder,
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -372,3 +373,14 @@ def test_a_screen_that_was_killed_leaves_a_usable_terminal(env: dict[str, str]) 
         assert b"\x1b[?1049l" in shown
         assert process.wait(20) == 1
         assert termios.tcgetattr(terminal) == before
+
+
+def test_nothing_is_loaded_from_the_folder_that_it_was_started_in(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    trap = tmp_path / "trap"
+    for name in ("dbus_fast", "asyncio", "privyseal"):
+        (trap / name).mkdir(parents=True)
+        (trap / name / "__init__.py").write_text("raise SystemExit('loaded from a foreign folder')")
+    with _trial(env, folder=trap) as trial:
+        assert trial.process.poll() is None

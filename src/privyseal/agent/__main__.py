@@ -30,6 +30,7 @@ def main() -> int:
     # Secrets pass through here: no core file. The process stays readable to its own user, since
     # the keeper shows a person which program a request came through.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    serve.allow_many_files()
     serve.log_to_stderr(debug=options.debug)
     failures: list[PrivysealError] = []
     try:

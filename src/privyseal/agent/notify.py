@@ -18,7 +18,7 @@ from typing import Final
 
 from dbus_fast import Variant
 
-from privyseal.errors import PrivysealError
+from privyseal.errors import PrivysealError, UnreachableError
 from privyseal.model.approval import Approval
 from privyseal.model.ask import Create
 from privyseal.model.decision import Decision
@@ -180,7 +180,7 @@ class Notifier:
         self._wake.set()
 
     def _invoked(self, _path: str, body: list[object]) -> None:
-        number, key = body
+        number, key = (*body, None, None)[:2]
         for name, shown in self._shown.items():
             if shown.number == number and str(key) in shown.keys:
                 self._act(name, shown, shown.keys[str(key)])
@@ -207,7 +207,7 @@ class Notifier:
 
     def _closed(self, _path: str, body: list[object]) -> None:
         for name, shown in list(self._shown.items()):
-            if shown.number == body[0]:
+            if [shown.number] == body[:1]:
                 # Put away by the person or evicted: asking again at once would be nagging.
                 self._dismissed.add(name)
                 del self._shown[name]
@@ -239,12 +239,16 @@ class Notifier:
     def _single(self, approval: Approval) -> Draft:
         content = approval.content
         lines = [f"What: {fit(what, _CELLS)}" for what in _subjects(approval)[:MAX_SINGLE]]
-        if len(_subjects(approval)) > MAX_SINGLE:
-            lines.append(f"and {len(_subjects(approval)) - MAX_SINGLE} more")
+        unseen = len(_subjects(approval)) - MAX_SINGLE
+        if unseen > 0:
+            lines.append(f"and {unseen} more")
         lines.append(f"Asked by: {fit(content.evidence.summary, _CELLS)}")
         if not content.evidence.trusted:
             lines.append("Warning: it may not be the program that it seems to be")
         actions: tuple[str, ...] = ("approve", "deny")
+        if unseen > 0 and not isinstance(approval.ask, Create):
+            # Nobody approves what is not there to be read; what a new item looks like is no matter.
+            actions = ("deny",)
         if approval.needs_unlock:
             lines.append("The store is locked: unlock it first")
             actions = ("deny",)
@@ -285,7 +289,9 @@ class Notifier:
             "susssasa{sv}i",
             ["Privyseal", replaces, "dialog-password", title, body, labels, hints, 0],
         )
-        return Shown(draft, int(str(number)), keys)
+        if not isinstance(number, int):
+            raise UnreachableError("the notification server breaks the rules")
+        return Shown(draft, number, keys)
 
     async def _close(self, number: int) -> None:
         with suppress(PrivysealError):  # a server may say that it is closed already

@@ -133,7 +133,7 @@ class _Trial:
         await self._children.guard(DecisionLink(connection).unlock(passphrase))
 
     async def _agent(self, names: Names) -> None:
-        argv = [sys.executable, "-m", "privyseal.agent"]
+        argv = [sys.executable, "-I", "-m", "privyseal.agent"]
         await self._start("agent", argv, names, SECRETS, self._env)
 
     async def _start(
@@ -174,7 +174,7 @@ class _Trial:
         await self._children.guard(_wanted(DecisionLink(connection)))
         if self._wish.passphrase is None:
             told = [*told, "", "A lock is final here: its passphrase is random."]
-        argv = [sys.executable, "-m", "privyseal.console", "--banner", "trial"]
+        argv = [sys.executable, "-I", "-m", "privyseal.console", "--banner", "trial"]
         argv += [f"--note={note}" for note in told]
         with _terminal_restored():
             async with self._children.child(

@@ -126,7 +126,10 @@ async def run(options: argparse.Namespace) -> None:
 async def _tick(asking: Asking) -> None:
     while True:
         await asyncio.sleep(_TICK_SECONDS)
-        asking.tick()
+        try:
+            asking.tick()
+        except Exception:  # a defect about one request must not end all others
+            log.exception("internal error in the tick")
 
 
 async def _reload(core: Core, path: Path | None, asked: asyncio.Event) -> None:
@@ -143,7 +146,7 @@ async def _reload(core: Core, path: Path | None, asked: asyncio.Event) -> None:
         stamp = latest
         try:
             core.obey((await config.load(path)).policy)
-        except PrivysealError as error:
+        except (PrivysealError, OSError) as error:  # the machine may have no process to spare
             log.warning("the configuration stays as it was: %s", error)
         else:
             log.info("the configuration was read again")

@@ -53,7 +53,7 @@ class Asking:
             return await self._read(requester, ask)
         core = self._core
         if not isinstance(ask, Search):
-            core.book.make_room(requester)
+            core.book.make_room(requester, len(value) if value else 0)
             await self._freshen(requester)
         description = await describe(ask, core.ports.backend, len(value) if value else 0)
         request = self._new(requester, ask, description, value)
@@ -144,7 +144,10 @@ class Asking:
         seen = await witness.look(requester.pidfd)
         warning = Fact(grade="warning", name="changed", value=changed)
         requester.evidence = msgspec.structs.replace(
-            seen, trusted=False, facts=(*seen.facts, warning)
+            seen,
+            trusted=False,
+            through=requester.evidence.through,
+            facts=(*seen.facts, *requester.claims, warning),
         )
 
     async def _by_policy(self, request: Request) -> Answered:
@@ -208,8 +211,15 @@ class Asking:
     async def _probe(self, request: Request) -> Answered:
         """Answer Chromium's unlock probe with a volatile item, as if it had been stored."""
         request.move("ignore")
-        request.ask = msgspec.structs.replace(request.ask, collection="session", replace=True)
-        await self._core.perform(request)
+        # Nobody is asked, so whatever the probes say they are, there is one item for all of them.
+        request.ask = Create(
+            collection="session",
+            label="Unlock probe",
+            attributes={"xdg:schema": PROBE_SCHEMA},
+            replace=True,
+        )
+        request.value = Secret(b"")
+        await self._core.perform(request, lease=False)
         self._core.log(request, via="chromium probe")
         self._core.end(request)
         return Answered(request, [])
@@ -259,8 +269,11 @@ class Asking:
         request.show(msgspec.structs.replace(request.content, before=before))
         request.move("ask")
         leader = book.leader_for(request)
-        book.add(request, leader)
+        if leader is not None:
+            request.leader = leader.id
+        # What is too long for the log must not wait: its end could not be logged either.
         self._core.log(request, "asked", via=f"{COALESCED}{leader.id}" if leader else "")
+        book.add(request, leader)
         if leader is None:
             self._core.tell(request)
 

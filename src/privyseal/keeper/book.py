@@ -1,12 +1,15 @@
 """The book of requests: which wait, which have ended, and who is joined to whom."""
 
 from collections import defaultdict, deque
+from typing import Final
 
 from privyseal.errors import ConflictError, LimitError, NotFoundError, UsageError
 from privyseal.keeper.requests import Request, Requester
 from privyseal.model.approval import Approval
 from privyseal.model.ask import Read
 from privyseal.model.policy import Limits
+
+_BYTES: Final = 64 * 1024 * 1024
 
 
 class Book:
@@ -23,12 +26,14 @@ class Book:
     def __len__(self) -> int:
         return sum(1 for request in self._pending.values() if not request.leader)
 
-    def make_room(self, requester: Requester) -> None:
-        """Check that one more request of this requester may wait.
+    def make_room(self, requester: Requester, size: int = 0) -> None:
+        """Check that one more request of this requester may wait, with a value of `size` bytes.
 
         Raises:
-            LimitError: Too many wait, of this process or of all.
+            LimitError: Too many wait, of this process or of all, or too much.
         """
+        if size and size + sum(len(r.value) for r in self._pending.values() if r.value) > _BYTES:
+            raise LimitError("too many values wait to be stored already")
         if len(self._pending) >= self.limits.pending_total:
             raise LimitError(f"{len(self._pending)} requests wait already")
         mine = len(self._mine.get(_owner(requester), ()))
@@ -147,7 +152,9 @@ def one_of(found: list[Approval], prefix: str) -> Approval:
 
 
 def _owner(requester: Requester) -> object:
-    return requester.evidence.process or requester.token
+    # Whoever claims to speak for a process has no part in what it asks in another way.
+    evidence = requester.evidence
+    return (evidence.process or requester.token, evidence.through)
 
 
 def _joins(request: Request, leader: Request) -> bool:

@@ -1,6 +1,7 @@
 """The keeper on the bus: two tables of methods, and nothing but translation behind them."""
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
@@ -38,6 +39,10 @@ from privyseal.wire.keeper import (
 _T = TypeVar("_T")
 _MAX_REPORTED: Final = 32
 _MAX_PASSPHRASE: Final = 4096
+_MAX_ASK: Final = 64 * 1024
+_MAX_LIST: Final = 16 * 1024 * 1024
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""U+0000 as JSON writes it. No bus carries it, so no face could ever show what holds it."""
 
 
 class BusAudience:
@@ -127,7 +132,7 @@ class RequestFace:
 
     async def _submit(self, call: Call) -> Reply:
         requester = self._requester(call)
-        ask = decode_ask(_bounded(call.body[1], "the request"))
+        ask = decode_ask(_bounded(call.body[1], "the request", _MAX_ASK))
         answered = await self._asking.submit(requester, ask, _value(call, ask))
         return _answer(answered.request.ticket(), answered.released)
 
@@ -178,7 +183,7 @@ class DecisionFace:
 
     async def _pending(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
-        return _json(self._deciding.pending())
+        return _list(self._deciding.pending())
 
     async def _show(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
@@ -191,7 +196,7 @@ class DecisionFace:
 
     async def _history(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
-        return _json(self._deciding.history(int(call.body[0])))
+        return _list(self._deciding.history(int(call.body[0])))
 
     async def _leases(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
@@ -246,16 +251,31 @@ def _decode(text: object, kind: type[_T], what: str) -> _T:
     return decode(_bounded(text, what), kind, what=what)
 
 
-def _bounded(text: object, what: str) -> str:
+def _bounded(text: object, what: str, limit: int = MAX_MESSAGE) -> str:
     if not isinstance(text, str):
         raise UsageError(f"{what} is not a text")
-    if len(text) > MAX_MESSAGE:
-        raise LimitError(f"{what} is longer than {MAX_MESSAGE} characters")
+    if len(text) > limit:
+        raise LimitError(f"{what} is longer than {limit} characters")
+    if _NUL.search(text):
+        raise UsageError(f"{what} holds the character U+0000")
     return text
 
 
 def _json(value: object) -> Reply:
     return Reply([encode(value).decode()])
+
+
+def _list(values: Sequence[object]) -> Reply:
+    """Answer with as many of these as one message should carry: the first, and at least one."""
+    texts: list[bytes] = []
+    room = _MAX_LIST
+    for value in values:
+        text = encode(value)
+        room -= len(text)
+        if texts and room < 0:
+            break
+        texts.append(text)
+    return Reply([f"[{b','.join(texts).decode()}]"])
 
 
 def _value(call: Call, ask: Ask) -> Secret | None:

@@ -94,7 +94,7 @@ class Core:
 
     async def relearn(self) -> None:
         """Learn again whether the store is locked: its provider may have ended and come back."""
-        with suppress(PrivysealError):  # out of reach, it says so to the next caller
+        with suppress(PrivysealError, OSError):  # out of reach, it says so to the next caller
             locked = await self.ports.backend.locked()
             if locked and not self.store_locked:
                 self.leases.end_all()
@@ -150,8 +150,10 @@ class Core:
             self.ports.audience.notice(Notice(what="resolved", approval=approval))
         self.ports.audience.resolved(request.requester.face, request.id, request.state)
 
-    async def perform(self, request: Request) -> None:
+    async def perform(self, request: Request, *, lease: bool = True) -> None:
         """Do a granted deed that is no read, and adjust the leases to it.
+
+        `lease`: whoever wrote a value may read it back.
 
         Raises:
             PrivysealError: The backend refused; nothing was changed.
@@ -171,7 +173,8 @@ class Core:
             # It has just written the value: asking a person before it reads that back adds
             # nothing but weariness. Another writer ends this lease.
             own = Scope(kind="until-exit")
-            self.leases.grant(request.id, evidence, [item], [label], own, own_write=True)
+            if lease:
+                self.leases.grant(request.id, evidence, [item], [label], own, own_write=True)
         elif isinstance(ask, Delete):
             self.leases.end_item(ask.item, own_only=False)
         elif isinstance(ask, DeleteCollection):

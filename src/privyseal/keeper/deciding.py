@@ -12,13 +12,14 @@ from privyseal.errors import (
 )
 from privyseal.keeper.book import one_of
 from privyseal.keeper.core import Core, needs_key
+from privyseal.keeper.describe import describe
 from privyseal.keeper.requests import Request
 from privyseal.model.approval import Approval, Lease
 from privyseal.model.ask import Read, Unlock, kind_of
 from privyseal.model.decision import Decision, Scope
 from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import ItemRef
-from privyseal.model.lifecycle import Event
+from privyseal.model.lifecycle import Event, advance
 from privyseal.model.receipt import Receipt
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
@@ -85,7 +86,11 @@ class Deciding:
             DeniedError: The passphrase is wrong.
         """
         core = self._core
-        await core.ports.backend.unlock(passphrase)
+        try:
+            await core.ports.backend.unlock(passphrase)
+        except DeniedError:
+            core.ports.audit.append("unlock", outcome="denied", requester=decider.summary)
+            raise
         core.store_locked = False
         core.ports.audit.append("unlock", outcome="unlocked", requester=decider.summary)
         decided: list[list[Request]] = []
@@ -96,6 +101,8 @@ class Deciding:
         await core.ports.audit.flush()
         for joined in decided:
             await self._fulfil(joined, Scope(), ())
+        for request in core.book.leaders():
+            await self._show_again(request)
         core.ports.audience.notice(Notice(what="unlocked"))
 
     async def lock(self, decider: Evidence) -> None:
@@ -137,24 +144,39 @@ class Deciding:
         changed = await self._core.ports.witness.check(
             request.requester.pidfd, request.requester.evidence
         )
-        evidence = request.content.evidence
-        warning = Fact(grade="warning", name="changed", value=changed)
-        if not changed or request.state != "pending" or warning in evidence.facts:
-            return
-        marked = msgspec.structs.replace(evidence, trusted=False, facts=(*evidence.facts, warning))
-        request.show(msgspec.structs.replace(request.content, evidence=marked))
-        shown = self._core.approval(request)
-        self._core.ports.audience.notice(Notice(what="changed", approval=shown))
+        await self._show_again(request, changed)
+
+    async def _show_again(self, request: Request, changed: str = "") -> None:
+        """Show what the request touches as it is called now, if that or the process changed.
+
+        A label may have been hidden by a lock, or been changed, since the request was drawn.
+        """
+        core = self._core
+        try:
+            size = len(request.value) if request.value else 0
+            parts = await describe(request.ask, core.ports.backend, size)
+        except PrivysealError:  # what is gone cannot be done either, and says so then
+            content = request.content
+        else:
+            content = msgspec.structs.replace(
+                request.content,
+                items=parts.items,
+                collections=parts.collections,
+                details=parts.details,
+            )
+        evidence, warning = content.evidence, Fact(grade="warning", name="changed", value=changed)
+        if changed and warning not in evidence.facts:
+            facts = (*evidence.facts, warning)
+            marked = msgspec.structs.replace(evidence, trusted=False, facts=facts)
+            content = msgspec.structs.replace(content, evidence=marked)
+        if request.state == "pending" and content != request.content:
+            request.show(content)
+            core.ports.audience.notice(Notice(what="changed", approval=core.approval(request)))
 
     def _record(self, request: Request, decision: Decision, decided_by: str) -> list[Request]:
         """Move the request and all joined to it; chain the signed receipt. No await in here."""
         core = self._core
         event: Event = "allow" if decision.allow else "deny"
-        joined = [request, *core.book.take_followers(request)]
-        for each in joined:
-            each.move(event)
-            each.decided_by = decided_by
-            core.book.remove(each)
         receipt = Receipt(
             request=request.id,
             at=core.ports.clock.wall(),
@@ -164,14 +186,20 @@ class Deciding:
             decided_by=decided_by,
             key=core.ports.signer.public_key,
         )
+        # First: what is too long for the log is refused, and the request waits on.
         core.ports.audit.append(
             "decided",
             request=request.id,
             kind=kind_of(request.ask),
-            outcome=request.state,
+            outcome=advance(request.state, event),
             requester=request.requester.evidence.summary,
             receipt=core.ports.signer.sign(receipt),
         )
+        joined = [request, *core.book.take_followers(request)]
+        for each in joined:
+            each.move(event)
+            each.decided_by = decided_by
+            core.book.remove(each)
         for each in joined[1:]:
             core.log(each, via=f"{COALESCED}{request.id}")
         return joined

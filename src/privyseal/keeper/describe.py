@@ -1,5 +1,6 @@
 """Turns an ask into what a person reads: the items it touches and what it would change."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -54,9 +55,12 @@ async def _search(ask: Search, backend: Backend, _size: int) -> Description:
 async def _create(ask: Create, backend: Backend, size: int) -> Description:
     replaced: tuple[ItemInfo, ...] = ()
     if ask.replace:
-        found = await backend.search(ask.attributes, ask.collection)
-        known = [await backend.describe(item) for item in found]
-        replaced = tuple(info for info in known if info.attributes == ask.attributes)[:1]
+        for item in await backend.search(ask.attributes, ask.collection):
+            await asyncio.sleep(0)  # they may be all items there are, and others wait
+            info = await backend.describe(item)
+            if info.attributes == ask.attributes:
+                replaced = (info,)
+                break
     return Description(
         items=replaced,
         collections=await _labels(backend, [ask.collection]),

@@ -4,6 +4,9 @@ A lease belongs to one process (`once`, `until-exit`, and every scope when the e
 trusted) or to one program in one place (`uses`, `minutes`, `until-lock`): the same executable and
 script, in the same mount namespace, control group and terminal. Locking ends all leases; a restart
 of the keeper ends them too, because a process can't be recognised across it without its pidfd.
+
+Whose word it is that the process asks is part of a lease as well: granted to a process that one
+face spoke for, it is of no use to another face, which may have taken anybody's pidfd.
 """
 
 import secrets
@@ -34,6 +37,7 @@ class Grant:
     scope: Scope
     process: ProcessRef | None
     program: Program | None
+    through: str
     granted: float
     granted_wall: float
     expires: float
@@ -43,6 +47,8 @@ class Grant:
 
     def held_by(self, evidence: Evidence) -> bool:
         """Return whether this requester may use the lease."""
+        if evidence.through not in {"", self.through}:
+            return False
         if self.program is not None:
             return evidence.trusted and evidence.program == self.program
         return self.process is not None and evidence.process == self.process
@@ -88,6 +94,7 @@ class Leases:
             scope=scope,
             process=evidence.process if to_process else None,
             program=None if to_process else evidence.program,
+            through=evidence.through,
             granted=now,
             granted_wall=self._clock.wall(),
             expires=expires,

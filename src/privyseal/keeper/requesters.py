@@ -12,6 +12,7 @@ import msgspec
 from privyseal.errors import DeniedError, LimitError, NotFoundError, UsageError
 from privyseal.keeper.ports import EvidenceSource
 from privyseal.keeper.requests import Requester
+from privyseal.keeper.testimony import as_reported
 from privyseal.model.evidence import Evidence, Fact, ProcessRef
 from privyseal.runtime.bus import Connection
 
@@ -95,15 +96,18 @@ class Requesters:
         try:
             self._make_room()
             through = await self._callers.of(face)
-            marked = [msgspec.structs.replace(fact, grade="reported") for fact in reported]
             itself = await self._callers.admit(face) == _pid(pidfd)
             seen = through if itself else await self._witness.look(pidfd)
-            facts = (*seen.facts, *marked, _link(through, itself=itself))
-            evidence = msgspec.structs.replace(seen, facts=facts)
+            claims = (*as_reported(reported), _link(through, itself=itself))
+            evidence = msgspec.structs.replace(
+                seen,
+                facts=(*seen.facts, *claims),
+                through="" if itself else _name_of(face, through),
+            )
         except BaseException:
             os.close(pidfd)
             raise
-        requester = Requester(token=secrets.token_hex(8), face=face, pidfd=pidfd, evidence=evidence)
+        requester = Requester(secrets.token_hex(8), face, pidfd, evidence, claims)
         self._by_token[requester.token] = requester
         # A pidfd becomes readable when its process exits (pidfd_open(2)).
         asyncio.get_running_loop().add_reader(pidfd, self._exited, requester)
@@ -164,6 +168,11 @@ class Requesters:
     def _close(self, requester: Requester) -> None:
         asyncio.get_running_loop().remove_reader(requester.pidfd)
         os.close(requester.pidfd)
+
+
+def _name_of(face: str, evidence: Evidence) -> str:
+    process = evidence.process
+    return f"{process.pid} since {process.start_ticks}" if process else face
 
 
 def _link(face: Evidence, *, itself: bool) -> Fact:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from privyseal.model.approval import Approval, Content
 from privyseal.model.ask import Ask, Read
-from privyseal.model.evidence import Evidence
+from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import ItemRef
 from privyseal.model.lifecycle import Event, State, advance
 from privyseal.model.secret import Secret
@@ -15,6 +15,7 @@ from privyseal.wire.keeper import Result, Ticket
 class Requester:
     """A process that asks, as one face introduced it; `pidfd` is closed when it is forgotten.
 
+    `claims` is what the face says of it, and which face that is; they stay in its evidence.
     `checked` is the monotonic instant at which it was last seen to run the program of `evidence`.
     """
 
@@ -22,6 +23,7 @@ class Requester:
     face: str
     pidfd: int
     evidence: Evidence
+    claims: tuple[Fact, ...] = ()
     checked: float = float("-inf")
 
 

@@ -48,12 +48,14 @@ class Evidence(Value, frozen=True):
     requester was gone before it could be looked at, or is on another machine. `trusted` is False
     as soon as any fact says that the program may not be what it seems: then no lease outlives the
     process itself. `image` changes with every execve(2), also of the same file; it is empty when
-    the kernel does not tell.
+    the kernel does not tell. `through` names the process whose word it is that this requester asks;
+    it is empty when that asks on its own connection.
     """
 
     summary: Text
     process: ProcessRef | None = None
     program: Program | None = None
     image: Name = ""
+    through: Name = ""
     trusted: bool = False
     facts: tuple[Fact, ...] = ()

@@ -17,15 +17,22 @@ from typing import Any, Final
 from dbus_fast import BusType, Message, MessageFlag, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.constants import NameFlag, RequestNameReply
-from dbus_fast.errors import DBusError
+from dbus_fast.errors import DBusError, DBusFastError
 
-from privyseal.errors import ConflictError, PrivysealError, UnreachableError, from_bus
+from privyseal.errors import (
+    ConflictError,
+    PrivysealError,
+    UnreachableError,
+    UsageError,
+    from_bus,
+)
 from privyseal.runtime.patience import PatientSocket
 
 log = logging.getLogger(__name__)
 
 DBUS: Final = "org.freedesktop.DBus"
 DBUS_PATH: Final = "/org/freedesktop/DBus"
+_LONGEST_ERROR: Final = 2000
 
 
 @dataclass(slots=True)
@@ -194,6 +201,8 @@ class Connection:
             reply = await self._bus.call(message)
         except (EOFError, ConnectionError, OSError, DBusError) as error:
             raise UnreachableError("the message bus closed the connection") from error
+        except DBusFastError as error:
+            raise UsageError(f"the message bus cannot carry that: {error}") from error
         if reply is None:
             raise UnreachableError("the message bus closed the connection")
         return reply
@@ -208,7 +217,10 @@ class Connection:
         *,
         to: str | None = None,
     ) -> None:
-        """Send a signal: to one connection, or to all when `to` is None."""
+        """Send a signal: to one connection, or to all when `to` is None.
+
+        One that the bus cannot carry is logged and lost: whoever emits has no use for an error.
+        """
         message = Message(
             message_type=MessageType.SIGNAL,
             destination=to,
@@ -218,7 +230,10 @@ class Connection:
             signature=signature,
             body=list(body),
         )
-        self._send(message, ())
+        try:
+            self._send(message, ())
+        except DBusFastError as error:
+            log.warning("the signal %s was not sent: %s", member, error)
 
     async def listen(
         self, sender: str, interface: str, member: str, callback: SignalCallback, *, rule: str = ""
@@ -321,11 +336,17 @@ class Connection:
         if message.flags & MessageFlag.NO_REPLY_EXPECTED:
             _close(reply.fds)
             return
-        answer = Message.new_method_return(message, method.gives, list(reply.body), list(reply.fds))
-        self._send(answer, reply.fds)
+        try:
+            body, fds = list(reply.body), list(reply.fds)
+            self._send(Message.new_method_return(message, method.gives, body, fds), fds)
+        except DBusFastError:
+            _close(reply.fds)
+            raise
 
     def _fail(self, message: Message, name: str, text: str) -> None:
         if not message.flags & MessageFlag.NO_REPLY_EXPECTED:
+            # The text may quote a peer, and a NUL in it would be more than the bus can carry.
+            text = text[:_LONGEST_ERROR].replace("\0", "\N{SYMBOL FOR NULL}")
             self._send(Message.new_error(message, name, text), ())
 
     def _send(self, message: Message, fds: Sequence[int]) -> None:

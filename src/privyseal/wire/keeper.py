@@ -20,10 +20,10 @@ Request1
     signal Changed(s change)
 
 Decision1
-    Pending() -> s                list[Approval]
+    Pending() -> s                list[Approval], oldest first, as many as fit
     Show(s prefix) -> s           Approval, pending or past, by any unique prefix of its id
     Decide(s decision) -> s       Approval as it ended
-    History(u limit) -> s         list[Approval], newest first
+    History(u limit) -> s         list[Approval], newest first, as many as fit
     Leases() -> s                 list[Lease]
     Revoke(s lease)
     Lock()

@@ -236,6 +236,38 @@ async def test_a_flood_of_one_requester_shares_one_notification(desk: Desk) -> N
     assert all(body[5] == [] for body in desk.server.shown.values())
 
 
+async def test_what_does_not_fit_cannot_be_approved_unseen(desk: Desk) -> None:
+    desk.keeper.ask(approval(items=tuple(item(f"Token {n}") for n in range(4))))
+    await desk.shows(1)
+    (body,) = desk.server.shown.values()
+    assert body[5][1::2] == ["Deny"]
+    assert "and 1 more" in body[4]
+    assert "Decide in privy watch" in body[4]
+
+
+@pytest.mark.parametrize(("gives", "answer"), [("s", ["many"]), ("", []), ("ab", [[True]])])
+async def test_a_server_that_breaks_the_rules_does_not_end_the_notifier(
+    tmp_path: Any, gives: str, answer: list[Any]
+) -> None:
+    asked: list[str] = []
+
+    async def notify(call: Call) -> Reply:
+        asked.append(call.member)
+        return Reply(answer)
+
+    async with running(tmp_path, server=False) as desk:
+        liar = desk.forger
+        liar.serve({(SERVER, "Notify"): Method("susssasa{sv}i", gives, notify)})
+        await liar.claim(SERVER)
+        liar.emit(SERVER_PATH, SERVER, "ActionInvoked", "s", ["x"])
+        liar.emit(SERVER_PATH, SERVER, "NotificationClosed", "", [])
+        desk.keeper.ask(approval())
+        await eventually(lambda: bool(asked))
+        await liar.release(SERVER)
+        await desk.server.start()
+        await desk.shows(1)
+
+
 async def test_hostile_text_stays_text(desk: Desk) -> None:
     evil = item('<a href="x">&amp;</a>\nAsked by: you\u202e\x1b')
     desk.keeper.ask(approval(items=(evil,)), hostile())

@@ -1,9 +1,16 @@
 """Reads: who may read what, after which decision, for how long."""
 
 import pytest
-from tests.unit.keeper.conftest import PERSON, Bench
+from tests.unit.keeper.conftest import PASSPHRASE, PERSON, Bench
 
-from privyseal.errors import ConflictError, DeniedError, LimitError, LockedError, NotFoundError
+from privyseal.errors import (
+    ConflictError,
+    DeniedError,
+    LimitError,
+    LockedError,
+    NotFoundError,
+    UsageError,
+)
 from privyseal.keeper.audit import AuditLog
 from privyseal.model.ask import Create, Read, Search
 from privyseal.model.decision import Decision
@@ -328,6 +335,56 @@ async def test_a_locked_store_can_be_asked_but_not_allowed(bench: Bench) -> None
     assert answered.request.state == "pending"
 
 
+async def test_what_a_lock_hid_is_shown_before_it_can_be_allowed(bench: Bench) -> None:
+    item = await bench.item()
+    await bench.deciding.lock(PERSON)
+    answered = await bench.read(bench.process(), item)
+    hidden = bench.deciding.show(answered.request.id)
+    await bench.deciding.unlock(PASSPHRASE, PERSON)
+
+    shown = bench.deciding.show(answered.request.id)
+    blind = Decision(request=hidden.id, digest=hidden.digest, allow=True)
+    with pytest.raises(ConflictError):
+        await bench.deciding.decide(blind, PERSON)
+
+    assert [info.label for info in hidden.content.items] == [""]
+    assert [info.label for info in shown.content.items] == ["GitHub token"]
+    assert shown in [notice.approval for notice in bench.audience.notices]
+
+
+async def test_an_item_that_was_renamed_since_it_was_shown_is_looked_at_again(bench: Bench) -> None:
+    item = await bench.item()
+    answered = await bench.read(bench.process(), item)
+    before = bench.deciding.show(answered.request.id)
+    await bench.backend.change(item, label="Bank", attributes=None)
+
+    with pytest.raises(ConflictError, match="changed since it was shown"):
+        await bench.deciding.decide(
+            Decision(request=before.id, digest=before.digest, allow=True), PERSON
+        )
+
+    assert bench.deciding.show(before.id).content.items[0].label == "Bank"
+    assert (await bench.decide(before.id)).state == "allowed"
+
+
+async def test_a_decision_too_long_for_the_log_leaves_the_request_waiting(bench: Bench) -> None:
+    answered = await bench.read(bench.process(), await bench.item())
+    shown = bench.deciding.show(answered.request.id)
+    endless = Decision(request=shown.id, digest=shown.digest, allow=True, screen=("x" * 20_000,))
+    with pytest.raises(UsageError):
+        await bench.deciding.decide(endless, PERSON)
+    assert (await bench.decide(shown.id)).state == "allowed"
+
+
+async def test_a_request_too_long_for_the_log_does_not_wait(bench: Bench) -> None:
+    item = await bench.item()
+    with pytest.raises(UsageError):
+        await bench.read(bench.process("x" * 20_000), item)
+    assert bench.deciding.pending() == []
+    bench.clock.advance(10_000)
+    bench.asking.tick()
+
+
 async def test_a_search_says_what_is_open_to_this_requester(bench: Bench) -> None:
     item = await bench.item(service="demo")
     other = await bench.item(service="demo", user="x")
@@ -348,6 +405,22 @@ async def test_chromiums_probe_is_answered_with_a_volatile_item(bench: Bench) ->
     assert answered.request.state == "ignored"
     assert await bench.backend.search(probe.attributes, "login") == ()
     assert len(await bench.backend.search(probe.attributes, "session")) == 1
+
+
+async def test_probes_without_end_leave_one_empty_item_and_no_lease(bench: Bench) -> None:
+    item, process = await bench.item(), bench.process()
+    await bench.decide((await bench.read(process, item)).request.id, "until-exit")
+    for number in range(3):
+        probe = Create(
+            collection="login",
+            label="x" * 16_000,
+            attributes={"xdg:schema": "_chrome_dummy_schema_for_unlocking", "n": str(number)},
+        )
+        await bench.ask(bench.process("flood"), probe, b"x" * 1000)
+    (left,) = await bench.backend.items("session")
+    ref = ItemRef(collection="session", item=left)
+    assert len(await bench.backend.read(ref)) == 0
+    assert len(bench.deciding.leases()) == 1
 
 
 async def test_what_waited_when_the_keeper_died_is_abandoned_in_the_log(bench: Bench) -> None:

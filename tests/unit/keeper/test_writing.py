@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from tests.unit.keeper.conftest import PASSPHRASE, PERSON, Bench
 
-from privyseal.errors import ConflictError, PrivysealError, UsageError
+from privyseal.errors import ConflictError, DeniedError, LimitError, PrivysealError, UsageError
 from privyseal.model.ask import (
     Ask,
     Change,
@@ -19,6 +19,7 @@ from privyseal.model.ask import (
     Write,
 )
 from privyseal.model.policy import Policy, Verdicts
+from privyseal.model.secret import Secret
 from privyseal.wire.keeper import Granted, MadeCollection, MadeItem
 
 CREATE = Create(collection="login", label="new", attributes={"service": "demo"})
@@ -117,6 +118,18 @@ async def test_nothing_happens_to_collections_before_a_person_allows_it(
     assert (await bench.backend.collections(), await bench.backend.aliases()) != before
 
 
+async def test_values_that_wait_to_be_stored_are_limited_in_all(bench: Bench) -> None:
+    def store(number: int) -> Create:
+        return Create(collection="login", label=str(number), attributes={})
+
+    value = b"x" * 1024 * 1024
+    for number in range(64):
+        await bench.ask(bench.process(f"{number}"), store(number), value)
+    with pytest.raises(LimitError, match="too many values wait"):
+        await bench.ask(bench.process("late"), store(64), b"x")
+    assert len(bench.deciding.pending()) == 64
+
+
 async def test_unlocking_the_store_grants_what_asked_for_that(bench: Bench) -> None:
     await bench.deciding.lock(PERSON)
     answered = await bench.ask(bench.process(), Unlock(collections=("login",)))
@@ -125,6 +138,14 @@ async def test_unlocking_the_store_grants_what_asked_for_that(bench: Bench) -> N
     assert bench.audience.ends == {answered.request.id: "allowed"}
     receipts = [entry.receipt for entry in await bench.entries() if entry.receipt]
     assert [receipt.request for receipt in receipts] == [answered.request.id]
+
+
+async def test_a_wrong_passphrase_stands_in_the_log(bench: Bench) -> None:
+    await bench.deciding.lock(PERSON)
+    with pytest.raises(DeniedError):
+        await bench.deciding.unlock(Secret(b"wrong"), PERSON)
+    last = (await bench.entries())[-1]
+    assert (last.event, last.outcome, last.requester) == ("unlock", "denied", PERSON.summary)
 
 
 async def test_a_deed_that_fails_after_it_was_allowed_says_so(bench: Bench) -> None:

@@ -1,0 +1,98 @@
+"""Programs that speak to the keeper itself, past the agent, and mean no good."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.integration.rig import House, ended, house
+
+from privyseal.errors import LimitError, PrivysealError
+from privyseal.model.ask import Create, Read
+from privyseal.model.secret import Secret
+from privyseal.runtime.bus import Connection
+from privyseal.runtime.keeper import RequestLink
+from privyseal.runtime.memfd import seal
+from privyseal.wire.keeper import BUS_NAME, PATH, REQUEST
+
+PROBE = '"attributes":{"xdg:schema":"_chrome_dummy_schema_for_unlocking"'
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path) as made:
+        await made.start_keeper()
+        yield made
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        '{"kind":"re\\u0000ad"}',
+        '{"kind":"read","items":[{"collection":"a","item":"b"}],"a\\u0000b":1}',
+        '{"kind":"delete-collection","collection":"a\\\\\\u0000"}',
+        '{"kind":"create","collection":"login","label":"a\\u0000b",' + PROBE + "}}",
+    ],
+)
+async def test_a_character_that_no_bus_carries_is_refused(home: House, ask: str) -> None:
+    async with asyncio.TaskGroup() as group:
+        bus = await Connection.open(group, home.address)
+        token = await RequestLink(bus).register(os.pidfd_open(os.getpid()))
+        value = seal(b"x")
+        with pytest.raises(PrivysealError, match=r"U\+0000"):
+            await bus.call(
+                BUS_NAME, PATH, REQUEST, "Submit", "ssah", [token, ask, [0]], fds=[value]
+            )
+        os.close(value)
+        assert (await home.person.status()).pending == 0
+        bus.close()
+
+
+async def test_who_speaks_for_another_process_gets_nothing_of_what_that_was_allowed(
+    home: House,
+) -> None:
+    await home.start_agent()
+    await home.store(b"s3cret", service="demo")
+    victim = await home.client("secret-tool", "lookup", "service", "demo")
+    (seen,) = await home.waiting()
+    assert isinstance(seen.ask, Read)
+    pidfd = os.pidfd_open(victim.pid)
+    async with asyncio.TaskGroup() as group:
+        bus = await Connection.open(group, home.address)
+        link = RequestLink(bus)
+        token = await link.register(pidfd)
+
+        joined, _ = await link.submit(token, Read(items=seen.ask.items))
+        await home.waiting(2)
+        await home.decide(scope="15m")
+        leased, _ = await link.submit(token, Read(items=seen.ask.items))
+
+        assert (await ended(victim)).out == b"s3cret"
+        assert (joined.state, leased.state) == ("pending", "pending")
+        states = {approval.id: approval.state for approval in await home.person.history(10)}
+        assert states[seen.id] == "allowed"
+        bus.close()
+    os.close(pidfd)
+
+
+async def test_large_requests_are_refused_and_lists_of_them_stay_short(home: House) -> None:
+    async with asyncio.TaskGroup() as group:
+        bus = await Connection.open(group, home.address)
+        link = RequestLink(bus)
+        token = await link.register(os.pidfd_open(os.getpid()))
+
+        async def ask(number: int, size: int) -> str:
+            attributes = {str(n): "x" * (size // 4) for n in range(4)}
+            ask = Create(collection="login", label=str(number), attributes=attributes)
+            return (await link.submit(token, ask, Secret(b"x")))[0].id
+
+        with pytest.raises(LimitError):
+            await ask(0, 64_000 * 2)
+        for number in range(150):
+            await link.cancel(await ask(number, 60_000))
+
+        ended = await home.person.history(1000)
+        assert 100 < len(ended) < 150
+        assert ended[0].content.details[0].value == "149"
+        bus.close()
