@@ -18,7 +18,7 @@ from privyseal.model.ask import Read, Unlock, kind_of
 from privyseal.model.decision import Decision, Scope
 from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import ItemRef
-from privyseal.model.lifecycle import Event
+from privyseal.model.lifecycle import Event, advance
 from privyseal.model.receipt import Receipt
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
@@ -87,7 +87,7 @@ class Deciding:
         """
         core = self._core
         await core.ports.backend.unlock(passphrase)
-        core.store_locked = False
+        core.store_locked = await core.ports.backend.locked()
         core.ports.audit.append("unlock", outcome="unlocked", requester=decider.summary)
         decided: list[list[Request]] = []
         for request in core.book.leaders():
@@ -151,11 +151,6 @@ class Deciding:
         """Move the request and all joined to it; chain the signed receipt. No await in here."""
         core = self._core
         event: Event = "allow" if decision.allow else "deny"
-        joined = [request, *core.book.take_followers(request)]
-        for each in joined:
-            each.move(event)
-            each.decided_by = decided_by
-            core.book.remove(each)
         receipt = Receipt(
             request=request.id,
             at=core.ports.clock.wall(),
@@ -169,10 +164,15 @@ class Deciding:
             "decided",
             request=request.id,
             kind=kind_of(request.ask),
-            outcome=request.state,
+            outcome=advance(request.state, event),
             requester=request.requester.evidence.summary,
             receipt=core.ports.signer.sign(receipt),
         )
+        joined = [request, *core.book.take_followers(request)]
+        for each in joined:
+            each.move(event)
+            each.decided_by = decided_by
+            core.book.remove(each)
         for each in joined[1:]:
             core.log(each, via=f"{COALESCED}{request.id}")
         return joined
@@ -190,9 +190,12 @@ class Deciding:
     ) -> None:
         """Once the receipt is durable, grant the lease or do the deed; wake every caller."""
         core, request = self._core, joined[0]
+        era = core.leases.era
         try:
             await core.ports.audit.flush()
             if request.state == "allowed" and isinstance(request.ask, Read):
+                if era != core.leases.era:
+                    raise LockedError("the store was locked while the decision was written down")
                 self._lease(joined, scope, items)
             elif request.state == "allowed":
                 await core.perform(request)
@@ -200,6 +203,8 @@ class Deciding:
             # Nothing was granted; the callers get this as their answer, none is left waiting.
             request.reason = request.reason or str(error)
         finally:
+            if request.exited:
+                core.leases.end_process(request.requester.evidence.process)
             for each in joined:
                 if each is not request and not isinstance(each.ask, Read):
                     each.result = request.result

@@ -1,6 +1,6 @@
 """One request inside the keeper, and the requester it came from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from privyseal.model.approval import Approval, Content
 from privyseal.model.ask import Ask, Read
@@ -13,13 +13,17 @@ from privyseal.wire.keeper import Result, Ticket
 
 @dataclass(slots=True, eq=False)
 class Requester:
-    """A process that asks, as one face introduced it; `pidfd` is closed when it is forgotten."""
+    """A process that asks, as one face introduced it.
+
+    Once it has `left`, `pidfd` is closed and its number may mean another process: nothing is asked
+    or handed over in its name any more.
+    """
 
     token: str
     face: str
     pidfd: int
     evidence: Evidence
-    requests: set[str] = field(default_factory=set)
+    left: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +31,8 @@ class Request:
     """One request. `state` changes only through `move`, by the table in model/lifecycle.py.
 
     `leader` is the identifier of an equal request of the same process that a person sees in place
-    of this one. Instants are monotonic seconds but for those named `wall`.
+    of this one. Instants are monotonic seconds but for those named `wall`. `size` is what it takes
+    of the book's room, in bytes.
     """
 
     id: str
@@ -47,6 +52,8 @@ class Request:
     ended: float = float("inf")
     granted: tuple[ItemRef, ...] = ()
     result: Result | None = None
+    size: int = 0
+    exited: bool = False
     collected: bool = False
     done: bool = False
 
