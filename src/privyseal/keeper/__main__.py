@@ -104,7 +104,7 @@ async def run(options: argparse.Namespace) -> None:
                 requesters.face_left(name)
 
         await connection.listen(DBUS, DBUS, "NameOwnerChanged", owner_changed)
-        faces = RequestFace(core, asking, requesters, audience)
+        faces = RequestFace(core, asking, callers, requesters, audience)
         decisions = DecisionFace(core, deciding, callers, audience, clock.wall())
         connection.serve({**faces.table(), **decisions.table()})
         await connection.claim(options.bus_name)

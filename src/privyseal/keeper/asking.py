@@ -20,7 +20,7 @@ from privyseal.model.policy import Verdict
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
 from privyseal.wire.audit import COALESCED
-from privyseal.wire.keeper import Found, Granted, Notice
+from privyseal.wire.keeper import Granted, Notice
 
 FRESH_SECONDS: Final = 1.0
 """How long a look at a lease's holder stays good: what it could read then it could have kept."""
@@ -69,6 +69,8 @@ class Asking:
         """
         if not request.done or request.state not in GRANTED or not request.delivers:
             return []
+        if request.requester.left:
+            raise ConflictError("the requester has left")
         if request.collected:
             raise ConflictError("the values of this request were handed over already")
         return await self._core.release(request)
@@ -84,8 +86,11 @@ class Asking:
 
     def leave(self, requester: Requester, *, exited: bool) -> None:
         """Cancel what a requester waits for; if its process is gone, its own leases end too."""
+        requester.left = True
         for request in self._core.book.waiting_of(requester):
             self.withdraw(request, "the requester has left")
+        if exited:
+            self._core.book.note_exit(requester.evidence.process)
         if exited and self._core.leases.end_process(requester.evidence.process):
             self._core.ports.audience.notice(Notice(what="leases"))
 
@@ -107,14 +112,16 @@ class Asking:
             return await self._grant(request, "lease", ask.items)
         self._core.book.make_room(requester)
         await self._freshen(requester)
+        narrowed = msgspec.structs.replace(ask, items=missing)
+        description = await describe(narrowed, self._core.ports.backend, 0)
+        # Not before this: what is denied while the items are looked up must stick as well.
         asked, stuck = self._without_denied(requester.evidence, missing)
         if not asked:
-            narrowed = msgspec.structs.replace(ask, items=missing)
             request = self._new(requester, narrowed, Description(), None)
             return self._refuse(request, f"denied before; it may ask again in {stuck:.0f} s")
         narrowed = msgspec.structs.replace(ask, items=asked)
-        description = await describe(narrowed, self._core.ports.backend, 0)
-        request = self._new(requester, narrowed, description, None)
+        infos = tuple(info for info in description.items if info.ref in asked)
+        request = self._new(requester, narrowed, Description(items=infos), None)
         request.granted = tuple(item for item in ask.items if item in leased)
         return await self._by_policy(request)
 
@@ -151,6 +158,8 @@ class Asking:
         )
 
     async def _by_policy(self, request: Request) -> Answered:
+        if request.requester.left:
+            raise ConflictError("the requester has left")
         verdict = self._verdict(request.ask)
         if verdict == "deny":
             return self._refuse(request, f"the policy denies every {kind_of(request.ask)}")
@@ -167,7 +176,7 @@ class Asking:
         core, ask = self._core, request.ask
         if isinstance(ask, Search):
             request.move("rule")
-            request.result = await self._found(request.requester, ask)
+            request.result = await core.found(request.requester.evidence, ask)
             core.log(request, via="policy")
             core.end(request)
             return Answered(request, [])
@@ -192,14 +201,6 @@ class Asking:
             return Answered(request, await self._core.release(request))
         request.result = Granted(items=items)
         return Answered(request, [])
-
-    async def _found(self, requester: Requester, ask: Search) -> Found:
-        items = await self._core.ports.backend.search(ask.attributes, ask.collection)
-        opened = {item for item in items if self.readable(requester, item)}
-        return Found(
-            open=tuple(item for item in items if item in opened),
-            closed=tuple(item for item in items if item not in opened),
-        )
 
     def _is_probe(self, ask: Ask) -> bool:
         return (
@@ -267,13 +268,15 @@ class Asking:
         book = self._core.book
         before = self._before(request.requester.evidence, request.ask)
         request.show(msgspec.structs.replace(request.content, before=before))
+        held = len(request.value) if request.value else 0
+        request.size = len(encode(request.content)) + len(encode(request.ask)) + held
+        # Checked again here: any number may have passed the first check at the same time.
+        book.make_room(request.requester, request.size)
         request.move("ask")
         leader = book.leader_for(request)
-        if leader is not None:
-            request.leader = leader.id
-        # What is too long for the log must not wait: its end could not be logged either.
+        request.leader = leader.id if leader else ""
         self._core.log(request, "asked", via=f"{COALESCED}{leader.id}" if leader else "")
-        book.add(request, leader)
+        book.add(request)
         if leader is None:
             self._core.tell(request)
 

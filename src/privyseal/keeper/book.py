@@ -7,9 +7,11 @@ from privyseal.errors import ConflictError, LimitError, NotFoundError, UsageErro
 from privyseal.keeper.requests import Request, Requester
 from privyseal.model.approval import Approval
 from privyseal.model.ask import Read
+from privyseal.model.evidence import ProcessRef
 from privyseal.model.policy import Limits
 
-_BYTES: Final = 64 * 1024 * 1024
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""What all requests may take, and again all of the history: the bus carries no message of 128 MiB."""
 
 
 class Book:
@@ -21,19 +23,21 @@ class Book:
         self._ended: dict[str, Request] = {}
         self._mine: defaultdict[object, dict[str, Request]] = defaultdict(dict)
         self._followers: dict[str, list[Request]] = {}
-        self._history: deque[Approval] = deque(maxlen=limits.history)
+        self._history: deque[tuple[Approval, int]] = deque()
+        self._bytes = 0
+        self._past_bytes = 0
 
     def __len__(self) -> int:
         return sum(1 for request in self._pending.values() if not request.leader)
 
     def make_room(self, requester: Requester, size: int = 0) -> None:
-        """Check that one more request of this requester may wait, with a value of `size` bytes.
+        """Check that one more request of this requester, of `size` bytes, may wait.
 
         Raises:
             LimitError: Too many wait, of this process or of all, or too much.
         """
-        if size and size + sum(len(r.value) for r in self._pending.values() if r.value) > _BYTES:
-            raise LimitError("too many values wait to be stored already")
+        if self._bytes + size > MAX_BYTES:
+            raise LimitError("the requests of the last minutes take too much room already")
         if len(self._pending) >= self.limits.pending_total:
             raise LimitError(f"{len(self._pending)} requests wait already")
         mine = len(self._mine.get(_owner(requester), ()))
@@ -45,13 +49,13 @@ class Book:
         mine = self._mine.get(_owner(request.requester), {})
         return next((other for other in mine.values() if _joins(request, other)), None)
 
-    def add(self, request: Request, leader: Request | None) -> None:
-        """Let a request wait, alone or joined to `leader`."""
+    def add(self, request: Request) -> None:
+        """Let a request wait, alone or joined to its leader."""
         self._pending[request.id] = request
         self._mine[_owner(request.requester)][request.id] = request
-        if leader is not None:
-            request.leader = leader.id
-            self._followers.setdefault(leader.id, []).append(request)
+        self._bytes += request.size
+        if request.leader:
+            self._followers.setdefault(request.leader, []).append(request)
 
     def remove(self, request: Request) -> None:
         """Take a request out of those that wait; it stays findable until `forget`."""
@@ -87,6 +91,12 @@ class Book:
         mine = self._mine.get(_owner(requester), {})
         return [request for request in mine.values() if request.requester is requester]
 
+    def note_exit(self, process: ProcessRef | None) -> None:
+        """Mark the requests of an exited process whose decision is being made durable."""
+        for request in self._ended.values():
+            if process is not None and request.requester.evidence.process == process:
+                request.exited = True
+
     def overdue(self, now: float) -> list[Request]:
         """Return the waiting requests whose time is over."""
         return [request for request in self._pending.values() if now >= request.deadline]
@@ -94,7 +104,7 @@ class Book:
     def forget(self, before: float) -> None:
         """Forget the requests that ended before this monotonic instant."""
         for name in [r.id for r in self._ended.values() if r.ended <= before]:
-            del self._ended[name]
+            self._bytes -= self._ended.pop(name).size
 
     def of_face(self, face: str, identifier: str) -> Request:
         """Return a request that came through this face.
@@ -117,23 +127,26 @@ class Book:
         request = self._pending.get(identifier)
         if request is not None and not request.leader:
             return request
-        ended = next((a for a in self._history if a.id == identifier), None)
+        ended = next((a for a, _ in self._history if a.id == identifier), None)
         if ended is None:
             raise NotFoundError(f"no request {identifier!r} waits")
         raise ConflictError(f"the request is {ended.state} already")
 
-    def record(self, approval: Approval) -> None:
-        """Add an ended request to the history."""
-        self._history.append(approval)
+    def record(self, approval: Approval, size: int) -> None:
+        """Add an ended request to the history, and drop the oldest beyond its limits."""
+        self._history.append((approval, size))
+        self._past_bytes += size
+        while len(self._history) > self.limits.history or self._past_bytes > MAX_BYTES:
+            self._past_bytes -= self._history.popleft()[1]
 
     def history(self, limit: int) -> list[Approval]:
         """Return what has ended, newest first."""
         newest = list(self._history)[-limit:] if limit else []
-        return newest[::-1]
+        return [approval for approval, _ in reversed(newest)]
 
     def find_ended(self, prefix: str) -> list[Approval]:
         """Return the ended requests whose identifier starts with `prefix`."""
-        return [approval for approval in self._history if approval.id.startswith(prefix)]
+        return [approval for approval, _ in self._history if approval.id.startswith(prefix)]
 
 
 def one_of(found: list[Approval], prefix: str) -> Approval:

@@ -81,10 +81,16 @@ class RequestFace:
     """`org.privyseal.Request1`: asking."""
 
     def __init__(
-        self, core: Core, asking: Asking, requesters: Requesters, audience: BusAudience
+        self,
+        core: Core,
+        asking: Asking,
+        callers: Callers,
+        requesters: Requesters,
+        audience: BusAudience,
     ) -> None:
         self._core = core
         self._asking = asking
+        self._callers = callers
         self._requesters = requesters
         self._audience = audience
 
@@ -147,6 +153,7 @@ class RequestFace:
         return Reply()
 
     async def _subscribe(self, call: Call) -> Reply:
+        await self._callers.admit(call.sender)
         self._audience.subscribers.add(call.sender)
         return Reply()
 

@@ -21,17 +21,19 @@ from privyseal.model.ask import (
     DeleteCollection,
     Lock,
     Read,
+    Search,
     Write,
     kind_of,
 )
 from privyseal.model.clock import Clock
 from privyseal.model.decision import Scope
+from privyseal.model.evidence import Evidence
 from privyseal.model.keyring import ItemRef
 from privyseal.model.lifecycle import advance
 from privyseal.model.policy import Policy
 from privyseal.model.receipt import EventName
 from privyseal.model.secret import Secret
-from privyseal.wire.keeper import MadeItem, Notice, Slice, Values
+from privyseal.wire.keeper import Found, MadeItem, Notice, Slice, Values
 
 PATIENCE: Final = 2.0
 """Seconds after which a client that waits inside a call may have given up.
@@ -146,7 +148,7 @@ class Core:
             return  # no person ever saw it; its caller has the answer already
         if not request.leader:
             approval = self.approval(request)
-            self.book.record(approval)
+            self.book.record(approval, request.size)
             self.ports.audience.notice(Notice(what="resolved", approval=approval))
         self.ports.audience.resolved(request.requester.face, request.id, request.state)
 
@@ -158,7 +160,10 @@ class Core:
         Raises:
             PrivysealError: The backend refused; nothing was changed.
         """
-        ask = request.ask
+        ask, era = request.ask, self.leases.era
+        if isinstance(ask, Search):
+            request.result = await self.found(request.requester.evidence, ask)
+            return
         try:
             request.result = await perform(ask, self.ports.backend, request.value)
         except PrivysealError as error:
@@ -173,7 +178,7 @@ class Core:
             # It has just written the value: asking a person before it reads that back adds
             # nothing but weariness. Another writer ends this lease.
             own = Scope(kind="until-exit")
-            if lease:
+            if lease and era == self.leases.era and not request.requester.left:
                 self.leases.grant(request.id, evidence, [item], [label], own, own_write=True)
         elif isinstance(ask, Delete):
             self.leases.end_item(ask.item, own_only=False)
@@ -183,6 +188,15 @@ class Core:
             self.leases.end_all()
             self.store_locked = await self.ports.backend.locked()
             self.ports.audience.notice(Notice(what="locked"))
+
+    async def found(self, evidence: Evidence, ask: Search) -> Found:
+        """Return what a search finds, and how much of that this requester may read at once."""
+        items = await self.ports.backend.search(ask.attributes, ask.collection)
+        opened = {item for item in items if self.leases.find(evidence, item) is not None}
+        return Found(
+            open=tuple(item for item in items if item in opened),
+            closed=tuple(item for item in items if item not in opened),
+        )
 
     async def release(self, request: Request) -> Released:
         """Read the granted values, make the entry durable, and only then return them.
@@ -197,13 +211,15 @@ class Core:
         items: list[ItemRef] = []
         used: dict[str, None] = {}
         for item in request.granted:
-            lease = self.leases.find(evidence, item)
-            if lease is None:
+            if self.leases.find(evidence, item) is None:
                 continue
             try:
                 value = await self.ports.backend.read(item)
             except (NotFoundError, LockedError):
                 continue
+            lease = self.leases.find(evidence, item)
+            if lease is None:
+                continue  # it was used up or ended while the backend read
             fresh = self.leases.use(lease, evidence, late=late)
             used[f"lease {lease.id}" if fresh else f"lease {lease.id}, coalesced"] = None
             values.append(value)

@@ -91,7 +91,7 @@ class Deciding:
         except DeniedError:
             core.ports.audit.append("unlock", outcome="denied", requester=decider.summary)
             raise
-        core.store_locked = False
+        core.store_locked = await core.ports.backend.locked()
         core.ports.audit.append("unlock", outcome="unlocked", requester=decider.summary)
         decided: list[list[Request]] = []
         for request in core.book.leaders():
@@ -219,9 +219,12 @@ class Deciding:
     ) -> None:
         """Once the receipt is durable, grant the lease or do the deed; wake every caller."""
         core, request = self._core, joined[0]
+        era = core.leases.era
         try:
             await core.ports.audit.flush()
             if request.state == "allowed" and isinstance(request.ask, Read):
+                if era != core.leases.era:
+                    raise LockedError("the store was locked while the decision was written down")
                 self._lease(joined, scope, items)
             elif request.state == "allowed":
                 await core.perform(request)
@@ -229,6 +232,8 @@ class Deciding:
             # Nothing was granted; the callers get this as their answer, none is left waiting.
             request.reason = request.reason or str(error)
         finally:
+            if request.exited:
+                core.leases.end_process(request.requester.evidence.process)
             for each in joined:
                 if each is not request and not isinstance(each.ask, Read):
                     each.result = request.result

@@ -63,6 +63,7 @@ class Leases:
         self._limit = limit
         self._by_item: defaultdict[ItemRef, list[Grant]] = defaultdict(list)
         self._all: dict[str, Grant] = {}
+        self.era = 0
 
     def __len__(self) -> int:
         return len(self._all)
@@ -151,7 +152,8 @@ class Leases:
         return True
 
     def end_all(self) -> None:
-        """End every lease: the store is being locked."""
+        """End every lease: the store is being locked. What was decided before is of a past era."""
+        self.era += 1
         self._all.clear()
         self._by_item.clear()
 

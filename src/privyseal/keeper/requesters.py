@@ -1,7 +1,6 @@
 """The processes that ask: introduced by a face with a pidfd, watched until they exit."""
 
 import asyncio
-import logging
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -9,14 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from privyseal.errors import DeniedError, LimitError, NotFoundError, UsageError
+from privyseal.errors import DeniedError, LimitError, NotFoundError, PrivysealError, UsageError
 from privyseal.keeper.ports import EvidenceSource
 from privyseal.keeper.requests import Requester
 from privyseal.keeper.testimony import as_reported
 from privyseal.model.evidence import Evidence, Fact, ProcessRef
 from privyseal.runtime.bus import Connection
-
-log = logging.getLogger(__name__)
 
 Left = Callable[[Requester, bool], None]
 
@@ -37,13 +34,28 @@ class Callers:
         Raises:
             DeniedError: It belongs to another user, root included.
         """
-        pid = self._admitted.get(name)
-        if pid is None:
-            pid, uid = await self._connection.process_of(name)
+        pid = self._admitted.get(name, 0)
+        if not pid:
+            self._admitted[name] = 0  # taken out if it leaves meanwhile, see `forget`
+            try:
+                pid, uid = await self._connection.process_of(name)
+            except PrivysealError:
+                self.forget(name)
+                raise
             if uid != self._uid:
                 raise DeniedError(f"user {uid} may not talk to the keeper of user {self._uid}")
+            self.still(name)
             self._admitted[name] = pid
         return pid
+
+    def still(self, name: str) -> None:
+        """Check that a connection which was admitted has not left since.
+
+        Raises:
+            DeniedError: It has; nothing of it may be kept.
+        """
+        if name not in self._admitted:
+            raise DeniedError("the caller has left")
 
     async def of(self, name: str) -> Evidence:
         """Return the evidence on the process that owns this connection.
@@ -66,6 +78,7 @@ class Callers:
             await self._connection.process_of(name)
         finally:
             os.close(pidfd)
+        self.still(name)
         self._known[name] = evidence
         return evidence
 
@@ -104,6 +117,7 @@ class Requesters:
                 facts=(*seen.facts, *claims),
                 through="" if itself else _name_of(face, through),
             )
+            self._callers.still(face)
         except BaseException:
             os.close(pidfd)
             raise

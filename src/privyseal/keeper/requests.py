@@ -13,10 +13,12 @@ from privyseal.wire.keeper import Result, Ticket
 
 @dataclass(slots=True, eq=False)
 class Requester:
-    """A process that asks, as one face introduced it; `pidfd` is closed when it is forgotten.
+    """A process that asks, as one face introduced it.
 
-    `claims` is what the face says of it, and which face that is; they stay in its evidence.
-    `checked` is the monotonic instant at which it was last seen to run the program of `evidence`.
+    Once it has `left`, `pidfd` is closed and its number may mean another process: nothing is asked
+    or handed over in its name any more. `claims` is what the face says of it, and which face that
+    is; they stay in its evidence. `checked` is the monotonic instant at which it was last seen to
+    run the program of `evidence`.
     """
 
     token: str
@@ -25,6 +27,7 @@ class Requester:
     evidence: Evidence
     claims: tuple[Fact, ...] = ()
     checked: float = float("-inf")
+    left: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +35,8 @@ class Request:
     """One request. `state` changes only through `move`, by the table in model/lifecycle.py.
 
     `leader` is the identifier of an equal request of the same process that a person sees in place
-    of this one. Instants are monotonic seconds but for those named `wall`.
+    of this one. Instants are monotonic seconds but for those named `wall`. `size` is what it takes
+    of the book's room, in bytes.
     """
 
     id: str
@@ -52,6 +56,8 @@ class Request:
     ended: float = float("inf")
     granted: tuple[ItemRef, ...] = ()
     result: Result | None = None
+    size: int = 0
+    exited: bool = False
     collected: bool = False
     done: bool = False
 

@@ -3,7 +3,8 @@
 import contextlib
 import errno
 import os
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +35,25 @@ PERSON = Evidence(summary="privy approve")
 
 
 class Disk:
-    """Syncs like the real one until a test breaks it."""
+    """Syncs like the real one until a test breaks it or holds it up."""
 
     broken = False
 
+    def __init__(self) -> None:
+        self._free = threading.Event()
+        self._free.set()
+
+    @contextlib.contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Let nothing become durable before the block ends."""
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._free.set()
+
     def __call__(self, fd: int) -> None:
+        assert self._free.wait(10)
         if self.broken:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fdatasync(fd)

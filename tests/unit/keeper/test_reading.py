@@ -179,7 +179,7 @@ async def test_until_exit_ends_with_the_process(bench: Bench) -> None:
 
     bench.asking.leave(process, exited=True)
 
-    assert (await bench.read(process, item)).request.state == "pending"
+    assert (await bench.read(bench.process(pid=7), item)).request.state == "pending"
 
 
 async def test_locking_ends_every_lease(bench: Bench) -> None:
