@@ -13,7 +13,8 @@ from privyseal.runtime import serve
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.config import load
-from privyseal.runtime.keeper import DecisionLink, RequestLink
+from privyseal.runtime.keeper import DecisionLink
+from privyseal.runtime.requestlink import RequestLink
 from privyseal.wire.keeper import BUS_NAME
 
 log = logging.getLogger(__name__)

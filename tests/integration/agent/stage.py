@@ -15,7 +15,7 @@ from tests.private_bus import private_bus
 
 from privyseal.agent.service import Face
 from privyseal.runtime.bus import Connection
-from privyseal.runtime.keeper import RequestLink
+from privyseal.runtime.requestlink import RequestLink
 from privyseal.wire.secretservice import (
     COLLECTION,
     ITEM,
