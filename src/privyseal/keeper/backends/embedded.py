@@ -73,10 +73,6 @@ class EmbeddedBackend:
             stored.lock()
             self._tell_all()
 
-    async def change_passphrase(self, old: Secret, new: Secret) -> None:
-        """Change the passphrase; DeniedError when `old` is wrong."""
-        await asyncio.to_thread(self._open().change_passphrase, old, new, self._cost)
-
     async def collections(self) -> tuple[CollectionInfo, ...]:
         """Return every collection, in order of creation, and `session` at the end."""
         stored = self._stored()
