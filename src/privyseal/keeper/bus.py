@@ -11,6 +11,7 @@ from privyseal.keeper.core import Core
 from privyseal.keeper.deciding import Deciding
 from privyseal.keeper.requesters import Callers, Requesters
 from privyseal.keeper.requests import Requester
+from privyseal.keeper.testimony import MAX_REPORTED
 from privyseal.model.approval import Status
 from privyseal.model.ask import Ask, Create, Write, decode_ask
 from privyseal.model.decision import Decision
@@ -37,7 +38,6 @@ from privyseal.wire.keeper import (
 )
 
 _T = TypeVar("_T")
-_MAX_REPORTED: Final = 32
 _MAX_PASSPHRASE: Final = 4096
 _MAX_ASK: Final = 64 * 1024
 _MAX_LIST: Final = 16 * 1024 * 1024
@@ -108,8 +108,8 @@ class RequestFace:
 
     async def _register(self, call: Call) -> Reply:
         reported = _decode(call.body[1], list[Fact], "the reported facts")
-        if len(reported) > _MAX_REPORTED:
-            raise LimitError(f"more than {_MAX_REPORTED} reported facts")
+        if len(reported) > MAX_REPORTED:
+            raise LimitError(f"more than {MAX_REPORTED} reported facts")
         pidfd = call.take_fd(call.body[0])
         requester = await self._requesters.register(call.sender, pidfd, reported)
         return Reply([requester.token])

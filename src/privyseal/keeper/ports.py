@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from privyseal.model.approval import Content
-from privyseal.model.evidence import Evidence, Fact
+from privyseal.model.evidence import Evidence
 from privyseal.model.receipt import Entry, EventName, Receipt
 from privyseal.wire.keeper import Notice, StoreChange
 
@@ -12,7 +12,7 @@ from privyseal.wire.keeper import Notice, StoreChange
 class EvidenceSource(Protocol):
     """Reads what the kernel knows of a process, given by pidfd."""
 
-    async def look(self, pidfd: int, reported: Sequence[Fact] = ()) -> Evidence:
+    async def look(self, pidfd: int) -> Evidence:
         """Return everything that can be known now; never raises for a process that is gone."""
         ...
 
