@@ -165,41 +165,30 @@ class Connection:
         Raises:
             PrivysealError: The error that came back, by its D-Bus name.
         """
-        reply = await self.exchange(destination, path, interface, member, signature, body, fds=fds)
+        reply = await self.exchange(
+            Message(
+                destination=destination,
+                path=path,
+                interface=interface,
+                member=member,
+                signature=signature,
+                body=list(body),
+                unix_fds=list(fds),
+            )
+        )
         if reply.message_type is MessageType.ERROR:
             raise from_bus(reply.error_name or "", error_text(reply))
         return reply
 
-    async def exchange(
-        self,
-        destination: str,
-        path: str,
-        interface: str,
-        member: str,
-        signature: str = "",
-        body: Sequence[Any] = (),
-        *,
-        fds: Sequence[int] = (),
-    ) -> Message:
-        """Call a method and return what came back, be it a reply or an error under its own name.
+    async def exchange(self, message: Message) -> Message:
+        """Send a call and return what came back, be it a reply or an error under its own name.
 
         Raises:
             UnreachableError: The bus closed the connection.
         """
-        message = Message(
-            destination=destination,
-            path=path,
-            interface=interface,
-            member=member,
-            signature=signature,
-            body=list(body),
-            unix_fds=list(fds),
-        )
-        if not self._bus.connected:
-            raise UnreachableError("the message bus closed the connection")
         try:
-            reply = await self._bus.call(message)
-        except (EOFError, ConnectionError, OSError, DBusError) as error:
+            reply = await self._bus.call(message) if self._bus.connected else None
+        except (EOFError, OSError, DBusError) as error:
             raise UnreachableError("the message bus closed the connection") from error
         except DBusFastError as error:
             raise UsageError(f"the message bus cannot carry that: {error}") from error

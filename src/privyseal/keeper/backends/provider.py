@@ -8,7 +8,7 @@ holds depends on either. Nothing that comes back is believed before its type and
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dbus_fast import Message, MessageType, Variant
@@ -66,7 +66,22 @@ class _Peer:
 
     connection: Connection
     owner: str
-    session: str
+    session: str = ""
+
+    async def exchange(
+        self, path: str, interface: str, member: str, takes: str = "", body: Sequence[object] = ()
+    ) -> Message:
+        """Call a method of this very process; return its reply or its error."""
+        return await self.connection.exchange(
+            Message(
+                destination=self.owner,
+                path=path,
+                interface=interface,
+                member=member,
+                signature=takes,
+                body=list(body),
+            )
+        )
 
 
 class Provider:
@@ -166,7 +181,7 @@ class Provider:
         with suppress(PrivysealError, TimeoutError):
             async with asyncio.timeout(2):
                 if peer is not None:
-                    await peer.connection.exchange(peer.owner, path, _PROMPT, "Dismiss")
+                    await peer.exchange(path, _PROMPT, "Dismiss")
 
     async def _call_once(
         self, path: str, interface: str, member: str, takes: str, body: Body
@@ -175,9 +190,7 @@ class Provider:
             async with asyncio.timeout(_CALL_SECONDS):
                 peer = self._peer or await self._attach()
                 made = body(peer.session) if callable(body) else body
-                return await peer.connection.exchange(
-                    peer.owner, path, interface, member, takes, made
-                )
+                return await peer.exchange(path, interface, member, takes, made)
         except TimeoutError:
             raise UnreachableError(f"the provider does not answer {member}") from None
 
@@ -200,15 +213,15 @@ class Provider:
                     await connection.listen(owner, interface, member, self._forward(member))
             await connection.listen(owner, _PROMPT, "Completed", self._on_completed)
             # The bus is private to us and the provider: encrypting on it protects from nobody.
-            reply = await connection.exchange(
-                owner, ROOT, SERVICE, "OpenSession", "sv", ["plain", Variant("s", "")]
-            )
+            peer = _Peer(connection, owner)
+            plain = ["plain", Variant("s", "")]
+            reply = await peer.exchange(ROOT, SERVICE, "OpenSession", "sv", plain)
             if reply.message_type is MessageType.ERROR:
                 raise _error(reply, ROOT)
             if reply.signature != "vo":
                 raise CorruptError(f"the provider opened a session {reply.signature[:99]!r}")
             check_path(reply.body[1], "session")
-            self._peer = _Peer(connection, owner, reply.body[1])
+            self._peer = replace(peer, session=reply.body[1])
             return self._peer
 
     async def _connect(self) -> Connection:
