@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from privyseal.errors import LimitError, UsageError
@@ -175,12 +175,13 @@ class DecisionFace:
 
     def table(self) -> Table:
         """Return the methods of the interface; signatures as in wire/keeper.py."""
+        deciding = self._deciding
         return {
-            (DECISION, "Pending"): Method("", "s", self._pending),
-            (DECISION, "Show"): Method("s", "s", self._show),
+            (DECISION, "Pending"): self._view("", lambda _: _list(deciding.pending())),
+            (DECISION, "Show"): self._view("s", lambda c: _json(deciding.show(c.body[0]))),
+            (DECISION, "History"): self._view("u", lambda c: _list(deciding.history(c.body[0]))),
+            (DECISION, "Leases"): self._view("", lambda _: _json(deciding.leases())),
             (DECISION, "Decide"): Method("s", "s", self._decide),
-            (DECISION, "History"): Method("u", "s", self._history),
-            (DECISION, "Leases"): Method("", "s", self._leases),
             (DECISION, "Revoke"): Method("s", "", self._revoke),
             (DECISION, "Lock"): Method("", "", self._lock),
             (DECISION, "Unlock"): Method("h", "", self._unlock),
@@ -188,26 +189,19 @@ class DecisionFace:
             (DECISION, "Watch"): Method("", "", self._watch),
         }
 
-    async def _pending(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        return _list(self._deciding.pending())
+    def _view(self, takes: str, view: Callable[[Call], Reply]) -> Method:
+        """Return a method that shows something to whoever may look, and changes nothing."""
 
-    async def _show(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        return _json(self._deciding.show(str(call.body[0])))
+        async def answer(call: Call) -> Reply:
+            await self._callers.admit(call.sender)
+            return view(call)
+
+        return Method(takes, "s", answer)
 
     async def _decide(self, call: Call) -> Reply:
         decider = await self._callers.of(call.sender)
         decision = _decode(call.body[0], Decision, "the decision")
         return _json(await self._deciding.decide(decision, decider))
-
-    async def _history(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        return _list(self._deciding.history(int(call.body[0])))
-
-    async def _leases(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        return _json(self._deciding.leases())
 
     async def _revoke(self, call: Call) -> Reply:
         decider = await self._callers.of(call.sender)
@@ -220,11 +214,7 @@ class DecisionFace:
 
     async def _unlock(self, call: Call) -> Reply:
         decider = await self._callers.of(call.sender)
-        fd = call.take_fd(call.body[0])
-        try:
-            passphrase = Secret(read_sealed(fd, limit=_MAX_PASSPHRASE))
-        finally:
-            os.close(fd)
+        passphrase = Secret(_memory(call, call.body[0], _MAX_PASSPHRASE))
         await self._deciding.unlock(passphrase, decider)
         return Reply()
 
@@ -293,9 +283,13 @@ def _value(call: Call, ask: Ask) -> Secret | None:
         return None
     if len(indexes) != 1:
         raise UsageError("the request needs exactly one value")
-    fd = call.take_fd(indexes[0])
+    return Secret(_memory(call, indexes[0], MAX_SECRET), ask.content_type)
+
+
+def _memory(call: Call, index: int, limit: int) -> bytes:
+    fd = call.take_fd(index)
     try:
-        return Secret(read_sealed(fd, limit=MAX_SECRET), ask.content_type)
+        return read_sealed(fd, limit=limit)
     finally:
         os.close(fd)
 
