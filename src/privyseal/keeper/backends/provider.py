@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from dbus_fast import Message, MessageType, Variant
 
@@ -31,7 +31,6 @@ from privyseal.keeper.backends.objects import (
     paths,
     variant,
 )
-from privyseal.model.keyring import ItemRef
 from privyseal.runtime.bus import DBUS, Connection, error_text
 from privyseal.wire.keeper import StoreChange
 
@@ -50,11 +49,8 @@ _UNDELIVERED: Final = frozenset({f"{DBUS}.Error.ServiceUnknown", f"{DBUS}.Error.
 _UNKNOWN: Final = frozenset(
     f"{DBUS}.Error.Unknown{what}" for what in ("Method", "Object", "Interface")
 )
-_SIGNALS: Final = {
-    "Created": "created",
-    "Deleted": "deleted",
-    "Changed": "changed",
-}
+Happening = Literal["created", "deleted", "changed"]
+_HAPPENINGS: Final[tuple[Happening, ...]] = ("created", "deleted", "changed")
 
 Body = Sequence[object] | Callable[[str], Sequence[object]]
 """The arguments of a call, or a function that makes them from our session's path."""
@@ -208,9 +204,9 @@ class Provider:
                     hint="see `privy doctor`",
                 )
             for kind, interface in (("Collection", SERVICE), ("Item", COLLECTION)):
-                for ending in _SIGNALS:
-                    member = kind + ending
-                    await connection.listen(owner, interface, member, self._forward(member))
+                for what in _HAPPENINGS:
+                    member, forward = kind + what.capitalize(), self._forward(kind, what)
+                    await connection.listen(owner, interface, member, forward)
             await connection.listen(owner, _PROMPT, "Completed", self._on_completed)
             # The bus is private to us and the provider: encrypting on it protects from nobody.
             peer = _Peer(connection, owner)
@@ -259,19 +255,16 @@ class Provider:
             if not waiting.done():
                 waiting.set_exception(UnreachableError("the provider ended during its prompt"))
 
-    def _forward(self, member: str) -> Callable[[str, list[object]], None]:
-        of_item = member.startswith("Item")
-        what = _SIGNALS[member.removeprefix("Item").removeprefix("Collection")]
-
+    def _forward(self, kind: str, what: Happening) -> Callable[[str, list[object]], None]:
         def forward(_path: str, body: list[object]) -> None:
             subject = body[0] if body else None
             with suppress(CorruptError):  # a signal that names nothing of ours tells us nothing
-                ref = (
-                    parse_item(subject)
-                    if of_item
-                    else ItemRef(collection=parse_collection(subject), item="")
-                )
-                self._changed(StoreChange(what=what, collection=ref.collection, item=ref.item))  # type: ignore[arg-type]  # one of the three values of the table
+                if kind == "Item":
+                    ref = parse_item(subject)
+                    change = StoreChange(what=what, collection=ref.collection, item=ref.item)
+                else:
+                    change = StoreChange(what=what, collection=parse_collection(subject))
+                self._changed(change)
 
         return forward
 
