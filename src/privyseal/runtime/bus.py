@@ -2,7 +2,7 @@
 
 Every method that a process serves stands in one table, keyed by interface and member, with its
 exact signature: a call that is not listed, or whose arguments have other types, is refused before
-any code of ours sees it. Handlers run in the task group of their owner.
+any code of ours sees it. Answers are made in the task group of the owner.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _LONGEST_ERROR: Final = 2000
 
 @dataclass(slots=True)
 class Call:
-    """One method call. Descriptors in `fds` are closed when its handler ends, unless taken."""
+    """One method call. Descriptors in `fds` are closed once it is answered, unless taken."""
 
     sender: str
     path: str
@@ -56,22 +56,19 @@ class Call:
 
 @dataclass(slots=True)
 class Reply:
-    """What a handler answers; the connection closes `fds` after sending."""
+    """What a method answers; the connection closes `fds` after sending."""
 
     body: Sequence[Any] = ()
     fds: Sequence[int] = ()
 
 
-Handler = Callable[[Call], Awaitable[Reply]]
-
-
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One line of a table: argument signature, reply signature, handler."""
+    """One line of a table: argument signature, reply signature, and what answers the call."""
 
     takes: str
     gives: str
-    handler: Handler
+    answer: Callable[[Call], Awaitable[Reply]]
 
 
 Table = Mapping[tuple[str, str], Method]
@@ -307,7 +304,7 @@ class Connection:
 
     async def _answer(self, message: Message, call: Call, method: Method) -> None:
         try:
-            reply = await method.handler(call)
+            reply = await method.answer(call)
             self._return(message, method, reply)
         except PrivysealError as error:
             text = f"{error}; {error.hint}" if error.hint else str(error)
