@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click import Command, Context, Group
 
 from privyseal import errors
 from privyseal.cli.tree import root
+from privyseal.keeper.bus import VERSION
 from privyseal.model.lifecycle import TRANSITIONS
 
 ROOT = Path(__file__).parents[2]
@@ -99,3 +101,7 @@ def test_no_tracked_file_names_a_machine_or_a_registry() -> None:
         if _FOREIGN.search(line)
     ]
     assert found == []
+
+
+def test_the_keeper_says_the_version_of_the_package() -> None:
+    assert version("privyseal") == VERSION

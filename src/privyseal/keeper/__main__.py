@@ -1,4 +1,4 @@
-"""Run the keeper: `python -I -m privyseal.keeper --state DIR --store FILE`."""
+"""Run the keeper: `python -I -m privyseal.keeper --state DIR --store DIR`."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from privyseal.errors import PrivysealError, leaves
 from privyseal.keeper.asking import Asking
 from privyseal.keeper.audit import AuditLog
 from privyseal.keeper.backends.choice import KINDS, open_backend
-from privyseal.keeper.bus import BusAudience, DecisionFace, RequestFace
+from privyseal.keeper.bus import BusAudience, DecisionMethods, RequestMethods
 from privyseal.keeper.core import Core, Ports
 from privyseal.keeper.deciding import Deciding
 from privyseal.keeper.evidence import Witness
@@ -104,9 +104,9 @@ async def run(options: argparse.Namespace) -> None:
                 requesters.face_left(name)
 
         await connection.listen(DBUS, DBUS, "NameOwnerChanged", owner_changed)
-        faces = RequestFace(core, asking, callers, requesters, audience)
-        decisions = DecisionFace(core, deciding, callers, audience, clock.wall())
-        connection.serve({**faces.table(), **decisions.table()})
+        requests = RequestMethods(core, asking, callers, requesters, audience)
+        decisions = DecisionMethods(core, deciding, callers, audience, clock.wall())
+        connection.serve({**requests.table(), **decisions.table()})
         await connection.claim(options.bus_name)
         audit.append("start", detail=f"backend {backend.description}")
         serve.ready()

@@ -37,6 +37,8 @@ from privyseal.wire.keeper import (
     decode_question,
 )
 
+VERSION: Final = "0.1.0"
+
 _T = TypeVar("_T")
 _MAX_PASSPHRASE: Final = 4096
 _MAX_ASK: Final = 64 * 1024
@@ -77,7 +79,7 @@ class BusAudience:
         self.subscribers.discard(name)
 
 
-class RequestFace:
+class RequestMethods:
     """`org.privyseal.Request1`: asking."""
 
     def __init__(
@@ -161,7 +163,7 @@ class RequestFace:
         return self._requesters.of(call.sender, str(call.body[0]))
 
 
-class DecisionFace:
+class DecisionMethods:
     """`org.privyseal.Decision1`: deciding. In companion mode it is not on the desktop's bus."""
 
     def __init__(
@@ -239,9 +241,6 @@ class DecisionFace:
         await self._callers.admit(call.sender)
         self._audience.watchers.add(call.sender)
         return Reply()
-
-
-VERSION: Final = "0.1.0"
 
 
 def _decode(text: object, kind: type[_T], what: str) -> _T:
