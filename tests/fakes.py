@@ -1,7 +1,7 @@
 """Small working stand-ins for the ports of the product; each is held to its contract by a test."""
 
 from privyseal.model.evidence import Evidence, Fact, ProcessRef, Program
-from privyseal.wire.keeper import Notice, StoreChange
+from privyseal.wire.keeper import Notice
 
 
 class FakeClock:
@@ -56,7 +56,6 @@ class FakeAudience:
     def __init__(self) -> None:
         self.ends: dict[str, str] = {}
         self.notices: list[Notice] = []
-        self.changes: list[StoreChange] = []
 
     def resolved(self, face: str, request: str, state: str) -> None:
         assert request not in self.ends, "a caller was answered twice"
@@ -64,6 +63,3 @@ class FakeAudience:
 
     def notice(self, notice: Notice) -> None:
         self.notices.append(notice)
-
-    def changed(self, change: StoreChange) -> None:
-        self.changes.append(change)

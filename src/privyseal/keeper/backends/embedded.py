@@ -32,6 +32,7 @@ class EmbeddedBackend:
     """
 
     def __init__(self, folder: Path, *, clock: Clock, cost: Cost | None = None) -> None:
+        self.description = f"embedded store in {folder}"
         self._folder = folder
         self._clock = clock
         self._cost = cost
@@ -39,11 +40,6 @@ class EmbeddedBackend:
         self._vault: Vault | None = None
         self._unlocking = asyncio.Lock()
         self._listeners: list[ChangeCallback] = []
-
-    @property
-    def description(self) -> str:
-        """Name the store in a person's words."""
-        return f"embedded store in {self._folder}"
 
     async def initialised(self) -> bool:
         """Return whether the store exists; the first `unlock` creates it."""
