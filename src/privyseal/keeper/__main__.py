@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from privyseal.errors import PrivysealError, leaves
+from privyseal.errors import PrivysealError
 from privyseal.keeper.asking import Asking
 from privyseal.keeper.audit import AuditLog
 from privyseal.keeper.backends.choice import KINDS, open_backend
@@ -46,14 +46,7 @@ def main() -> int:
     serve.harden()
     serve.allow_many_files()
     serve.log_to_stderr(debug=options.debug)
-    failures: list[PrivysealError] = []
-    try:
-        asyncio.run(run(options))
-    except* PrivysealError as group:
-        failures = leaves(group)
-    for failure in failures:
-        log.error("%s%s", failure, f"; {failure.hint}" if failure.hint else "")
-    return failures[0].exit_status if failures else 0
+    return serve.to_the_end(run(options))
 
 
 async def run(options: argparse.Namespace) -> None:

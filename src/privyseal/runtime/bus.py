@@ -128,17 +128,14 @@ class Connection:
         # A call may leave out its interface (D-Bus specification, "Message Format").
         self._members = {member: interface for interface, member in table}
 
-    async def claim(self, name: str, *, wait: bool = False) -> None:
+    async def claim(self, name: str) -> None:
         """Own a well-known name, never stealing it and never letting it be stolen.
 
         Raises:
-            ConflictError: Another connection owns it (with `wait`: only queue for it then).
+            ConflictError: Another connection owns it.
         """
-        flags = NameFlag(0) if wait else NameFlag.DO_NOT_QUEUE
-        reply = await self._bus.request_name(name, flags)
-        if reply not in {RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER} and (
-            not wait
-        ):
+        reply = await self._bus.request_name(name, NameFlag.DO_NOT_QUEUE)
+        if reply not in {RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER}:
             raise ConflictError(f"another program owns the bus name {name}")
 
     async def release(self, name: str) -> None:
