@@ -10,7 +10,7 @@ import sys
 from privyseal.model.ask import Read
 from privyseal.model.keyring import ItemRef
 from privyseal.runtime.bus import Connection
-from privyseal.runtime.keeper import RequestLink
+from privyseal.runtime.requestlink import RequestLink
 
 
 async def _ask(collection: str, items: list[str]) -> None:

@@ -8,6 +8,8 @@ import hashlib
 import os
 from collections.abc import Sequence
 
+import msgspec
+
 from privyseal.errors import ConflictError, DeniedError, LockedError, NotFoundError, UsageError
 from privyseal.model.approval import Approval, Content, Lease, Status
 from privyseal.model.ask import TITLES, Ask, Read, Search, decode_ask
@@ -302,8 +304,6 @@ class FakeDecider:
 
 def ended(approval: Approval, state: State, at: float) -> Approval:
     """Return a request as it is after a person decided it."""
-    import msgspec  # noqa: PLC0415 - keeps the names of this module to the fake
-
     return msgspec.structs.replace(approval, state=state, resolved=at, decided_by="privy")
 
 

@@ -1,11 +1,7 @@
 """Small working stand-ins for the ports of the product; each is held to its contract by a test."""
 
-from collections.abc import Sequence
-
-import msgspec
-
 from privyseal.model.evidence import Evidence, Fact, ProcessRef, Program
-from privyseal.wire.keeper import Notice, StoreChange
+from privyseal.wire.keeper import Notice
 
 
 class FakeClock:
@@ -47,9 +43,8 @@ class FakeWitness:
         self.seen[pidfd] = evidence
         return evidence
 
-    async def look(self, pidfd: int, reported: Sequence[Fact] = ()) -> Evidence:
-        seen = self.seen[pidfd]
-        return msgspec.structs.replace(seen, facts=(*seen.facts, *reported))
+    async def look(self, pidfd: int) -> Evidence:
+        return self.seen[pidfd]
 
     async def check(self, pidfd: int, seen: Evidence) -> str:
         return self.changed.get(pidfd, "")
@@ -61,7 +56,6 @@ class FakeAudience:
     def __init__(self) -> None:
         self.ends: dict[str, str] = {}
         self.notices: list[Notice] = []
-        self.changes: list[StoreChange] = []
 
     def resolved(self, face: str, request: str, state: str) -> None:
         assert request not in self.ends, "a caller was answered twice"
@@ -69,6 +63,3 @@ class FakeAudience:
 
     def notice(self, notice: Notice) -> None:
         self.notices.append(notice)
-
-    def changed(self, change: StoreChange) -> None:
-        self.changes.append(change)

@@ -1,8 +1,9 @@
-"""A message bus of our own that starts no services, so that nothing but the test answers on it."""
+"""A message bus of a test's own, with nothing on it but what the test puts there."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 _CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -10,6 +11,7 @@ _CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Co
 <busconfig>
   <type>session</type>
   <listen>unix:path={socket}</listen>
+  <servicedir>{services}</servicedir>
   <auth>EXTERNAL</auth>
   <policy context="default">
     <allow send_destination="*" eavesdrop="true"/>
@@ -22,21 +24,26 @@ _CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Co
 """
 
 
-@asynccontextmanager
-async def private_bus(folder: Path) -> AsyncIterator[str]:
-    """Run a dbus-daemon; give its address."""
+@contextmanager
+def private_bus(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run a bus with its socket in `folder`; yield its address.
+
+    It starts what has a file in `data/dbus-1/services` below `folder`, with `env`.
+    """
+    services = folder / "data" / "dbus-1" / "services"
     configuration = folder / "bus.conf"
-    configuration.write_text(_CONFIGURATION.format(socket=folder / "bus"))
-    daemon = await asyncio.create_subprocess_exec(
-        "dbus-daemon",
-        f"--config-file={configuration}",
-        "--nofork",
-        "--print-address",
-        stdout=asyncio.subprocess.PIPE,
+    configuration.write_text(_CONFIGURATION.format(socket=folder / "bus", services=services))
+    process = subprocess.Popen(
+        ["dbus-daemon", f"--config-file={configuration}", "--nofork", "--print-address"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **(env or {})},
     )
-    assert daemon.stdout is not None
+    assert process.stdout is not None
     try:
-        yield (await daemon.stdout.readline()).decode().strip()
+        with process.stdout:
+            yield process.stdout.readline().decode().strip()
     finally:
-        daemon.terminate()
-        await daemon.wait()
+        process.terminate()
+        process.wait(10)

@@ -35,7 +35,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
 """Third-party packages, by top-level module, that importing a program may load."""
 
 _SCRIPT: Final = """
-import importlib, pkgutil, sys
+import ast, importlib, pathlib, pkgutil, sys
 before = set(sys.modules)
 main = importlib.import_module({program!r})
 if main.__name__.endswith(".__main__"):
@@ -43,6 +43,14 @@ if main.__name__.endswith(".__main__"):
     package = sys.modules[main.__package__]
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(found.name)
+    read = set()
+    while new := {{name for name in sys.modules if name.startswith("privyseal.")}} - read:
+        read |= new
+        for node in ast.walk(ast.parse("".join(
+            pathlib.Path(sys.modules[name].__file__).read_text() for name in new
+        ))):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("privyseal."):
+                importlib.import_module(node.module)
 for name in set(sys.modules) - before:
     print(name, getattr(sys.modules[name], "__file__", None) or "", sep="\\t")
 """

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from click import Command, Context, Group
 
 from privyseal import errors
 from privyseal.cli.tree import root
-from privyseal.model import lifecycle
+from privyseal.keeper.bus import VERSION
+from privyseal.model.lifecycle import TRANSITIONS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -55,7 +57,9 @@ def _commands(command: Command, words: tuple[str, ...]) -> list[str]:
 
 
 def test_the_architecture_page_draws_the_state_table() -> None:
-    assert f"```mermaid\n{lifecycle.diagram()}\n```" in (ROOT / "ARCHITECTURE.md").read_text()
+    lines = [f"    {old} --> {new}: {event}" for (old, event), new in TRANSITIONS.items()]
+    diagram = "\n".join(["stateDiagram-v2", *lines])
+    assert f"```mermaid\n{diagram}\n```" in (ROOT / "ARCHITECTURE.md").read_text()
 
 
 def test_every_error_stands_in_the_guide_with_its_exit_status() -> None:
@@ -97,3 +101,7 @@ def test_no_tracked_file_names_a_machine_or_a_registry() -> None:
         if _FOREIGN.search(line)
     ]
     assert found == []
+
+
+def test_the_keeper_says_the_version_of_the_package() -> None:
+    assert version("privyseal") == VERSION

@@ -1,9 +1,6 @@
 """A Secret Service provider that has no extras of gnome-keyring, asks by prompts, and may lie."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 from dbus_fast import Variant
 
@@ -17,23 +14,6 @@ ITEM = "org.freedesktop.Secret.Item"
 PROMPT = "org.freedesktop.Secret.Prompt"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 HOME = f"{ROOT}/collection/home"
-
-
-@asynccontextmanager
-async def plain_bus(folder: Path) -> AsyncIterator[str]:
-    """A message bus with nobody on it."""
-    process = await asyncio.create_subprocess_exec(
-        *("dbus-daemon", "--session", "--nofork", "--print-address"),
-        f"--address=unix:path={folder}/plain-bus",
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        assert process.stdout is not None
-        yield (await process.stdout.readline()).decode().strip()
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 class FakeProvider:

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.private_bus import private_bus
+
 from privyseal.errors import PrivysealError
 from privyseal.model.approval import Approval
 from privyseal.model.decision import Decision, Scope
@@ -184,13 +186,7 @@ async def ended(process: Process, *, seconds: float = PATIENCE) -> Outcome:
 @asynccontextmanager
 async def house(folder: Path, environment: dict[str, str] | None = None) -> AsyncIterator[House]:
     """Start a session bus for one test; everything on it ends with the test."""
-    bus = await asyncio.create_subprocess_exec(
-        "dbus-daemon", "--session", "--nofork", "--print-address", stdout=PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        assert bus.stdout is not None
-        address = (await bus.stdout.readline()).decode().strip()
+    with private_bus(folder) as address:
         variables = {
             name: value
             for name, value in os.environ.items()
@@ -212,6 +208,3 @@ async def house(folder: Path, environment: dict[str, str] | None = None) -> Asyn
                 for name in list(made.processes):
                     await made.kill(name)
                 connection.close()
-    finally:
-        bus.kill()
-        await bus.wait()

@@ -7,13 +7,14 @@ from privyseal.model.keyring import ItemInfo, ItemRef
 from privyseal.model.secret import Secret
 from privyseal.runtime import vault
 from privyseal.runtime.clock import SystemClock
-from privyseal.runtime.vault import FIRST, Exported
+from privyseal.runtime.vault import FIRST
+from privyseal.runtime.vaultcare import Exported, insert_many
 
 
 def fill(folder: Path, passphrase: Secret, count: int) -> list[ItemRef]:
     """Make a store with `count` items; item number n has the attributes `n` and `service=bench`."""
     made = vault.create(folder, passphrase, clock=SystemClock())
-    made.insert_many(_items(count), replace=False)
+    insert_many(made, _items(count), replace=False)
     refs = [ItemRef(collection=FIRST, item=name) for name in made.items(FIRST)]
     made.close()
     return refs

@@ -18,7 +18,7 @@ from privyseal.errors import CorruptError
 from privyseal.keeper.audit import AuditLog
 from privyseal.model.receipt import Entry
 from privyseal.runtime.audit import log_files, log_lines
-from privyseal.wire.audit import Verifier
+from privyseal.wire.auditcheck import Verifier
 
 KILLS = times(12, soak=1000)
 

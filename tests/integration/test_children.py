@@ -45,7 +45,7 @@ async def test_a_child_is_gone_when_its_block_ends(tmp_path: Path) -> None:
 async def test_a_child_that_ignores_terminate_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("privyseal.runtime.children.STOP_SECONDS", 0.1)
+    monkeypatch.setattr("privyseal.runtime.processes.STOP_SECONDS", 0.1)
     children = Children(tmp_path, asyncio.Event())
     async with children.child("stubborn", _python(_STUBBORN), env=os.environ) as process:
         await _has_written(tmp_path / "stubborn.log", "up")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from privyseal.errors import (
 from privyseal.keeper.backends.embedded import EmbeddedBackend
 from privyseal.model.keyring import ItemRef
 from privyseal.model.secret import Secret
+from privyseal.runtime import vault
+from privyseal.runtime.vaultcare import change_passphrase
 from privyseal.runtime.vaultfile import store_path
 from privyseal.wire.vault import Cost
 
@@ -125,8 +128,11 @@ async def test_a_damaged_store_is_never_made_anew(fresh: EmbeddedBackend, tmp_pa
     assert files(tmp_path) == {path.name: b"nonsense"}
 
 
-async def test_the_passphrase_can_be_changed(backend: EmbeddedBackend) -> None:
-    await backend.change_passphrase(PASSPHRASE, Secret(b"new"))
+async def test_the_passphrase_can_be_changed_beside_a_running_keeper(
+    backend: EmbeddedBackend, tmp_path: Path
+) -> None:
+    with closing(vault.load(tmp_path / "store", clock=FakeClock())) as store:
+        change_passphrase(store, PASSPHRASE, Secret(b"new"), Cost(log2_n=10))
     await backend.lock()
     with pytest.raises(DeniedError):
         await backend.unlock(PASSPHRASE)

@@ -16,7 +16,7 @@ from shutil import copy, which
 import pytest
 
 from privyseal.keeper.evidence import Witness
-from privyseal.model.evidence import Evidence, Fact
+from privyseal.model.evidence import Evidence
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
@@ -89,10 +89,10 @@ def ready(process: subprocess.Popen[bytes]) -> bytes:
     return process.stdout.readline()
 
 
-async def seen(witness: Witness, pid: int, reported: tuple[Fact, ...] = ()) -> Evidence:
+async def seen(witness: Witness, pid: int) -> Evidence:
     pidfd = os.pidfd_open(pid)
     try:
-        return await witness.look(pidfd, reported)
+        return await witness.look(pidfd)
     finally:
         os.close(pidfd)
 
@@ -474,13 +474,12 @@ async def test_a_requester_that_is_gone_has_no_evidence(witness: Witness, start:
     pidfd = os.pidfd_open(process.pid)
     assert has_exited(process)
 
-    found = await witness.look(pidfd, [Fact(grade="verified", name="claims", value="root")])
+    found = await witness.look(pidfd)
     os.close(pidfd)
 
     assert found.process is None
     assert found.program is None
     assert not found.trusted
-    assert values(found, "claims") == ["reported: root"]
 
 
 async def test_what_is_no_pidfd_is_refused(witness: Witness) -> None:

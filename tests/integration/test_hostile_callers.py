@@ -12,8 +12,8 @@ from privyseal.errors import LimitError, PrivysealError
 from privyseal.model.ask import Create, Read
 from privyseal.model.secret import Secret
 from privyseal.runtime.bus import Connection
-from privyseal.runtime.keeper import RequestLink
 from privyseal.runtime.memfd import seal
+from privyseal.runtime.requestlink import RequestLink
 from privyseal.wire.keeper import BUS_NAME, PATH, REQUEST
 
 PROBE = '"attributes":{"xdg:schema":"_chrome_dummy_schema_for_unlocking"'

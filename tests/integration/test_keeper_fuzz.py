@@ -27,9 +27,9 @@ from privyseal.model.keyring import ItemRef
 from privyseal.model.secret import Secret
 from privyseal.runtime.audit import log_files, log_lines
 from privyseal.runtime.bus import Connection
-from privyseal.runtime.keeper import RequestLink
 from privyseal.runtime.memfd import seal
-from privyseal.wire.audit import Verifier
+from privyseal.runtime.requestlink import RequestLink
+from privyseal.wire.auditcheck import Verifier
 from privyseal.wire.keeper import BUS_NAME, DECISION, PATH, REQUEST, MadeItem
 
 CALLS: Final = times(400, soak=100_000)

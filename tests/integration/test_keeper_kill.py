@@ -22,8 +22,8 @@ from privyseal.model.secret import Secret
 from privyseal.model.value import decode
 from privyseal.runtime.audit import log_files, log_lines
 from privyseal.runtime.bus import Connection
-from privyseal.runtime.keeper import RequestLink
-from privyseal.wire.audit import Verifier
+from privyseal.runtime.requestlink import RequestLink
+from privyseal.wire.auditcheck import Verifier
 from privyseal.wire.keeper import MadeItem
 
 KILLS: Final = times(8, soak=1000)

@@ -1,13 +1,14 @@
 """A provider without gnome-keyring's extras works through its prompts; one that lies is refused."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from dbus_fast import Variant
-from tests.integration.fake_provider import HOME, ROOT, FakeProvider, plain_bus
+from tests.integration.fake_provider import HOME, ROOT, FakeProvider
 from tests.integration.keyring_bus import open_backend, outcome
+from tests.private_bus import private_bus
 
 from privyseal.errors import (
     CorruptError,
@@ -28,8 +29,8 @@ ITEM = ItemRef(collection="home", item="1")
 
 
 @pytest.fixture
-async def address(tmp_path: Path) -> AsyncIterator[str]:
-    async with plain_bus(tmp_path) as made:
+def address(tmp_path: Path) -> Iterator[str]:
+    with private_bus(tmp_path) as made:
         yield made
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.integration.private_bus import private_bus
+from tests.private_bus import private_bus
 
 from privyseal.cli.owner import activation_command, step_in_front
 from privyseal.errors import ConflictError

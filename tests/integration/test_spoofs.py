@@ -13,7 +13,10 @@ from tests.integration.rig import House, ended, house
 
 from privyseal.errors import ConflictError
 from privyseal.model.approval import Approval
+from privyseal.model.ask import SetAlias
 from privyseal.model.decision import Decision
+from privyseal.model.evidence import Fact
+from privyseal.runtime.requestlink import RequestLink
 
 TOOL = which("secret-tool") or "/usr/bin/secret-tool"
 LOOKUP = (TOOL, "lookup", "service", "demo")
@@ -111,3 +114,21 @@ async def test_a_program_that_executes_another_after_asking_gets_nothing_from_th
     assert told(before, "changed") == []
     assert told(after, "changed") == [("warning", "it has executed another program since it asked")]
     assert after.state == "pending"
+
+
+async def test_what_a_face_claims_is_shown_as_a_claim_and_no_longer_than_a_fact(
+    tmp_path: Path,
+) -> None:
+    claim = Fact(grade="verified", name="says it is", value="root" * 4000)
+    async with house(tmp_path) as home:
+        await home.start_keeper()
+        link = RequestLink(home.connection)
+        pidfd = os.pidfd_open(os.getppid())
+        requester = await link.register(pidfd, [claim])
+        os.close(pidfd)
+        await link.submit(requester, SetAlias(alias="default", collection="login"))
+        approval = (await home.waiting())[0]
+
+    [(grade, value)] = told(approval, "says it is")
+    assert grade == "reported"
+    assert len(value) == 2000

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.integration.private_bus import private_bus
+from tests.private_bus import private_bus
 from tests.waiting import until
 
 from privyseal.runtime.names import SECRETS

@@ -25,6 +25,7 @@ from privyseal.model.secret import Secret
 from privyseal.runtime import vault
 from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.vault import Vault
+from privyseal.runtime.vaultcare import contents
 from privyseal.runtime.vaultfile import store_path
 from privyseal.wire.vault import Cost
 
@@ -75,7 +76,7 @@ def test_no_acknowledged_write_is_lost_when_the_writer_is_killed(folder: Path) -
         store.unlock(PASSPHRASE)
         check(store, written)
         # A writer may have died between the commit of one item and its acknowledgement.
-        assert len(written) <= len(list(store.export())) <= len(written) + ROUNDS
+        assert len(written) <= len(list(contents(store))) <= len(written) + ROUNDS
     with closing(sqlite3.connect(store_path(folder))) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []

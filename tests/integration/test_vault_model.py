@@ -20,6 +20,7 @@ from privyseal.errors import LockedError, NotFoundError
 from privyseal.model.keyring import ItemRef
 from privyseal.model.secret import Secret
 from privyseal.runtime import vault
+from privyseal.runtime.vaultcare import contents
 from privyseal.wire.vault import Cost
 
 PASSPHRASE: Final = Secret(b"correct horse")
@@ -162,7 +163,7 @@ class StoreMachine(RuleBasedStateMachine):
     def holds_exactly_what_was_put(self) -> None:
         held = {
             info.ref: (info.label, info.attributes, value.expose())
-            for _, _, info, value in self.store.export()
+            for _, _, info, value in contents(self.store)
         }
         assert held == self.expected
         assert {c.id: c.label for c in self.store.collections()} == self.labels

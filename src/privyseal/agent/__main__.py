@@ -2,21 +2,19 @@
 
 import argparse
 import asyncio
-import logging
 import resource
 import sys
 
 from privyseal.agent.notify import Notifier
 from privyseal.agent.service import Face
-from privyseal.errors import PrivysealError, UnreachableError, leaves
+from privyseal.errors import UnreachableError
 from privyseal.runtime import serve
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.config import load
-from privyseal.runtime.keeper import DecisionLink, RequestLink
+from privyseal.runtime.keeper import DecisionLink
+from privyseal.runtime.requestlink import RequestLink
 from privyseal.wire.keeper import BUS_NAME
-
-log = logging.getLogger(__name__)
 
 
 def main() -> int:
@@ -32,14 +30,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     serve.allow_many_files()
     serve.log_to_stderr(debug=options.debug)
-    failures: list[PrivysealError] = []
-    try:
-        asyncio.run(run(options))
-    except* PrivysealError as group:
-        failures = leaves(group)
-    for failure in failures:
-        log.error("%s%s", failure, f"; {failure.hint}" if failure.hint else "")
-    return failures[0].exit_status if failures else 0
+    return serve.to_the_end(run(options))
 
 
 async def run(options: argparse.Namespace) -> None:

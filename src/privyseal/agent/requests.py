@@ -18,7 +18,7 @@ from privyseal.model.ask import Ask
 from privyseal.model.evidence import Fact
 from privyseal.model.lifecycle import GRANTED, State
 from privyseal.model.secret import Secret
-from privyseal.runtime.keeper import RequestLink
+from privyseal.runtime.requestlink import RequestLink
 from privyseal.wire.keeper import Answer, Question, Result, StoreChange, Ticket
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from privyseal.agent.visit import Desk, Visit, Visitor
 from privyseal.errors import LimitError, UnknownMethodError
 from privyseal.model.clock import Clock
 from privyseal.runtime.bus import Call, Connection, Method, Reply
-from privyseal.runtime.keeper import RequestLink
+from privyseal.runtime.requestlink import RequestLink
 from privyseal.wire.introspection import EVERYWHERE, TABLE
 from privyseal.wire.keeper import StoreChange
 from privyseal.wire.secretservice import (

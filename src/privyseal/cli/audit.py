@@ -21,7 +21,7 @@ from privyseal.runtime.audit import log_files, log_lines
 from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.config import audit_path
 from privyseal.runtime.settings import load_now
-from privyseal.wire.audit import Verifier
+from privyseal.wire.auditcheck import Verifier
 
 _HEAD: Final = ("N", "WHEN", "EVENT", "WHAT", "OUTCOME", "WHO", "ITEMS", "BY")
 _WIDTHS: Final = (9, 19, 8, 17, 9, 28, 36, 24)

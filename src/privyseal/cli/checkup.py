@@ -21,7 +21,7 @@ from privyseal.runtime.blocking import BUS_NAME, Bus, Json, Keeper
 from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.config import audit_path, store_path
 from privyseal.runtime.settings import load_now
-from privyseal.wire.audit import Verifier
+from privyseal.wire.auditcheck import Verifier
 
 SECRETS: Final = "org.freedesktop.secrets"
 NOTIFICATIONS: Final = "org.freedesktop.Notifications"

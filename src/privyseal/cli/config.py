@@ -16,6 +16,7 @@ from privyseal.cli.report import print_json, say
 from privyseal.errors import NotFoundError, PrivysealError, UsageError
 from privyseal.model.settings import KEYS, Setting, describe
 from privyseal.runtime.config import user_file
+from privyseal.runtime.durable import sync_folder
 from privyseal.runtime.settings import load_now
 
 _FILE: Final = click.option(
@@ -118,11 +119,7 @@ def _put(draft: Path, target: Path) -> None:
         os.fchmod(file.fileno(), real.stat().st_mode & 0o777 if real.exists() else 0o600)
         os.fsync(file.fileno())
     draft.replace(real)
-    folder = os.open(real.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(real.parent)
 
 
 def _beside(draft: Path, real: Path) -> Path:

@@ -15,6 +15,7 @@ import msgspec
 
 from privyseal.errors import ConflictError, CorruptError, LimitError, PrivysealError, UsageError
 from privyseal.model.value import Value, decode, encode
+from privyseal.runtime.durable import sync_folder
 
 MAX_FILE = 1024 * 1024
 
@@ -171,11 +172,7 @@ def put(path: Path, entry: Entry) -> None:
                 file.flush()
                 os.fsync(fd)
         fresh.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)

@@ -21,7 +21,8 @@ from privyseal.model.value import encode
 from privyseal.runtime import config
 from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.settings import load_now
-from privyseal.runtime.vault import Exported, Vault, load
+from privyseal.runtime.vault import Vault, load
+from privyseal.runtime.vaultcare import Exported, change_passphrase, contents, insert_many
 from privyseal.runtime.vaultfile import store_path
 from privyseal.wire.age.codec import Decryptor, Encryptor
 from privyseal.wire.age.keys import (
@@ -157,7 +158,7 @@ def import_(
             identities = [ScryptIdentity(secret)]
         lines = _sound(file, _decrypted(file, identities))
         intake = _Intake(vault)
-        added = vault.insert_many(intake.items(lines), replace=False)
+        added = insert_many(vault, intake.items(lines), replace=False)
         intake.settle()
     _report("imported", {"added": added, "skipped": intake.skipped}, as_json=as_json)
 
@@ -183,7 +184,7 @@ def rekey(
         new = passphrase(
             "New passphrase", new_passphrase_fd, option="--new-passphrase-fd", new=True
         )
-        vault.change_passphrase(old, new)
+        change_passphrase(vault, old, new)
     _report("changed the passphrase", {}, as_json=as_json)
 
 
@@ -194,7 +195,7 @@ class _Intake:
         self.skipped = 0
         self._vault = vault
         self._there = Counter(
-            _fingerprint(item.collection, item.info, item.value) for item in vault.export()
+            _fingerprint(item.collection, item.info, item.value) for item in contents(vault)
         )
         self._known = {info.id: info.id for info in vault.collections()}
         self._labelled = _by_label(vault)
@@ -260,7 +261,7 @@ def _lines(vault: Vault) -> Iterator[StoreLine | CollectionLine | ItemLine]:
     for info in vault.collections():
         names = tuple(sorted(aliases.get(info.id, ())))
         yield CollectionLine(id=info.id, label=info.label, aliases=names)
-    for item in vault.export():
+    for item in contents(vault):
         yield ItemLine(
             collection=item.collection,
             label=item.info.label,

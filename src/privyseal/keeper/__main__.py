@@ -1,4 +1,4 @@
-"""Run the keeper: `python -I -m privyseal.keeper --state DIR --store FILE`."""
+"""Run the keeper: `python -I -m privyseal.keeper --state DIR --store DIR`."""
 
 import argparse
 import asyncio
@@ -8,11 +8,11 @@ import os
 import sys
 from pathlib import Path
 
-from privyseal.errors import PrivysealError, leaves
+from privyseal.errors import PrivysealError
 from privyseal.keeper.asking import Asking
 from privyseal.keeper.audit import AuditLog
 from privyseal.keeper.backends.choice import KINDS, open_backend
-from privyseal.keeper.bus import BusAudience, DecisionFace, RequestFace
+from privyseal.keeper.bus import BusAudience, DecisionMethods, RequestMethods
 from privyseal.keeper.core import Core, Ports
 from privyseal.keeper.deciding import Deciding
 from privyseal.keeper.evidence import Witness
@@ -46,14 +46,7 @@ def main() -> int:
     serve.harden()
     serve.allow_many_files()
     serve.log_to_stderr(debug=options.debug)
-    failures: list[PrivysealError] = []
-    try:
-        asyncio.run(run(options))
-    except* PrivysealError as group:
-        failures = leaves(group)
-    for failure in failures:
-        log.error("%s%s", failure, f"; {failure.hint}" if failure.hint else "")
-    return failures[0].exit_status if failures else 0
+    return serve.to_the_end(run(options))
 
 
 async def run(options: argparse.Namespace) -> None:
@@ -104,9 +97,9 @@ async def run(options: argparse.Namespace) -> None:
                 requesters.face_left(name)
 
         await connection.listen(DBUS, DBUS, "NameOwnerChanged", owner_changed)
-        faces = RequestFace(core, asking, callers, requesters, audience)
-        decisions = DecisionFace(core, deciding, callers, audience, clock.wall())
-        connection.serve({**faces.table(), **decisions.table()})
+        requests = RequestMethods(core, asking, callers, requesters, audience)
+        decisions = DecisionMethods(core, deciding, callers, audience, clock.wall())
+        connection.serve({**requests.table(), **decisions.table()})
         await connection.claim(options.bus_name)
         audit.append("start", detail=f"backend {backend.description}")
         serve.ready()

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from privyseal.errors import LimitError, UsageError
@@ -11,6 +11,7 @@ from privyseal.keeper.core import Core
 from privyseal.keeper.deciding import Deciding
 from privyseal.keeper.requesters import Callers, Requesters
 from privyseal.keeper.requests import Requester
+from privyseal.keeper.testimony import MAX_REPORTED
 from privyseal.model.approval import Status
 from privyseal.model.ask import Ask, Create, Write, decode_ask
 from privyseal.model.decision import Decision
@@ -36,8 +37,9 @@ from privyseal.wire.keeper import (
     decode_question,
 )
 
+VERSION: Final = "0.1.0"
+
 _T = TypeVar("_T")
-_MAX_REPORTED: Final = 32
 _MAX_PASSPHRASE: Final = 4096
 _MAX_ASK: Final = 64 * 1024
 _MAX_LIST: Final = 16 * 1024 * 1024
@@ -77,7 +79,7 @@ class BusAudience:
         self.subscribers.discard(name)
 
 
-class RequestFace:
+class RequestMethods:
     """`org.privyseal.Request1`: asking."""
 
     def __init__(
@@ -108,8 +110,8 @@ class RequestFace:
 
     async def _register(self, call: Call) -> Reply:
         reported = _decode(call.body[1], list[Fact], "the reported facts")
-        if len(reported) > _MAX_REPORTED:
-            raise LimitError(f"more than {_MAX_REPORTED} reported facts")
+        if len(reported) > MAX_REPORTED:
+            raise LimitError(f"more than {MAX_REPORTED} reported facts")
         pidfd = call.take_fd(call.body[0])
         requester = await self._requesters.register(call.sender, pidfd, reported)
         return Reply([requester.token])
@@ -161,7 +163,7 @@ class RequestFace:
         return self._requesters.of(call.sender, str(call.body[0]))
 
 
-class DecisionFace:
+class DecisionMethods:
     """`org.privyseal.Decision1`: deciding. In companion mode it is not on the desktop's bus."""
 
     def __init__(
@@ -175,12 +177,13 @@ class DecisionFace:
 
     def table(self) -> Table:
         """Return the methods of the interface; signatures as in wire/keeper.py."""
+        deciding = self._deciding
         return {
-            (DECISION, "Pending"): Method("", "s", self._pending),
-            (DECISION, "Show"): Method("s", "s", self._show),
+            (DECISION, "Pending"): self._view("", lambda _: _list(deciding.pending())),
+            (DECISION, "Show"): self._view("s", lambda c: _json(deciding.show(c.body[0]))),
+            (DECISION, "History"): self._view("u", lambda c: _list(deciding.history(c.body[0]))),
+            (DECISION, "Leases"): self._view("", lambda _: _json(deciding.leases())),
             (DECISION, "Decide"): Method("s", "s", self._decide),
-            (DECISION, "History"): Method("u", "s", self._history),
-            (DECISION, "Leases"): Method("", "s", self._leases),
             (DECISION, "Revoke"): Method("s", "", self._revoke),
             (DECISION, "Lock"): Method("", "", self._lock),
             (DECISION, "Unlock"): Method("h", "", self._unlock),
@@ -188,26 +191,19 @@ class DecisionFace:
             (DECISION, "Watch"): Method("", "", self._watch),
         }
 
-    async def _pending(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        return _list(self._deciding.pending())
+    def _view(self, takes: str, view: Callable[[Call], Reply]) -> Method:
+        """Return a method that shows something to whoever may look, and changes nothing."""
 
-    async def _show(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        return _json(self._deciding.show(str(call.body[0])))
+        async def answer(call: Call) -> Reply:
+            await self._callers.admit(call.sender)
+            return view(call)
+
+        return Method(takes, "s", answer)
 
     async def _decide(self, call: Call) -> Reply:
         decider = await self._callers.of(call.sender)
         decision = _decode(call.body[0], Decision, "the decision")
         return _json(await self._deciding.decide(decision, decider))
-
-    async def _history(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        return _list(self._deciding.history(int(call.body[0])))
-
-    async def _leases(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        return _json(self._deciding.leases())
 
     async def _revoke(self, call: Call) -> Reply:
         decider = await self._callers.of(call.sender)
@@ -220,11 +216,7 @@ class DecisionFace:
 
     async def _unlock(self, call: Call) -> Reply:
         decider = await self._callers.of(call.sender)
-        fd = call.take_fd(call.body[0])
-        try:
-            passphrase = Secret(read_sealed(fd, limit=_MAX_PASSPHRASE))
-        finally:
-            os.close(fd)
+        passphrase = Secret(_memory(call, call.body[0], _MAX_PASSPHRASE))
         await self._deciding.unlock(passphrase, decider)
         return Reply()
 
@@ -249,9 +241,6 @@ class DecisionFace:
         await self._callers.admit(call.sender)
         self._audience.watchers.add(call.sender)
         return Reply()
-
-
-VERSION: Final = "0.1.0"
 
 
 def _decode(text: object, kind: type[_T], what: str) -> _T:
@@ -293,9 +282,13 @@ def _value(call: Call, ask: Ask) -> Secret | None:
         return None
     if len(indexes) != 1:
         raise UsageError("the request needs exactly one value")
-    fd = call.take_fd(indexes[0])
+    return Secret(_memory(call, indexes[0], MAX_SECRET), ask.content_type)
+
+
+def _memory(call: Call, index: int, limit: int) -> bytes:
+    fd = call.take_fd(index)
     try:
-        return Secret(read_sealed(fd, limit=MAX_SECRET), ask.content_type)
+        return read_sealed(fd, limit=limit)
     finally:
         os.close(fd)
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from privyseal.errors import DeniedError, ExpiredError, LockedError, NotFoundError, PrivysealError
+from privyseal.errors import LockedError, NotFoundError, PrivysealError
 from privyseal.keeper.backends.port import Backend
 from privyseal.keeper.book import Book
 from privyseal.keeper.denials import Denials
@@ -228,13 +228,6 @@ class Core:
         self.log(request, "released", via="; ".join(used), items=items)
         await self.ports.audit.flush()
         return values
-
-
-def error_of(request: Request) -> PrivysealError:
-    """Return the error that tells a caller why its request was not granted."""
-    if request.state == "expired":
-        return ExpiredError(request.reason or "nobody decided in time")
-    return DeniedError(request.reason or "a person denied it")
 
 
 def needs_key(ask: Ask) -> bool:

@@ -1,9 +1,8 @@
 """Turns an ask into what a person reads: the items it touches and what it would change."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from privyseal.keeper.backends.port import Backend
 from privyseal.model.ask import (
@@ -22,7 +21,11 @@ from privyseal.model.ask import (
     Write,
 )
 from privyseal.model.evidence import Fact
-from privyseal.model.keyring import CollectionInfo, ItemInfo
+from privyseal.model.keyring import ItemInfo
+
+OfCollections = (
+    Search | CreateCollection | ChangeCollection | DeleteCollection | SetAlias | Lock | Unlock
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +43,17 @@ async def describe(ask: Ask, backend: Backend, size: int) -> Description:
     Raises:
         NotFoundError: It names an item or a collection that is not there.
     """
-    return await _DESCRIBE[type(ask)](ask, backend, size)
-
-
-async def _read(ask: Read, backend: Backend, _size: int) -> Description:
-    return Description(items=tuple([await backend.describe(item) for item in ask.items]))
-
-
-async def _search(ask: Search, backend: Backend, _size: int) -> Description:
-    names = await _labels(backend, [ask.collection]) if ask.collection else ()
-    return Description(collections=names, details=_attributes(ask.attributes))
+    match ask:
+        case Read():
+            return Description(items=tuple([await backend.describe(item) for item in ask.items]))
+        case Create():
+            return await _create(ask, backend, size)
+        case Write() | Delete() | Change():
+            item = await backend.describe(ask.item)
+            return Description(items=(item,), details=_becomes(ask, item, size))
+        case _:
+            labels = await _labels(backend, ask)
+            return Description(collections=labels, details=await _details(ask, backend))
 
 
 async def _create(ask: Create, backend: Backend, size: int) -> Description:
@@ -63,7 +67,7 @@ async def _create(ask: Create, backend: Backend, size: int) -> Description:
                 break
     return Description(
         items=replaced,
-        collections=await _labels(backend, [ask.collection]),
+        collections=await _labels(backend, ask),
         details=(
             _fact("replaces" if replaced else "new item", ask.label),
             *_attributes(ask.attributes),
@@ -72,71 +76,53 @@ async def _create(ask: Create, backend: Backend, size: int) -> Description:
     )
 
 
-async def _write(ask: Write, backend: Backend, size: int) -> Description:
-    return Description(
-        items=(await backend.describe(ask.item),),
-        details=(_fact("new value", f"{size} bytes, {ask.content_type}"),),
-    )
-
-
-async def _delete(ask: Delete, backend: Backend, _size: int) -> Description:
-    return Description(items=(await backend.describe(ask.item),))
-
-
-async def _change(ask: Change, backend: Backend, _size: int) -> Description:
-    old = await backend.describe(ask.item)
+def _becomes(ask: Write | Delete | Change, old: ItemInfo, size: int) -> tuple[Fact, ...]:
+    if isinstance(ask, Write):
+        return (_fact("new value", f"{size} bytes, {ask.content_type}"),)
+    if isinstance(ask, Delete):
+        return ()
     details: list[Fact] = []
     if ask.label is not None:
         details += [_fact("label was", old.label), _fact("label becomes", ask.label)]
     if ask.attributes is not None:
-        names = sorted(old.attributes.keys() | ask.attributes.keys())
-        for name in names:
+        for name in sorted(old.attributes.keys() | ask.attributes.keys()):
             before, after = old.attributes.get(name), ask.attributes.get(name)
             if before != after:
                 details.append(_fact(name[:200] + " was", before or "not set"))
                 details.append(_fact(name[:200] + " becomes", after or "not set"))
-    return Description(items=(old,), details=tuple(details))
+    return tuple(details)
 
 
-async def _create_collection(ask: CreateCollection, _backend: Backend, _size: int) -> Description:
-    alias = (_fact("alias", ask.alias),) if ask.alias else ()
-    return Description(collections=(ask.label,), details=alias)
+async def _details(ask: OfCollections, backend: Backend) -> tuple[Fact, ...]:
+    match ask:
+        case Search():
+            return _attributes(ask.attributes)
+        case CreateCollection():
+            return (_fact("alias", ask.alias),) if ask.alias else ()
+        case ChangeCollection():
+            return (_fact("label becomes", ask.label),)
+        case DeleteCollection():
+            held = len(await backend.items(ask.collection))
+            return (_fact("holds", f"{held} items, deleted with it"),)
+        case SetAlias():
+            old = (await backend.aliases()).get(ask.alias, "")
+            return (
+                _fact("alias", ask.alias),
+                _fact("pointed to", old or "nothing"),
+                _fact("points to", ask.collection or "nothing"),
+            )
+        case Lock() | Unlock():
+            return ()
 
 
-async def _change_collection(ask: ChangeCollection, backend: Backend, _size: int) -> Description:
-    return Description(
-        collections=await _labels(backend, [ask.collection]),
-        details=(_fact("label becomes", ask.label),),
-    )
-
-
-async def _delete_collection(ask: DeleteCollection, backend: Backend, _size: int) -> Description:
-    held = len(await backend.items(ask.collection))
-    return Description(
-        collections=await _labels(backend, [ask.collection]),
-        details=(_fact("holds", f"{held} items, deleted with it"),),
-    )
-
-
-async def _alias(ask: SetAlias, backend: Backend, _size: int) -> Description:
-    old = (await backend.aliases()).get(ask.alias, "")
-    return Description(
-        collections=await _labels(backend, [ask.collection]) if ask.collection else (),
-        details=(
-            _fact("alias", ask.alias),
-            _fact("pointed to", old or "nothing"),
-            _fact("points to", ask.collection or "nothing"),
-        ),
-    )
-
-
-async def _lock_or_unlock(ask: Lock | Unlock, backend: Backend, _size: int) -> Description:
-    return Description(collections=await _labels(backend, list(ask.collections)))
-
-
-async def _labels(backend: Backend, wanted: list[str]) -> tuple[str, ...]:
-    known = {info.id: info for info in await backend.collections()}
-    return tuple(known.get(name, CollectionInfo(id=name)).label or name for name in wanted)
+async def _labels(backend: Backend, ask: OfCollections | Create) -> tuple[str, ...]:
+    if isinstance(ask, CreateCollection):
+        return (ask.label,)
+    wanted = ask.collections if isinstance(ask, Lock | Unlock) else (ask.collection,)
+    if not any(wanted):
+        return ()
+    known = {info.id: info.label for info in await backend.collections()}
+    return tuple(known.get(name) or name for name in wanted if name)
 
 
 def _attributes(attributes: Mapping[str, str]) -> tuple[Fact, ...]:
@@ -145,22 +131,3 @@ def _attributes(attributes: Mapping[str, str]) -> tuple[Fact, ...]:
 
 def _fact(name: str, value: str) -> Fact:
     return Fact(grade="verified", name=name, value=value)
-
-
-# Each function takes its own kind of ask; the key of the table says which.
-_Describe = Callable[..., Awaitable[Description]]  # type: ignore[explicit-any]  # see above
-
-_DESCRIBE: Final[dict[type[Ask], _Describe]] = {
-    Read: _read,
-    Search: _search,
-    Create: _create,
-    Write: _write,
-    Delete: _delete,
-    Change: _change,
-    CreateCollection: _create_collection,
-    ChangeCollection: _change_collection,
-    DeleteCollection: _delete_collection,
-    SetAlias: _alias,
-    Lock: _lock_or_unlock,
-    Unlock: _lock_or_unlock,
-}

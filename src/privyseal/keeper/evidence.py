@@ -8,13 +8,13 @@ import asyncio
 import itertools
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Literal
 
 from privyseal.errors import PrivysealError, UnreachableError
 from privyseal.keeper.testimony import Statement, absent, evidence
-from privyseal.model.evidence import Evidence, Fact, Program
+from privyseal.model.evidence import Evidence, Program
 from privyseal.model.value import decode, encode
 
 LOOK_SECONDS: Final = 4.0
@@ -135,24 +135,23 @@ class Witness:
         finally:
             await witness._stop()
 
-    async def look(self, pidfd: int, reported: Sequence[Fact] = ()) -> Evidence:
+    async def look(self, pidfd: int) -> Evidence:
         """Return everything known of the process behind `pidfd`, which stays the caller's.
 
-        `reported` is what a face claims about it, and is kept as such. Never fails: what cannot be
-        known is missing, and then `trusted` is False.
+        Never fails: what cannot be known is missing, and then `trusted` is False.
         """
         try:
             async with self._looks, asyncio.timeout(LOOK_SECONDS):
                 seen = await self._ask("look", pidfd)
         except TimeoutError:
-            return absent("it could not be read in time", reported)
+            return absent("it could not be read in time")
         except UnreachableError:
-            return absent("no witness", reported)
+            return absent("no witness")
         if seen.state == "gone":
-            return absent(_GONE, reported)
+            return absent(_GONE)
         if seen.state == "refused":
-            return absent("the witness could not read it", reported)
-        return evidence(seen, reported)
+            return absent("the witness could not read it")
+        return evidence(seen)
 
     async def check(self, pidfd: int, seen: Evidence) -> str:
         """Return "" if it is still the process and the program that was seen, else what it is."""

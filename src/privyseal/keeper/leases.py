@@ -26,7 +26,7 @@ FOREVER: Final = float("inf")
 
 
 @dataclass(slots=True, eq=False)
-class Grant:
+class HeldLease:
     """One lease as the keeper holds it; instants are monotonic seconds."""
 
     id: str
@@ -45,7 +45,7 @@ class Grant:
     own_write: bool = False
     windows: dict[ProcessRef | None, float] = field(default_factory=dict)
 
-    def held_by(self, evidence: Evidence) -> bool:
+    def serves(self, evidence: Evidence) -> bool:
         """Return whether this requester may use the lease."""
         if evidence.through not in {"", self.through}:
             return False
@@ -61,8 +61,8 @@ class Leases:
         self._clock = clock
         self.timing = timing
         self._limit = limit
-        self._by_item: defaultdict[ItemRef, list[Grant]] = defaultdict(list)
-        self._all: dict[str, Grant] = {}
+        self._by_item: defaultdict[ItemRef, list[HeldLease]] = defaultdict(list)
+        self._all: dict[str, HeldLease] = {}
         self.era = 0
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class Leases:
         scope: Scope,
         *,
         own_write: bool = False,
-    ) -> Grant:
+    ) -> HeldLease:
         """Record a lease on `items` for the process or program of `evidence`."""
         now = self._clock.monotonic()
         to_process = scope.kind in {"once", "until-exit"} or not evidence.trusted
@@ -86,7 +86,7 @@ class Leases:
             expires = now + self.timing.retry
         elif scope.kind == "minutes":
             expires = now + 60 * scope.amount
-        grant = Grant(
+        held = HeldLease(
             id=secrets.token_hex(8),
             request=request,
             items=frozenset(items),
@@ -102,24 +102,24 @@ class Leases:
             uses_left={"once": 1, "uses": scope.amount}.get(scope.kind, -1),
             own_write=own_write,
         )
-        self._all[grant.id] = grant
-        for item in grant.items:
-            self._by_item[item].append(grant)
+        self._all[held.id] = held
+        for item in held.items:
+            self._by_item[item].append(held)
         while len(self._all) > self._limit:
             self.end(next(iter(self._all)))
-        return grant
+        return held
 
-    def find(self, evidence: Evidence, item: ItemRef) -> Grant | None:
+    def find(self, evidence: Evidence, item: ItemRef) -> HeldLease | None:
         """Return a lease that lets this requester read the item now."""
         now = self._clock.monotonic()
-        for grant in self._by_item.get(item, ()):
-            if not grant.held_by(evidence) or now >= grant.expires:
+        for held in self._by_item.get(item, ()):
+            if not held.serves(evidence) or now >= held.expires:
                 continue
-            if grant.uses_left != 0 or now < grant.windows.get(evidence.process, 0.0):
-                return grant
+            if held.uses_left != 0 or now < held.windows.get(evidence.process, 0.0):
+                return held
         return None
 
-    def use(self, grant: Grant, evidence: Evidence, *, late: bool) -> bool:
+    def use(self, held: HeldLease, evidence: Evidence, *, late: bool) -> bool:
         """Count one intention; return False when this read belongs to one counted before.
 
         A client reads several items, or one item several times, to do one thing; all its reads
@@ -128,23 +128,23 @@ class Leases:
         `late`: the reader has waited so long that it may have given up and will ask again.
         """
         now = self._clock.monotonic()
-        if now < grant.windows.get(evidence.process, 0.0):
+        if now < held.windows.get(evidence.process, 0.0):
             return False
         window = self.timing.retry if late else self.timing.intention
-        grant.windows[evidence.process] = now + window
-        if grant.uses_left > 0:
-            grant.uses_left -= 1
-        if grant.scope.kind == "once":
-            grant.expires = now + window
+        held.windows[evidence.process] = now + window
+        if held.uses_left > 0:
+            held.uses_left -= 1
+        if held.scope.kind == "once":
+            held.expires = now + window
         return True
 
     def end(self, lease: str) -> bool:
         """End one lease; return whether it was there."""
-        grant = self._all.pop(lease, None)
-        if grant is None:
+        held = self._all.pop(lease, None)
+        if held is None:
             return False
-        for item in grant.items:
-            remaining = [other for other in self._by_item[item] if other is not grant]
+        for item in held.items:
+            remaining = [other for other in self._by_item[item] if other is not held]
             if remaining:
                 self._by_item[item] = remaining
             else:
@@ -160,33 +160,33 @@ class Leases:
     def end_process(self, process: ProcessRef | None) -> bool:
         """End what belonged to a process that has exited; return whether there was any."""
         return self._end_where(
-            grant for grant in self._all.values() if grant.process and grant.process == process
+            held for held in self._all.values() if held.process and held.process == process
         )
 
     def end_item(self, item: ItemRef, *, keep: ProcessRef | None = None, own_only: bool) -> None:
         """End the leases on an item that was deleted, or (`own_only`) rewritten by another."""
         self._end_where(
-            grant
-            for grant in self._by_item.get(item, ())
-            if not own_only or (grant.own_write and grant.process != keep)
+            held
+            for held in self._by_item.get(item, ())
+            if not own_only or (held.own_write and held.process != keep)
         )
 
     def end_collection(self, collection: str) -> None:
         """End the leases on items of a collection that was deleted."""
         self._end_where(
-            grant
-            for grant in self._all.values()
-            if any(item.collection == collection for item in grant.items)
+            held
+            for held in self._all.values()
+            if any(item.collection == collection for item in held.items)
         )
 
     def sweep(self) -> None:
         """Forget what has run out."""
         now = self._clock.monotonic()
         self._end_where(
-            grant
-            for grant in self._all.values()
-            if now >= grant.expires
-            or (grant.uses_left == 0 and all(now >= end for end in grant.windows.values()))
+            held
+            for held in self._all.values()
+            if now >= held.expires
+            or (held.uses_left == 0 and all(now >= end for end in held.windows.values()))
         )
 
     def describe(self) -> list[Lease]:
@@ -194,22 +194,22 @@ class Leases:
         now, wall = self._clock.monotonic(), self._clock.wall()
         return [
             Lease(
-                id=grant.id,
-                request=grant.request,
-                items=tuple(sorted(grant.items, key=lambda ref: (ref.collection, ref.item))),
-                labels=grant.labels,
-                holder=grant.summary,
-                scope="its own write" if grant.own_write else grant.scope.describe(),
-                granted=grant.granted_wall,
-                expires=0.0 if grant.expires == FOREVER else wall + grant.expires - now,
-                uses_left=grant.uses_left,
+                id=held.id,
+                request=held.request,
+                items=tuple(sorted(held.items, key=lambda ref: (ref.collection, ref.item))),
+                labels=held.labels,
+                holder=held.summary,
+                scope="its own write" if held.own_write else held.scope.describe(),
+                granted=held.granted_wall,
+                expires=0.0 if held.expires == FOREVER else wall + held.expires - now,
+                uses_left=held.uses_left,
             )
-            for grant in self._all.values()
-            if now < grant.expires
+            for held in self._all.values()
+            if now < held.expires
         ]
 
-    def _end_where(self, grants: Iterable[Grant]) -> bool:
-        ended = [grant.id for grant in grants]
+    def _end_where(self, leases: Iterable[HeldLease]) -> bool:
+        ended = [held.id for held in leases]
         for lease in ended:
             self.end(lease)
         return bool(ended)

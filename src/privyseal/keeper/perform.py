@@ -1,7 +1,4 @@
-"""Does what was granted: one function for each kind of ask, and no other way to the backend."""
-
-from collections.abc import Awaitable, Callable
-from typing import Final
+"""Does what was granted: one case for each kind of ask, and no other way to change the store."""
 
 from privyseal.errors import UsageError
 from privyseal.keeper.backends.port import Backend
@@ -14,9 +11,12 @@ from privyseal.model.ask import (
     Delete,
     DeleteCollection,
     Lock,
+    Read,
+    Search,
     SetAlias,
     Unlock,
     Write,
+    kind_of,
 )
 from privyseal.model.secret import Secret
 from privyseal.wire.keeper import Granted, MadeCollection, MadeItem, Result
@@ -28,88 +28,47 @@ async def perform(ask: Ask, backend: Backend, value: Secret | None) -> Result:
     Raises:
         PrivysealError: The backend refused; nothing was changed.
     """
-    return await _PERFORM[type(ask)](ask, backend, value)
+    if isinstance(ask, Create | Write | Delete | Change):
+        return await _on_item(ask, backend, value)
+    match ask:
+        case CreateCollection():
+            made = await backend.create_collection(ask.label, ask.alias)
+            return MadeCollection(collection=made)
+        case ChangeCollection():
+            await backend.change_collection(ask.collection, ask.label)
+        case DeleteCollection():
+            await backend.delete_collection(ask.collection)
+        case SetAlias():
+            await backend.set_alias(ask.alias, ask.collection)
+        case Lock():
+            await backend.lock(ask.collections)
+        case Unlock():
+            pass  # a person unlocked the store with the passphrase: granting adds nothing to that
+        case Read() | Search():
+            raise UsageError(f"a {kind_of(ask)} is not performed, it is released or found")
+    return Granted()
 
 
-async def _create(ask: Create, backend: Backend, value: Secret | None) -> Result:
-    item = await backend.create(
-        ask.collection,
-        ask.label,
-        ask.attributes,
-        _needed(value, ask.content_type),
-        replace=ask.replace,
-    )
-    return MadeItem(item=item)
-
-
-async def _write(ask: Write, backend: Backend, value: Secret | None) -> Result:
-    await backend.write(ask.item, _needed(value, ask.content_type))
+async def _on_item(
+    ask: Create | Write | Delete | Change, backend: Backend, value: Secret | None
+) -> Result:
+    if isinstance(ask, Create):
+        secret = _needed(value, ask.content_type)
+        made = await backend.create(
+            ask.collection, ask.label, ask.attributes, secret, replace=ask.replace
+        )
+        return MadeItem(item=made)
+    if isinstance(ask, Delete):
+        await backend.delete(ask.item)
+        return Granted()
+    if isinstance(ask, Write):
+        await backend.write(ask.item, _needed(value, ask.content_type))
+    else:
+        await backend.change(ask.item, label=ask.label, attributes=ask.attributes)
     return Granted(items=(ask.item,))
-
-
-async def _delete(ask: Delete, backend: Backend, _value: Secret | None) -> Result:
-    await backend.delete(ask.item)
-    return Granted()
-
-
-async def _change(ask: Change, backend: Backend, _value: Secret | None) -> Result:
-    await backend.change(ask.item, label=ask.label, attributes=ask.attributes)
-    return Granted(items=(ask.item,))
-
-
-async def _create_collection(
-    ask: CreateCollection, backend: Backend, _value: Secret | None
-) -> Result:
-    return MadeCollection(collection=await backend.create_collection(ask.label, ask.alias))
-
-
-async def _change_collection(
-    ask: ChangeCollection, backend: Backend, _value: Secret | None
-) -> Result:
-    await backend.change_collection(ask.collection, ask.label)
-    return Granted()
-
-
-async def _delete_collection(
-    ask: DeleteCollection, backend: Backend, _value: Secret | None
-) -> Result:
-    await backend.delete_collection(ask.collection)
-    return Granted()
-
-
-async def _alias(ask: SetAlias, backend: Backend, _value: Secret | None) -> Result:
-    await backend.set_alias(ask.alias, ask.collection)
-    return Granted()
-
-
-async def _lock(ask: Lock, backend: Backend, _value: Secret | None) -> Result:
-    await backend.lock(ask.collections)
-    return Granted()
-
-
-async def _unlock(_ask: Unlock, _backend: Backend, _value: Secret | None) -> Result:
-    # The person unlocked the store with the passphrase; granting the ask adds nothing to that.
-    return Granted()
 
 
 def _needed(value: Secret | None, content_type: str) -> Secret:
     if value is None:
         raise UsageError("the request needs a value, and none came with it")
     return Secret(value.expose(), content_type)
-
-
-# Each function takes its own kind of ask; the key of the table says which.
-_Perform = Callable[..., Awaitable[Result]]  # type: ignore[explicit-any]  # see above
-
-_PERFORM: Final[dict[type[Ask], _Perform]] = {
-    Create: _create,
-    Write: _write,
-    Delete: _delete,
-    Change: _change,
-    CreateCollection: _create_collection,
-    ChangeCollection: _change_collection,
-    DeleteCollection: _delete_collection,
-    SetAlias: _alias,
-    Lock: _lock,
-    Unlock: _unlock,
-}

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from privyseal.model.approval import Content
-from privyseal.model.evidence import Evidence, Fact
+from privyseal.model.evidence import Evidence
 from privyseal.model.receipt import Entry, EventName, Receipt
-from privyseal.wire.keeper import Notice, StoreChange
+from privyseal.wire.keeper import Notice
 
 
 class EvidenceSource(Protocol):
     """Reads what the kernel knows of a process, given by pidfd."""
 
-    async def look(self, pidfd: int, reported: Sequence[Fact] = ()) -> Evidence:
+    async def look(self, pidfd: int) -> Evidence:
         """Return everything that can be known now; never raises for a process that is gone."""
         ...
 
@@ -69,7 +69,7 @@ class ReceiptSigner(Protocol):
 
 
 class Audience(Protocol):
-    """Who is told: the face that asked, those who watch, those who follow the store."""
+    """Who is told of requests: the face that asked, and those who watch."""
 
     def resolved(self, face: str, request: str, state: str) -> None:
         """Tell a face that one of its requests has ended."""
@@ -77,8 +77,4 @@ class Audience(Protocol):
 
     def notice(self, notice: Notice) -> None:
         """Tell those who watch."""
-        ...
-
-    def changed(self, change: StoreChange) -> None:
-        """Tell the faces that the store changed."""
         ...

@@ -102,24 +102,24 @@ class Statement(Value, frozen=True):
         return bool(self.path and self.ours and self.here and not self.deleted)
 
 
-def absent(why: str, reported: Sequence[Fact] = ()) -> Evidence:
+def absent(why: str) -> Evidence:
     """Return the evidence on a requester of which nothing could be read."""
     return Evidence(
         summary=f"unknown program ({why})",
-        facts=(Fact(grade="warning", name="no evidence", value=why), *as_reported(reported)),
+        facts=(Fact(grade="warning", name="no evidence", value=why),),
     )
 
 
 def as_reported(facts: Sequence[Fact]) -> tuple[Fact, ...]:
-    """Return claims with the grade that claims have, whatever grade they came with."""
+    """Return what a face claims, with the grade that claims have and no longer than facts are."""
     return tuple(
         Fact(grade="reported", name=fact.name, value=_short(fact.value))
         for fact in facts[:MAX_REPORTED]
     )
 
 
-def evidence(seen: Statement, reported: Sequence[Fact] = ()) -> Evidence:
-    """Return what the testimony says of a living process; `reported` is what its face claims."""
+def evidence(seen: Statement) -> Evidence:
+    """Return what the testimony says of a living process."""
     facts = (*_program(seen), *_surroundings(seen), *_warnings(seen))
     program = None
     if seen.exe is not None and seen.mounts is not None and seen.uids:
@@ -139,7 +139,7 @@ def evidence(seen: Statement, reported: Sequence[Fact] = ()) -> Evidence:
         program=program,
         image=seen.image,
         trusted=program is not None and not warned,
-        facts=(*facts, *as_reported(reported)),
+        facts=facts,
     )
 
 

@@ -1,6 +1,7 @@
 """What can be asked of the keeper: one class a kind, tagged with the kind's name.
 
-A new kind is a new class here, a line in `Ask`, in `titles` and in the keeper's two tables.
+A new kind is a class here, a line in `Ask` and in `TITLES`, and a case in the keeper's `describe`
+and `perform`.
 """
 
 from typing import Annotated, Final, cast

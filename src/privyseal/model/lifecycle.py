@@ -55,10 +55,3 @@ def advance(state: State, event: Event) -> State:
         return TRANSITIONS[state, event]
     except KeyError:
         raise ConflictError(f"the request is {state} already, cannot {event} it") from None
-
-
-def diagram() -> str:
-    """Return the table as a Mermaid state diagram; ARCHITECTURE.md holds this text."""
-    lines = ["stateDiagram-v2"]
-    lines += [f"    {old} --> {new}: {event}" for (old, event), new in TRANSITIONS.items()]
-    return "\n".join(lines)

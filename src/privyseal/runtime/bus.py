@@ -2,7 +2,7 @@
 
 Every method that a process serves stands in one table, keyed by interface and member, with its
 exact signature: a call that is not listed, or whose arguments have other types, is refused before
-any code of ours sees it. Handlers run in the task group of their owner.
+any code of ours sees it. Answers are made in the task group of the owner.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _LONGEST_ERROR: Final = 2000
 
 @dataclass(slots=True)
 class Call:
-    """One method call. Descriptors in `fds` are closed when its handler ends, unless taken."""
+    """One method call. Descriptors in `fds` are closed once it is answered, unless taken."""
 
     sender: str
     path: str
@@ -56,22 +56,19 @@ class Call:
 
 @dataclass(slots=True)
 class Reply:
-    """What a handler answers; the connection closes `fds` after sending."""
+    """What a method answers; the connection closes `fds` after sending."""
 
     body: Sequence[Any] = ()
     fds: Sequence[int] = ()
 
 
-Handler = Callable[[Call], Awaitable[Reply]]
-
-
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One line of a table: argument signature, reply signature, handler."""
+    """One line of a table: argument signature, reply signature, and what answers the call."""
 
     takes: str
     gives: str
-    handler: Handler
+    answer: Callable[[Call], Awaitable[Reply]]
 
 
 Table = Mapping[tuple[str, str], Method]
@@ -131,17 +128,14 @@ class Connection:
         # A call may leave out its interface (D-Bus specification, "Message Format").
         self._members = {member: interface for interface, member in table}
 
-    async def claim(self, name: str, *, wait: bool = False) -> None:
+    async def claim(self, name: str) -> None:
         """Own a well-known name, never stealing it and never letting it be stolen.
 
         Raises:
-            ConflictError: Another connection owns it (with `wait`: only queue for it then).
+            ConflictError: Another connection owns it.
         """
-        flags = NameFlag(0) if wait else NameFlag.DO_NOT_QUEUE
-        reply = await self._bus.request_name(name, flags)
-        if reply not in {RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER} and (
-            not wait
-        ):
+        reply = await self._bus.request_name(name, NameFlag.DO_NOT_QUEUE)
+        if reply not in {RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER}:
             raise ConflictError(f"another program owns the bus name {name}")
 
     async def release(self, name: str) -> None:
@@ -165,41 +159,30 @@ class Connection:
         Raises:
             PrivysealError: The error that came back, by its D-Bus name.
         """
-        reply = await self.exchange(destination, path, interface, member, signature, body, fds=fds)
+        reply = await self.exchange(
+            Message(
+                destination=destination,
+                path=path,
+                interface=interface,
+                member=member,
+                signature=signature,
+                body=list(body),
+                unix_fds=list(fds),
+            )
+        )
         if reply.message_type is MessageType.ERROR:
             raise from_bus(reply.error_name or "", error_text(reply))
         return reply
 
-    async def exchange(
-        self,
-        destination: str,
-        path: str,
-        interface: str,
-        member: str,
-        signature: str = "",
-        body: Sequence[Any] = (),
-        *,
-        fds: Sequence[int] = (),
-    ) -> Message:
-        """Call a method and return what came back, be it a reply or an error under its own name.
+    async def exchange(self, message: Message) -> Message:
+        """Send a call and return what came back, be it a reply or an error under its own name.
 
         Raises:
             UnreachableError: The bus closed the connection.
         """
-        message = Message(
-            destination=destination,
-            path=path,
-            interface=interface,
-            member=member,
-            signature=signature,
-            body=list(body),
-            unix_fds=list(fds),
-        )
-        if not self._bus.connected:
-            raise UnreachableError("the message bus closed the connection")
         try:
-            reply = await self._bus.call(message)
-        except (EOFError, ConnectionError, OSError, DBusError) as error:
+            reply = await self._bus.call(message) if self._bus.connected else None
+        except (EOFError, OSError, DBusError) as error:
             raise UnreachableError("the message bus closed the connection") from error
         except DBusFastError as error:
             raise UsageError(f"the message bus cannot carry that: {error}") from error
@@ -318,7 +301,7 @@ class Connection:
 
     async def _answer(self, message: Message, call: Call, method: Method) -> None:
         try:
-            reply = await method.handler(call)
+            reply = await method.answer(call)
             self._return(message, method, reply)
         except PrivysealError as error:
             text = f"{error}; {error.hint}" if error.hint else str(error)

@@ -5,14 +5,14 @@ import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from privyseal.errors import PrivysealError
+from privyseal.runtime.processes import end
 
 _T = TypeVar("_T")
-STOP_SECONDS: Final = 5.0
 _TAIL_LINES: Final = 5
 _TAIL_BYTES: Final = 4096
 _STAMP: Final = re.compile(r"^\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ ")
@@ -67,7 +67,7 @@ class Children:
             yield process
         finally:
             self._running.pop(name, None)
-            await _end(process)
+            await end(process)
 
     async def guard(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Return what `work` returns, giving it up when a child ends or somebody stops us.
@@ -108,20 +108,6 @@ def _bound_to_us(argv: Sequence[str]) -> Sequence[str]:
     # Killed by signal 9 we can stop nobody: the kernel does it (PR_SET_PDEATHSIG, prctl(2)).
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--", *argv] if setpriv else argv
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 def _tail(path: Path) -> str:

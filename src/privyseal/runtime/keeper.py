@@ -1,40 +1,24 @@
-"""The asyncio clients of the keeper's two interfaces, for the faces and the console."""
+"""The asyncio client of the keeper's deciding interface, and what it shares with the asking one."""
 
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, TypeVar, cast
+from typing import TypeVar
 
 from privyseal.errors import PrivysealError, UnreachableError
 from privyseal.model.approval import Approval, Lease, Status
-from privyseal.model.ask import Ask
 from privyseal.model.decision import Decision
-from privyseal.model.evidence import Fact
-from privyseal.model.lifecycle import State
 from privyseal.model.secret import Secret
-from privyseal.model.value import MAX_ITEMS, MAX_SECRET, decode, encode
+from privyseal.model.value import decode, encode
 from privyseal.runtime.bus import DBUS, Connection
-from privyseal.runtime.memfd import read_sealed, seal
-from privyseal.wire.keeper import (
-    BUS_NAME,
-    DECISION,
-    PATH,
-    REQUEST,
-    Answer,
-    Notice,
-    Question,
-    StoreChange,
-    Ticket,
-    Values,
-    decode_answer,
-)
+from privyseal.runtime.memfd import seal
+from privyseal.wire.keeper import BUS_NAME, DECISION, PATH, Notice
 
 _T = TypeVar("_T")
-MAX_RELEASE: Final = MAX_ITEMS * MAX_SECRET
 
 
-class _Link:
-    """The part both clients share: find the keeper, call it by its unique name, notice its end."""
+class Link:
+    """What both clients share: find the keeper, call it by its unique name, notice its end."""
 
     def __init__(self, connection: Connection, interface: str, bus_name: str) -> None:
         self._connection = connection
@@ -82,70 +66,7 @@ class _Link:
         return decode(str(answer[0]), kind, what=f"the keeper's answer to {member}")
 
 
-class RequestLink(_Link):
-    """The asking side, `org.privyseal.Request1`."""
-
-    def __init__(self, connection: Connection, bus_name: str = BUS_NAME) -> None:
-        super().__init__(connection, REQUEST, bus_name)
-
-    async def register(self, pidfd: int, reported: Sequence[Fact] = ()) -> str:
-        """Introduce a requester by its pidfd; return the token that stands for it."""
-        body, _ = await self._call("Register", "hs", [0, encode(list(reported)).decode()], [pidfd])
-        return str(body[0])
-
-    async def forget(self, requester: str) -> None:
-        """Say that a requester has left; its waiting requests are cancelled."""
-        await self._call("Forget", "s", [requester])
-
-    async def look(self, requester: str, question: Question) -> Answer:
-        """Return metadata; never waits for a person."""
-        body, _ = await self._call("Look", "ss", [requester, encode(question).decode()])
-        return decode_answer(str(body[0]))
-
-    async def submit(
-        self, requester: str, ask: Ask, value: Secret | None = None
-    ) -> tuple[Ticket, list[Secret]]:
-        """Ask for something; the ticket is `pending`, or ended with its result.
-
-        The secrets are those of a `Values` result, in the order of its slices.
-        """
-        fds = [seal(value.expose())] if value is not None else []
-        try:
-            body, out = await self._call(
-                "Submit", "ssah", [requester, encode(ask).decode(), list(range(len(fds)))], fds
-            )
-        finally:
-            for fd in fds:
-                os.close(fd)
-        return _ticket(body, out)
-
-    async def collect(self, request: str) -> tuple[Ticket, list[Secret]]:
-        """Return the ticket of a request and, once only, what was released for it."""
-        body, out = await self._call("Collect", "s", [request])
-        return _ticket(body, out)
-
-    async def cancel(self, request: str) -> None:
-        """Withdraw a request; one that has ended stays as it is."""
-        await self._call("Cancel", "s", [request])
-
-    async def subscribe(
-        self, resolved: Callable[[str, State], None], changed: Callable[[StoreChange], None]
-    ) -> None:
-        """Receive the ends of this connection's requests, and changes of the store."""
-        await self.attach()
-
-        def on_resolved(_path: str, body: list[object]) -> None:
-            resolved(str(body[0]), cast("State", str(body[1])))
-
-        def on_changed(_path: str, body: list[object]) -> None:
-            changed(decode(str(body[0]), StoreChange, what="a change"))
-
-        await self._connection.listen(self._owner, REQUEST, "Resolved", on_resolved)
-        await self._connection.listen(self._owner, REQUEST, "Changed", on_changed)
-        await self._call("Subscribe")
-
-
-class DecisionLink(_Link):
+class DecisionLink(Link):
     """The deciding side, `org.privyseal.Decision1`."""
 
     def __init__(self, connection: Connection, bus_name: str = BUS_NAME) -> None:
@@ -205,18 +126,3 @@ class DecisionLink(_Link):
 
         await self._connection.listen(self._owner, DECISION, "Event", on_event)
         await self._call("Watch")
-
-
-def _ticket(body: list[object], fds: list[int]) -> tuple[Ticket, list[Secret]]:
-    try:
-        ticket = decode(str(body[0]), Ticket, what="the keeper's ticket")
-        if not isinstance(ticket.result, Values) or not fds:
-            return ticket, []
-        memory = read_sealed(fds[0], limit=MAX_RELEASE)
-        return ticket, [
-            Secret(memory[s.offset : s.offset + s.length], s.content_type)
-            for s in ticket.result.slices
-        ]
-    finally:
-        for fd in fds:
-            os.close(fd)

@@ -13,7 +13,6 @@ import shutil
 import stat
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -26,13 +25,13 @@ from privyseal.errors import (
     UsageError,
 )
 from privyseal.runtime.bus import DBUS, Connection
+from privyseal.runtime.processes import end
 
 log = logging.getLogger(__name__)
 
 SECRETS: Final = "org.freedesktop.secrets"
 
 _START_SECONDS: Final = 10.0
-_STOP_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 1.0
 _MAX_SOCKET_PATH: Final = 107
 """unix(7): sun_path has 108 bytes, the last one is zero."""
@@ -119,8 +118,8 @@ class PrivateBus:
         self._stopping = True
         self._died.set()
         async with self._starting:
-            await _end(self._keyring)
-            await _end(self._bus)
+            for process in filter(None, (self._keyring, self._bus)):
+                await end(process)
         self._socket.unlink(missing_ok=True)
         if self._lock >= 0:
             os.close(self._lock)
@@ -142,7 +141,8 @@ class PrivateBus:
     async def _start_both(self) -> None:
         async with self._starting:
             if not self._stopping and not _pid(self._bus):
-                await _end(self._keyring)  # it cannot follow to another bus
+                if self._keyring is not None:
+                    await end(self._keyring)  # it cannot follow to another bus
                 self._bus = await self._start_bus()
             if not self._stopping and not _pid(self._keyring):
                 self._keyring = await self._start_keyring()
@@ -159,7 +159,7 @@ class PrivateBus:
         except TimeoutError:
             ready = b""
         if not ready:
-            await _end(process)
+            await end(process)
             raise UnreachableError("dbus-daemon did not start", hint=f"look at {configuration}")
         return process
 
@@ -173,7 +173,7 @@ class PrivateBus:
         extra = {"DBUS_SESSION_BUS_ADDRESS": self.address}
         process = await self._spawn(arguments, extra, stdout=DEVNULL)
         if not await self._appears(process):
-            await _end(process)
+            await end(process)
             raise UnreachableError("gnome-keyring-daemon did not start")
         return process
 
@@ -258,17 +258,3 @@ def _lock(folder: Path) -> int:
         os.close(fd)
         raise ConflictError(f"another keeper works on {str(folder)!r}") from None
     return fd
-
-
-async def _end(process: Process | None) -> None:
-    if process is None or process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

@@ -8,8 +8,12 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from privyseal.errors import PrivysealError, leaves
+
+log = logging.getLogger(__name__)
 
 _PR_SET_DUMPABLE: Final = 4
 _MOST_FILES: Final = 65536
@@ -44,6 +48,18 @@ def log_to_stderr(*, debug: bool = False) -> None:
     logging.basicConfig(
         stream=sys.stderr, format=form, level=logging.DEBUG if debug else logging.INFO
     )
+
+
+def to_the_end(program: Coroutine[Any, Any, None]) -> int:
+    """Run a daemon; log why it could not start or go on, if so, and return its exit status."""
+    failures: list[PrivysealError] = []
+    try:
+        asyncio.run(program)
+    except* PrivysealError as group:
+        failures = leaves(group)
+    for failure in failures:
+        log.error("%s%s", failure, f"; {failure.hint}" if failure.hint else "")
+    return failures[0].exit_status if failures else 0
 
 
 def ready() -> None:

@@ -1,11 +1,9 @@
 """The file of the embedded store: made whole or not at all, opened only when it is one of ours."""
 
-import os
 import shlex
 import sqlite3
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -18,6 +16,7 @@ from privyseal.errors import (
     UnsupportedError,
     UsageError,
 )
+from privyseal.runtime.durable import durable_file, sync_folder
 
 _APPLICATION: Final = 0x50535654  # "PSVT", shown by file(1)
 _SCHEMA_VERSION: Final = 1
@@ -106,9 +105,9 @@ def make_file(path: Path, content: bytes) -> None:
     """
     with _system(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync(path.parent.parent)
+        sync_folder(path.parent.parent)
     _refuse_shared(path.parent)
-    write_file(path, content, publish=os.link)
+    write_file(path, content, replace=False)
 
 
 def make_in_memory() -> sqlite3.Connection:
@@ -151,29 +150,18 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return reader
 
 
-def write_file(
-    path: Path, content: bytes, *, publish: Callable[[str, Path], None] = os.replace
-) -> None:
+def write_file(path: Path, content: bytes, *, replace: bool = True) -> None:
     """Write a file that only its owner can read; it appears complete and durable, or not at all.
 
-    `publish` gives the finished file its name: `os.replace`, or `os.link` to spare an older one.
-
     Raises:
-        ConflictError: There is an older one, spared.
+        ConflictError: There is an older one, and `replace` is not set.
     """
     with _system(path):
-        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(fd, "wb") as file:
+            with durable_file(path, replace=replace) as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            publish(temporary, path)
         except FileExistsError as error:
             raise ConflictError(f"{str(path)!r} is there already") from error
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-        _sync(path.parent)
 
 
 def _refuse_shared(folder: Path) -> None:
@@ -184,14 +172,6 @@ def _refuse_shared(folder: Path) -> None:
             f"others can write to the folder {str(folder)!r}",
             hint=f"run `chmod 700 {shlex.quote(str(folder))}`, or keep the store elsewhere",
         )
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager

@@ -272,6 +272,11 @@ def open_about(sealer: Sealer, ref: ItemRef, sealed: bytes) -> About:
     return unpack_about(sealer.open("item.about", (ref.collection, ref.item), sealed))
 
 
+def open_label(sealer: Sealer, collection: str, sealed: bytes) -> str:
+    """Return the label of a collection."""
+    return unpack_about(sealer.open("collection.about", (collection,), sealed)).label
+
+
 def open_value(sealer: Sealer, ref: ItemRef, about: About, sealed: bytes) -> Secret:
     """Return the value of an item."""
     value = sealer.open("item.value", (ref.collection, ref.item), sealed)

@@ -15,7 +15,7 @@ from tests.private_bus import private_bus
 
 from privyseal.agent.service import Face
 from privyseal.runtime.bus import Connection
-from privyseal.runtime.keeper import RequestLink
+from privyseal.runtime.requestlink import RequestLink
 from privyseal.wire.secretservice import (
     COLLECTION,
     ITEM,
@@ -94,7 +94,7 @@ async def call(
 @asynccontextmanager
 async def staged(folder: Path) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
-        address = await stack.enter_async_context(private_bus(folder))
+        address = stack.enter_context(private_bus(folder))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         connections = [await Connection.open(group, address) for _ in range(3)]
         keeper = FakeKeeper()

@@ -5,7 +5,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 
 from tests.fake_keeper import FakeKeeper
@@ -41,7 +41,8 @@ async def owned(bus: Connection) -> None:
 
 
 async def test_the_agent_ends_in_good_order_while_a_call_waits(tmp_path: Path) -> None:
-    async with private_bus(tmp_path) as address, asyncio.TaskGroup() as group:
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        address = stack.enter_context(private_bus(tmp_path))
         bus = await Connection.open(group, address)
         keeper_bus = await Connection.open(group, address)
         keeper = FakeKeeper()
@@ -75,12 +76,12 @@ async def test_the_agent_ends_in_good_order_while_a_call_waits(tmp_path: Path) -
 
 async def test_the_agent_ends_when_its_bus_does(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-        daemon = AsyncExitStack()
-        address = await daemon.enter_async_context(private_bus(tmp_path))
+        daemon = ExitStack()
+        address = daemon.enter_context(private_bus(tmp_path))
         bus = await Connection.open(group, address)
         process = await stack.enter_async_context(agent(address))
         await owned(bus)
-        await daemon.aclose()
+        daemon.close()
         async with asyncio.timeout(10):
             _, err = await process.communicate()
     assert process.returncode == 6
@@ -97,7 +98,8 @@ async def test_without_a_bus_the_agent_says_so(tmp_path: Path) -> None:
 
 
 async def test_the_agent_starts_before_the_keeper_does(tmp_path: Path) -> None:
-    async with private_bus(tmp_path) as address, asyncio.TaskGroup() as group:
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        address = stack.enter_context(private_bus(tmp_path))
         bus = await Connection.open(group, address)
         keeper_bus = await Connection.open(group, address)
         async with agent(address):

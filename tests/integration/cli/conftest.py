@@ -4,13 +4,14 @@ import asyncio
 import os
 import pty
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.fake_decider import FakeDecider
+from tests.private_bus import private_bus
 
 from privyseal.runtime.bus import Connection
 
@@ -104,19 +105,9 @@ async def terminal(shell: Shell, *words: str, colours: bool = False) -> AsyncIte
 
 
 @pytest.fixture
-async def bus_address() -> AsyncIterator[str]:
-    daemon = await asyncio.create_subprocess_exec(
-        "dbus-daemon",
-        "--session",
-        "--nofork",
-        "--print-address",
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert daemon.stdout is not None
-    yield (await daemon.stdout.readline()).decode().strip()
-    daemon.terminate()
-    await daemon.wait()
+def bus_address(tmp_path: Path) -> Iterator[str]:
+    with private_bus(tmp_path) as address:
+        yield address
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.integration.cli.conftest import Shell, Transcript
 from privyseal.model.ask import Create, Delete, Search
 from privyseal.model.secret import Secret
 from privyseal.runtime.bus import Connection
-from privyseal.runtime.keeper import RequestLink
+from privyseal.runtime.requestlink import RequestLink
 from privyseal.wire.keeper import BUS_NAME, Found
 
 

@@ -24,7 +24,7 @@ from privyseal.model.lifecycle import State
 from privyseal.model.secret import Secret
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.clock import SystemClock
-from privyseal.runtime.keeper import RequestLink
+from privyseal.runtime.requestlink import RequestLink
 from privyseal.wire.keeper import BUS_NAME
 
 

@@ -23,6 +23,7 @@ from privyseal.errors import (
 )
 from privyseal.model.secret import Secret
 from privyseal.runtime.vault import Vault, create, load
+from privyseal.runtime.vaultcare import contents
 from privyseal.wire.age import bech32
 from privyseal.wire.age.codec import Encryptor
 from privyseal.wire.age.keys import HybridIdentity, X25519Identity
@@ -93,7 +94,7 @@ def content(folder: Path, passphrase: bytes = OLD) -> tuple[list[str], list[str]
         items = [
             repr((labels[one.collection], one.info.label, sorted(one.info.attributes.items()),
                   one.value.content_type, one.info.created, one.value.expose()))
-            for one in vault.export()
+            for one in contents(vault)
         ]  # fmt: skip
         return [*sorted(labels.values()), repr(sorted(aliases.items()))], sorted(items)
 

@@ -15,7 +15,8 @@ from tests.fakes import FakeClock
 from privyseal.errors import ConflictError, CorruptError, PrivysealError, UsageError
 from privyseal.keeper.audit import AuditLog
 from privyseal.runtime.audit import log_files, log_lines
-from privyseal.wire.audit import GENESIS, Verifier
+from privyseal.wire.audit import GENESIS
+from privyseal.wire.auditcheck import Verifier
 
 
 def verified(folder: Path) -> list[int]:

@@ -32,7 +32,7 @@ from privyseal.model.lifecycle import TRANSITIONS, State
 from privyseal.model.policy import Limits, Policy, Verdict, Verdicts
 from privyseal.model.secret import Secret
 from privyseal.runtime.audit import log_files, log_lines
-from privyseal.wire.audit import Verifier
+from privyseal.wire.auditcheck import Verifier
 from privyseal.wire.keeper import Found, MadeItem, Values
 
 WALKS: Final = times(16, soak=1500)

@@ -8,7 +8,7 @@ from tests.audit_log import receipt
 
 from privyseal.errors import CorruptError, PrivysealError
 from privyseal.keeper.receipts import Signer
-from privyseal.wire.audit import check_receipt
+from privyseal.wire.auditcheck import check_receipt
 
 
 def test_the_key_is_made_once_and_private(tmp_path):

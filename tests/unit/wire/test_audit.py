@@ -12,7 +12,8 @@ from tests.soak import times
 from privyseal.errors import CorruptError
 from privyseal.model.receipt import Entry
 from privyseal.runtime.audit import log_files
-from privyseal.wire.audit import Chain, Verifier, check_receipt, file_name, file_number
+from privyseal.wire.audit import Chain, file_name, file_number
+from privyseal.wire.auditcheck import Verifier, check_receipt
 
 BIG_FLIPS = times(300, soak=20_000)
 

@@ -6,9 +6,9 @@ client that looks for the default collection finds it and asks to unlock it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, TypeVar, final
+from typing import Final, Literal, final
 
 from privyseal.errors import LockedError, NotFoundError, UnsupportedError
 from privyseal.keeper.backends.port import ChangeCallback
@@ -21,15 +21,18 @@ from privyseal.runtime.vaultfile import store_path
 from privyseal.wire.keeper import StoreChange
 from privyseal.wire.vault import Cost
 
-_T = TypeVar("_T")
 _UNMADE: Final = {"default": FIRST, FIRST: FIRST}
 
 
 @final
 class EmbeddedBackend:
-    """The `Backend` port over `privyseal.runtime.vault`."""
+    """The `Backend` port over `privyseal.runtime.vault`.
+
+    A commit waits for the disk and so runs in a thread: the event loop must not wait.
+    """
 
     def __init__(self, folder: Path, *, clock: Clock, cost: Cost | None = None) -> None:
+        self.description = f"embedded store in {folder}"
         self._folder = folder
         self._clock = clock
         self._cost = cost
@@ -37,11 +40,6 @@ class EmbeddedBackend:
         self._vault: Vault | None = None
         self._unlocking = asyncio.Lock()
         self._listeners: list[ChangeCallback] = []
-
-    @property
-    def description(self) -> str:
-        """Name the store in a person's words."""
-        return f"embedded store in {self._folder}"
 
     async def initialised(self) -> bool:
         """Return whether the store exists; the first `unlock` creates it."""
@@ -72,10 +70,6 @@ class EmbeddedBackend:
         if self._names_stored(collections) and stored is not None and not stored.locked:
             stored.lock()
             self._tell_all()
-
-    async def change_passphrase(self, old: Secret, new: Secret) -> None:
-        """Change the passphrase; DeniedError when `old` is wrong."""
-        await asyncio.to_thread(self._open().change_passphrase, old, new, self._cost)
 
     async def collections(self) -> tuple[CollectionInfo, ...]:
         """Return every collection, in order of creation, and `session` at the end."""
@@ -124,31 +118,29 @@ class EmbeddedBackend:
         replace: bool,
     ) -> ItemRef:
         """Store a new item; with `replace`, overwrite the one with exactly these attributes."""
-        of = self._of(collection)
-        ref, fresh = await _durable(
-            lambda: of.create(collection, label, attributes, value, replace=replace)
+        create = self._of(collection).create
+        ref, fresh = await asyncio.to_thread(
+            create, collection, label, attributes, value, replace=replace
         )
         self._tell("created" if fresh else "changed", ref.collection, ref.item)
         return ref
 
     async def write(self, item: ItemRef, value: Secret) -> None:
         """Overwrite the value of an item."""
-        of = self._of(item.collection)
-        await _durable(lambda: of.write(item, value))
+        await asyncio.to_thread(self._of(item.collection).write, item, value)
         self._tell("changed", item.collection, item.item)
 
     async def change(
         self, item: ItemRef, *, label: str | None, attributes: Mapping[str, str] | None
     ) -> None:
         """Change label or attributes of an item; None leaves them as they are."""
-        of = self._of(item.collection)
-        await _durable(lambda: of.change(item, label=label, attributes=attributes))
+        change = self._of(item.collection).change
+        await asyncio.to_thread(change, item, label=label, attributes=attributes)
         self._tell("changed", item.collection, item.item)
 
     async def delete(self, item: ItemRef) -> None:
         """Delete an item."""
-        of = self._of(item.collection)
-        await _durable(lambda: of.delete(item))
+        await asyncio.to_thread(self._of(item.collection).delete, item)
         self._tell("deleted", item.collection, item.item)
 
     async def create_collection(self, label: str, alias: str) -> str:
@@ -156,31 +148,27 @@ class EmbeddedBackend:
         taken = (await self.aliases()).get(alias)
         if taken is not None:
             return taken
-        stored = self._open()
-        made = await _durable(lambda: stored.create_collection(label, alias))
+        made = await asyncio.to_thread(self._open().create_collection, label, alias)
         self._tell("created", made)
         return made
 
     async def change_collection(self, collection: str, label: str) -> None:
         """Change the label of a collection."""
-        of = self._of(collection)
-        await _durable(lambda: of.change_collection(collection, label))
+        await asyncio.to_thread(self._of(collection).change_collection, collection, label)
         self._tell("changed", collection)
 
     async def delete_collection(self, collection: str) -> None:
         """Delete a collection, all its items and the aliases that point to it."""
         if collection == SESSION:
             raise UnsupportedError("the session collection cannot be deleted")
-        of = self._of(collection)
-        await _durable(lambda: of.delete_collection(collection))
+        await asyncio.to_thread(self._of(collection).delete_collection, collection)
         self._tell("deleted", collection)
 
     async def set_alias(self, alias: str, collection: str) -> None:
         """Let an alias point to a collection; the empty name removes it."""
         if SESSION in {alias, collection}:
             raise UnsupportedError("the session collection has one alias, its own, for ever")
-        stored = self._open()
-        await _durable(lambda: stored.set_alias(alias, collection))
+        await asyncio.to_thread(self._open().set_alias, alias, collection)
 
     def listen(self, callback: ChangeCallback) -> None:
         """Call `callback` after every change made through this backend."""
@@ -230,8 +218,3 @@ class EmbeddedBackend:
         change = StoreChange(what=what, collection=collection, item=item)
         for callback in self._listeners:
             callback(change)
-
-
-async def _durable(write: Callable[[], _T]) -> _T:
-    # A commit waits for the disk; the event loop must not.
-    return await asyncio.to_thread(write)

@@ -8,8 +8,8 @@ holds depends on either. Nothing that comes back is believed before its type and
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from dbus_fast import Message, MessageType, Variant
 
@@ -31,7 +31,6 @@ from privyseal.keeper.backends.objects import (
     paths,
     variant,
 )
-from privyseal.model.keyring import ItemRef
 from privyseal.runtime.bus import DBUS, Connection, error_text
 from privyseal.wire.keeper import StoreChange
 
@@ -50,11 +49,8 @@ _UNDELIVERED: Final = frozenset({f"{DBUS}.Error.ServiceUnknown", f"{DBUS}.Error.
 _UNKNOWN: Final = frozenset(
     f"{DBUS}.Error.Unknown{what}" for what in ("Method", "Object", "Interface")
 )
-_SIGNALS: Final = {
-    "Created": "created",
-    "Deleted": "deleted",
-    "Changed": "changed",
-}
+Happening = Literal["created", "deleted", "changed"]
+_HAPPENINGS: Final[tuple[Happening, ...]] = ("created", "deleted", "changed")
 
 Body = Sequence[object] | Callable[[str], Sequence[object]]
 """The arguments of a call, or a function that makes them from our session's path."""
@@ -66,7 +62,22 @@ class _Peer:
 
     connection: Connection
     owner: str
-    session: str
+    session: str = ""
+
+    async def exchange(
+        self, path: str, interface: str, member: str, takes: str = "", body: Sequence[object] = ()
+    ) -> Message:
+        """Call a method of this very process; return its reply or its error."""
+        return await self.connection.exchange(
+            Message(
+                destination=self.owner,
+                path=path,
+                interface=interface,
+                member=member,
+                signature=takes,
+                body=list(body),
+            )
+        )
 
 
 class Provider:
@@ -166,7 +177,7 @@ class Provider:
         with suppress(PrivysealError, TimeoutError):
             async with asyncio.timeout(2):
                 if peer is not None:
-                    await peer.connection.exchange(peer.owner, path, _PROMPT, "Dismiss")
+                    await peer.exchange(path, _PROMPT, "Dismiss")
 
     async def _call_once(
         self, path: str, interface: str, member: str, takes: str, body: Body
@@ -175,9 +186,7 @@ class Provider:
             async with asyncio.timeout(_CALL_SECONDS):
                 peer = self._peer or await self._attach()
                 made = body(peer.session) if callable(body) else body
-                return await peer.connection.exchange(
-                    peer.owner, path, interface, member, takes, made
-                )
+                return await peer.exchange(path, interface, member, takes, made)
         except TimeoutError:
             raise UnreachableError(f"the provider does not answer {member}") from None
 
@@ -195,20 +204,20 @@ class Provider:
                     hint="see `privy doctor`",
                 )
             for kind, interface in (("Collection", SERVICE), ("Item", COLLECTION)):
-                for ending in _SIGNALS:
-                    member = kind + ending
-                    await connection.listen(owner, interface, member, self._forward(member))
+                for what in _HAPPENINGS:
+                    member, forward = kind + what.capitalize(), self._forward(kind, what)
+                    await connection.listen(owner, interface, member, forward)
             await connection.listen(owner, _PROMPT, "Completed", self._on_completed)
             # The bus is private to us and the provider: encrypting on it protects from nobody.
-            reply = await connection.exchange(
-                owner, ROOT, SERVICE, "OpenSession", "sv", ["plain", Variant("s", "")]
-            )
+            peer = _Peer(connection, owner)
+            plain = ["plain", Variant("s", "")]
+            reply = await peer.exchange(ROOT, SERVICE, "OpenSession", "sv", plain)
             if reply.message_type is MessageType.ERROR:
                 raise _error(reply, ROOT)
             if reply.signature != "vo":
                 raise CorruptError(f"the provider opened a session {reply.signature[:99]!r}")
             check_path(reply.body[1], "session")
-            self._peer = _Peer(connection, owner, reply.body[1])
+            self._peer = replace(peer, session=reply.body[1])
             return self._peer
 
     async def _connect(self) -> Connection:
@@ -246,19 +255,16 @@ class Provider:
             if not waiting.done():
                 waiting.set_exception(UnreachableError("the provider ended during its prompt"))
 
-    def _forward(self, member: str) -> Callable[[str, list[object]], None]:
-        of_item = member.startswith("Item")
-        what = _SIGNALS[member.removeprefix("Item").removeprefix("Collection")]
-
+    def _forward(self, kind: str, what: Happening) -> Callable[[str, list[object]], None]:
         def forward(_path: str, body: list[object]) -> None:
             subject = body[0] if body else None
             with suppress(CorruptError):  # a signal that names nothing of ours tells us nothing
-                ref = (
-                    parse_item(subject)
-                    if of_item
-                    else ItemRef(collection=parse_collection(subject), item="")
-                )
-                self._changed(StoreChange(what=what, collection=ref.collection, item=ref.item))  # type: ignore[arg-type]  # one of the three values of the table
+                if kind == "Item":
+                    ref = parse_item(subject)
+                    change = StoreChange(what=what, collection=ref.collection, item=ref.item)
+                else:
+                    change = StoreChange(what=what, collection=parse_collection(subject))
+                self._changed(change)
 
         return forward
 

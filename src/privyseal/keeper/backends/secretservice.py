@@ -60,7 +60,7 @@ class SecretServiceBackend:
     """
 
     def __init__(self, group: asyncio.TaskGroup, address: str, description: str) -> None:
-        self._description = description
+        self.description = description
         self._provider = Provider(group, address, self._announce)
         self._callbacks: list[ChangeCallback] = []
         self._replacing = asyncio.Lock()
@@ -70,11 +70,6 @@ class SecretServiceBackend:
         # gnome-keyring has no way but a prompt to create a collection under the passphrase that
         # is in force, and holds that passphrase itself for as long as we do.
         self._passphrase: Secret | None = None
-
-    @property
-    def description(self) -> str:
-        """Name the store in a person's words, for `privy status`."""
-        return self._description
 
     async def initialised(self) -> bool:
         """Return whether there is any collection but the volatile one."""
@@ -379,9 +374,7 @@ class SecretServiceBackend:
             lambda session: [properties, _struct(session, value), False],
             gives="oo",
         )
-        if path == NOTHING:
-            path = await self._provider.complete(prompt, "o")
-        return parse_item(path, collection)
+        return parse_item(await self._made(path, prompt), collection)
 
     async def _create_first(self, passphrase: Secret) -> None:
         try:
@@ -415,9 +408,10 @@ class SecretServiceBackend:
         path, prompt = await self._provider.call(
             ROOT, SERVICE, "CreateCollection", "a{sv}s", [_labelled(label), alias], gives="oo"
         )
-        if path == NOTHING:
-            path = await self._provider.complete(prompt, "o")
-        return parse_collection(path)
+        return parse_collection(await self._made(path, prompt))
+
+    async def _made(self, path: object, prompt: object) -> object:
+        return await self._provider.complete(prompt, "o") if path == NOTHING else path
 
     async def _unlock_one(self, name: str, passphrase: Secret) -> bool:
         # Returns whether it was this passphrase that opened it.
