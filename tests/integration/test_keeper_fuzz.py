@@ -173,7 +173,7 @@ def texts(draw: st.DrawFn, good: st.SearchStrategy[Any]) -> str:
     )
     if spoil in {"field", "more"} and isinstance(value, dict):
         keys = list(value) if spoil == "field" else ["extra", "kind", "look"]
-        value = value | {draw(st.sampled_from(keys)): draw(odd)}
+        value = value | {draw(st.sampled_from(keys)): draw(odd | strange)}
     text = json.dumps(value if spoil != "other" else draw(odd))
     if spoil == "cut":
         return text[: draw(st.integers(0, len(text)))]

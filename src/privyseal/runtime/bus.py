@@ -328,9 +328,10 @@ class Connection:
 
     def _fail(self, message: Message, name: str, text: str) -> None:
         if not message.flags & MessageFlag.NO_REPLY_EXPECTED:
-            # The text may quote a peer, and a NUL in it would be more than the bus can carry.
+            # It may quote a peer: the bus carries no NUL and no half of a surrogate pair.
             text = text[:_LONGEST_ERROR].replace("\0", "\N{SYMBOL FOR NULL}")
-            self._send(Message.new_error(message, name, text), ())
+            fit = text.encode(errors="replace").decode()
+            self._send(Message.new_error(message, name, fit), ())
 
     def _send(self, message: Message, fds: Sequence[int]) -> None:
         if not self._bus.connected:
