@@ -36,8 +36,8 @@ CALLS: Final = times(400, soak=100_000)
 AT_ONCE: Final = 8
 BATCHES_OF_ONE_PEER: Final = 12
 PATIENCE: Final = 20.0
-MEMORY: Final = 192 * 1024
-"""By how many KiB the keeper may grow, whatever it is sent."""
+MEMORY: Final = 384 * 1024
+"""By how many KiB the keeper may grow, whatever it is sent: its book and history, also encoded."""
 
 METHODS: Final = {
     (REQUEST, "Register"): "hs",
@@ -416,7 +416,8 @@ async def home(tmp_path: Path) -> AsyncIterator[House]:
     settings_ = {
         **dict.fromkeys(("VERDICTS_CREATE", "VERDICTS_CREATE_COLLECTION"), "allow"),
         **dict.fromkeys(
-            ("VERDICTS_WRITE", "VERDICTS_DELETE", "VERDICTS_DELETE_COLLECTION"), "deny"
+            ("VERDICTS_WRITE", "VERDICTS_CHANGE", "VERDICTS_DELETE", "VERDICTS_DELETE_COLLECTION"),
+            "deny",
         ),
         "VERDICTS_SEARCH": "ask",
         "TIMING_PENDING": "7200",

@@ -1,5 +1,6 @@
 """Reads: who may read what, after which decision, for how long."""
 
+import msgspec
 import pytest
 from tests.unit.keeper.conftest import PASSPHRASE, PERSON, Bench
 
@@ -307,6 +308,26 @@ async def test_a_denial_sticks_and_grows(bench: Bench) -> None:
     assert await ask() == "refused"
     bench.clock.advance(10)
     assert await ask() == "asked"
+
+
+async def test_a_denial_of_a_program_nobody_knows_sticks_to_the_process(bench: Bench) -> None:
+    item = await bench.item()
+    process, other = bench.process(pid=8), bench.process(pid=9)
+    for each in (process, other):
+        each.evidence = msgspec.structs.replace(each.evidence, program=None)
+    await bench.decide((await bench.read(process, item)).request.id, allow=False)
+    assert (await bench.read(process, item)).request.state == "denied"
+    assert (await bench.read(other, item)).request.state == "pending"
+
+
+async def test_a_store_found_locked_by_others_ends_every_lease(bench: Bench) -> None:
+    item = await bench.item()
+    process = bench.process()
+    await bench.decide((await bench.read(process, item)).request.id, "until-lock")
+    await bench.backend.lock()
+    await bench.core.relearn()
+    assert bench.deciding.leases() == []
+    assert bench.audience.notices[-1].what == "locked"
 
 
 async def test_a_flood_is_limited_per_process_and_leaves_room_for_others(bench: Bench) -> None:
