@@ -33,10 +33,6 @@ async def _deny(_call: Call) -> Reply:
     raise DeniedError("not you", hint="ask somebody else")
 
 
-async def _quote(_call: Call) -> Reply:
-    raise DeniedError("not 'a\0b' nor '\ud800'")
-
-
 async def _fail(_call: Call) -> Reply:
     raise ZeroDivisionError("a secret detail")
 
@@ -54,7 +50,6 @@ TABLE = {
     (NAME, "Unsendable"): Method("", "s", _unsendable),
     (NAME, "Echo"): Method("u", "uah", _echo),
     (NAME, "Deny"): Method("", "", _deny),
-    (NAME, "Quote"): Method("", "", _quote),
     (NAME, "Fail"): Method("", "", _fail),
 }
 
@@ -105,18 +100,6 @@ async def test_an_error_crosses_the_bus_with_class_and_hint(home: House) -> None
         await server.claim(NAME)
         with pytest.raises(DeniedError, match="not you; ask somebody else"):
             await home.connection.call(NAME, PATH, NAME, "Deny")
-        server.close()
-
-
-async def test_an_error_that_quotes_what_no_message_can_hold_is_told_all_the_same(
-    home: House,
-) -> None:
-    async with asyncio.TaskGroup() as group:
-        server = await Connection.open(group, home.address)
-        server.serve(TABLE)
-        await server.claim(NAME)
-        with pytest.raises(DeniedError, match="not 'a\N{SYMBOL FOR NULL}b' nor '[?]'"):
-            await home.connection.call(NAME, PATH, NAME, "Quote")
         server.close()
 
 
