@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,30 @@ async def test_large_requests_are_refused_and_lists_of_them_stay_short(home: Hou
         assert 100 < len(ended) < 150
         assert ended[0].content.details[0].value == "149"
         bus.close()
+
+
+async def test_connections_that_close_while_they_register_leave_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    settings = tmp_path / "config.yaml"
+    settings.write_text("limits:\n  requesters: 5\n")
+    async with house(tmp_path) as made, asyncio.TaskGroup() as group:
+        await made.start_keeper("--config", str(settings))
+        pidfd = os.pidfd_open(os.getppid())
+        for number in range(200):
+            bus = await Connection.open(group, made.address)
+            register = group.create_task(_refused_or_not(RequestLink(bus).register(pidfd)))
+            for _ in range(number % 20):  # at another moment each time
+                await bus.owner(BUS_NAME)
+            bus.close()
+            await register
+        os.close(pidfd)
+
+        bus = await Connection.open(group, made.address)
+        assert await RequestLink(bus).register(os.pidfd_open(os.getpid()))
+        bus.close()
+
+
+async def _refused_or_not(work: Awaitable[object]) -> None:
+    with suppress(PrivysealError):
+        await work

@@ -155,6 +155,8 @@ class RequestFace:
     async def _subscribe(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
         self._audience.subscribers.add(call.sender)
+        if not await self._requesters.callers.stays(call.sender):
+            self._audience.forget(call.sender)
         return Reply()
 
     def _requester(self, call: Call) -> Requester:
@@ -248,6 +250,8 @@ class DecisionFace:
     async def _watch(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
         self._audience.watchers.add(call.sender)
+        if not await self._callers.stays(call.sender):
+            self._audience.forget(call.sender)
         return Reply()
 
 

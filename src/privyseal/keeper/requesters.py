@@ -82,6 +82,14 @@ class Callers:
         self._known[name] = evidence
         return evidence
 
+    async def stays(self, name: str) -> bool:
+        """Return whether a connection is there still.
+
+        Asked after it was noted somewhere, this leaves nobody behind: whoever has left by then is
+        known to have, and the leaving of all others is yet to be announced.
+        """
+        return bool(await self._connection.owner(name))
+
     def forget(self, name: str) -> None:
         """Forget a connection that the bus has closed."""
         self._admitted.pop(name, None)
@@ -92,7 +100,7 @@ class Requesters:
     """All requesters by token. A token is worth something only to the face that registered it."""
 
     def __init__(self, callers: Callers, witness: EvidenceSource, limit: int, left: Left) -> None:
-        self._callers = callers
+        self.callers = callers
         self._witness = witness
         self._limit = limit
         self._left = left
@@ -108,8 +116,8 @@ class Requesters:
         """
         try:
             self._make_room()
-            through = await self._callers.of(face)
-            itself = await self._callers.admit(face) == _pid(pidfd)
+            through = await self.callers.of(face)
+            itself = await self.callers.admit(face) == _pid(pidfd)
             seen = through if itself else await self._witness.look(pidfd)
             claims = (*as_reported(reported), _link(through, itself=itself))
             evidence = msgspec.structs.replace(
@@ -125,6 +133,9 @@ class Requesters:
         self._by_token[requester.token] = requester
         # A pidfd becomes readable when its process exits (pidfd_open(2)).
         asyncio.get_running_loop().add_reader(pidfd, self._exited, requester)
+        if not await self.callers.stays(face):
+            self._drop(requester, exited=False)
+            raise DeniedError("the caller has left the bus")
         return requester
 
     def of(self, face: str, token: str) -> Requester:
@@ -144,7 +155,7 @@ class Requesters:
 
     def face_left(self, face: str) -> None:
         """Let go of everything that came through a face which has left the bus."""
-        self._callers.forget(face)
+        self.callers.forget(face)
         for requester in [r for r in self._by_token.values() if r.face == face]:
             self._drop(requester, exited=False)
 
