@@ -110,7 +110,7 @@ async def test_connections_that_close_while_they_register_leave_nothing_behind(
         for number in range(200):
             bus = await Connection.open(group, made.address)
             register = group.create_task(_refused_or_not(RequestLink(bus).register(pidfd)))
-            for _ in range(number % 20):  # at another moment each time
+            for _ in range(number % 80):  # at another moment each time
                 await bus.owner(BUS_NAME)
             bus.close()
             await register
