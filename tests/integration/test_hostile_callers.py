@@ -65,12 +65,16 @@ async def test_who_speaks_for_another_process_gets_nothing_of_what_that_was_allo
         token = await link.register(pidfd)
 
         joined, _ = await link.submit(token, Read(items=seen.ask.items))
-        await home.waiting(2)
+        _, posing = await home.waiting(2)
         await home.decide(scope="15m")
         leased, _ = await link.submit(token, Read(items=seen.ask.items))
 
         assert (await ended(victim)).out == b"s3cret"
         assert (joined.state, leased.state) == ("pending", "pending")
+        assert not posing.content.evidence.trusted
+        assert [fact.name for fact in posing.content.evidence.facts if fact.grade == "warning"] == [
+            "asked through"
+        ]
         states = {approval.id: approval.state for approval in await home.person.history(10)}
         assert states[seen.id] == "allowed"
         bus.close()
