@@ -155,7 +155,7 @@ class RequestFace:
     async def _subscribe(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
         self._audience.subscribers.add(call.sender)
-        if not await self._requesters.callers.stays(call.sender):
+        if not await self._callers.stays(call.sender):
             self._audience.forget(call.sender)
         return Reply()
 

@@ -108,7 +108,7 @@ class Requesters:
     """All requesters by token. A token is worth something only to the face that registered it."""
 
     def __init__(self, callers: Callers, witness: EvidenceSource, limit: int, left: Left) -> None:
-        self.callers = callers
+        self._callers = callers
         self._witness = witness
         self._limit = limit
         self._left = left
@@ -124,10 +124,10 @@ class Requesters:
         """
         try:
             self._make_room()
-            through = await self.callers.of(face)
-            itself = await self.callers.admit(face) == _pid(pidfd)
+            through = await self._callers.of(face)
+            itself = await self._callers.admit(face) == _pid(pidfd)
             seen = through if itself else await self._witness.look(pidfd)
-            known = itself or await self.callers.speaks_for_others(face)
+            known = itself or await self._callers.speaks_for_others(face)
             link = _link(through, itself=itself, known=known)
             claims = (*as_reported(reported), link)
             evidence = msgspec.structs.replace(
@@ -144,9 +144,6 @@ class Requesters:
         self._by_token[requester.token] = requester
         # A pidfd becomes readable when its process exits (pidfd_open(2)).
         asyncio.get_running_loop().add_reader(pidfd, self._exited, requester)
-        if not await self.callers.stays(face):
-            self._drop(requester, exited=False)
-            raise DeniedError("the caller has left the bus")
         return requester
 
     def of(self, face: str, token: str) -> Requester:
@@ -166,7 +163,7 @@ class Requesters:
 
     def face_left(self, face: str) -> None:
         """Let go of everything that came through a face which has left the bus."""
-        self.callers.forget(face)
+        self._callers.forget(face)
         for requester in [r for r in self._by_token.values() if r.face == face]:
             self._drop(requester, exited=False)
 
