@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -64,12 +65,16 @@ async def test_who_speaks_for_another_process_gets_nothing_of_what_that_was_allo
         token = await link.register(pidfd)
 
         joined, _ = await link.submit(token, Read(items=seen.ask.items))
-        await home.waiting(2)
+        _, posing = await home.waiting(2)
         await home.decide(scope="15m")
         leased, _ = await link.submit(token, Read(items=seen.ask.items))
 
         assert (await ended(victim)).out == b"s3cret"
         assert (joined.state, leased.state) == ("pending", "pending")
+        assert not posing.content.evidence.trusted
+        assert [fact.name for fact in posing.content.evidence.facts if fact.grade == "warning"] == [
+            "asked through"
+        ]
         states = {approval.id: approval.state for approval in await home.person.history(10)}
         assert states[seen.id] == "allowed"
         bus.close()
@@ -96,3 +101,30 @@ async def test_large_requests_are_refused_and_lists_of_them_stay_short(home: Hou
         assert 100 < len(ended) < 150
         assert ended[0].content.details[0].value == "149"
         bus.close()
+
+
+async def test_connections_that_close_while_they_register_leave_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    settings = tmp_path / "config.yaml"
+    settings.write_text("limits:\n  requesters: 5\n")
+    async with house(tmp_path) as made, asyncio.TaskGroup() as group:
+        await made.start_keeper("--config", str(settings))
+        pidfd = os.pidfd_open(os.getppid())
+        for number in range(200):
+            bus = await Connection.open(group, made.address)
+            register = group.create_task(_refused_or_not(RequestLink(bus).register(pidfd)))
+            for _ in range(number % 80):  # at another moment each time
+                await bus.owner(BUS_NAME)
+            bus.close()
+            await register
+        os.close(pidfd)
+
+        bus = await Connection.open(group, made.address)
+        assert await RequestLink(bus).register(os.pidfd_open(os.getpid()))
+        bus.close()
+
+
+async def _refused_or_not(work: Awaitable[object]) -> None:
+    with suppress(PrivysealError):
+        await work

@@ -412,6 +412,15 @@ def test_a_damaged_page_is_corrupt_and_the_file_is_named(store: Vault, folder: P
         read_all(folder, items)
 
 
+def test_a_damaged_schema_is_corrupt_whatever_letters_it_got(store: Vault, folder: Path) -> None:
+    store.close()
+    content = store_path(folder).read_bytes()
+    assert b"header BLOB" in content
+    store_path(folder).write_bytes(content.replace(b"header BLOB", b"header BL\xcfB"))
+    with pytest.raises(CorruptError, match=r"vault\.sqlite3"):
+        vault.load(folder, clock=FakeClock())
+
+
 def test_a_truncated_file_is_corrupt(store: Vault, folder: Path) -> None:
     items = [put(store, bytes(3000), n=str(n)) for n in range(50)]
     store.close()

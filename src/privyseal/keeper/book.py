@@ -64,7 +64,10 @@ class Book:
         self._mine[owner].pop(request.id)
         if not self._mine[owner]:
             del self._mine[owner]
-        self._ended[request.id] = request
+        if request.state == "cancelled":  # nobody comes back for it, so it takes nobody's room
+            self._bytes -= request.size
+        else:
+            self._ended[request.id] = request
         if request.leader in self._followers:
             self._followers[request.leader].remove(request)
 

@@ -157,6 +157,8 @@ class RequestMethods:
     async def _subscribe(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
         self._audience.subscribers.add(call.sender)
+        if not await self._callers.stays(call.sender):
+            self._audience.forget(call.sender)
         return Reply()
 
     def _requester(self, call: Call) -> Requester:
@@ -240,6 +242,8 @@ class DecisionMethods:
     async def _watch(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
         self._audience.watchers.add(call.sender)
+        if not await self._callers.stays(call.sender):
+            self._audience.forget(call.sender)
         return Reply()
 
 

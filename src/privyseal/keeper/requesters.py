@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from privyseal.errors import DeniedError, LimitError, NotFoundError, PrivysealError, UsageError
+from privyseal.keeper.backends.provider import NAME as SECRETS
 from privyseal.keeper.ports import EvidenceSource
 from privyseal.keeper.requests import Requester
 from privyseal.keeper.testimony import as_reported
@@ -82,6 +83,21 @@ class Callers:
         self._known[name] = evidence
         return evidence
 
+    async def speaks_for_others(self, name: str) -> bool:
+        """Return whether a connection belongs to the process that serves the Secret Service."""
+        owner = await self._connection.owner(SECRETS)
+        return bool(owner) and (await self._connection.process_of(owner))[0] == self._admitted.get(
+            name
+        )
+
+    async def stays(self, name: str) -> bool:
+        """Return whether a connection is there still.
+
+        Asked after it was noted somewhere, this leaves nobody behind: whoever has left by then is
+        known to have, and the leaving of all others is yet to be announced.
+        """
+        return bool(await self._connection.owner(name))
+
     def forget(self, name: str) -> None:
         """Forget a connection that the bus has closed."""
         self._admitted.pop(name, None)
@@ -111,9 +127,12 @@ class Requesters:
             through = await self._callers.of(face)
             itself = await self._callers.admit(face) == _pid(pidfd)
             seen = through if itself else await self._witness.look(pidfd)
-            claims = (*as_reported(reported), _link(through, itself=itself))
+            known = itself or await self._callers.speaks_for_others(face)
+            link = _link(through, itself=itself, known=known)
+            claims = (*as_reported(reported), link)
             evidence = msgspec.structs.replace(
                 seen,
+                trusted=seen.trusted and known,
                 facts=(*seen.facts, *claims),
                 through="" if itself else _name_of(face, through),
             )
@@ -189,9 +208,12 @@ def _name_of(face: str, evidence: Evidence) -> str:
     return f"{process.pid} since {process.start_ticks}" if process else face
 
 
-def _link(face: Evidence, *, itself: bool) -> Fact:
+def _link(face: Evidence, *, itself: bool, known: bool) -> Fact:
     if itself:
         return Fact(grade="verified", name="asked", value="itself, on its own connection")
+    if not known:
+        text = f"{face.summary} says that it asks, and would get what it is given"
+        return Fact(grade="warning", name="asked through", value=text)
     return Fact(grade="reported", name="asked through", value=face.summary)
 
 

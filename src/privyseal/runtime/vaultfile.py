@@ -83,6 +83,8 @@ def translated(path: Path) -> Iterator[None]:
                 raise UnreachableError(f"another program keeps {str(path)!r} busy") from error
             case _:
                 raise PrivysealError(f"the store {str(path)!r} fails: {error}") from error
+    except UnicodeDecodeError as error:  # of a text in the file, or of what SQLite says about it
+        raise _corrupt(path, "damaged, or not a store") from error
     except UnicodeEncodeError as error:
         raise UsageError("a name holds a lone surrogate") from error
 

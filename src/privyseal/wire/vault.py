@@ -90,7 +90,7 @@ class Sealer:
         context = self._context(column, row)
         try:
             padded = self._cipher(context).decrypt(sealed[:_NONCE], sealed[_NONCE:], context)
-        except (InvalidTag, ValueError) as error:
+        except (InvalidTag, ValueError, TypeError) as error:  # a damaged file may hold a number
             place = f"{column} of {'/'.join(row)}" if row else column
             raise CorruptError(f"{place!r} is not what was written there") from error
         return padded.rstrip(b"\0")[:-1]

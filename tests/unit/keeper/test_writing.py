@@ -130,6 +130,14 @@ async def test_values_that_wait_to_be_stored_are_limited_in_all(bench: Bench) ->
     assert len(bench.deciding.pending()) == 63
 
 
+async def test_asking_and_giving_up_for_ever_takes_nobody_elses_room(bench: Bench) -> None:
+    flood, value = bench.process("flood"), b"x" * 1024 * 1024
+    for number in range(70):
+        ask = Create(collection="login", label=str(number), attributes={})
+        bench.asking.withdraw((await bench.ask(flood, ask, value)).request, "it gave up")
+    assert (await bench.ask(bench.process(), CREATE, b"v")).request.state == "pending"
+
+
 async def test_unlocking_the_store_grants_what_asked_for_that(bench: Bench) -> None:
     await bench.deciding.lock(PERSON)
     answered = await bench.ask(bench.process(), Unlock(collections=("login",)))

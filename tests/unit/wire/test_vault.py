@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -90,6 +90,12 @@ def test_a_cell_does_not_open_elsewhere(column: Column, row: tuple[str, ...]) ->
     sealed = sealer().seal("item.value", ("login", "a"), b"hunter2", os.urandom)
     with pytest.raises(CorruptError):
         sealer().open(column, row, sealed)
+
+
+def test_a_number_in_place_of_a_cell_is_corrupt() -> None:
+    damaged: Any = 5  # what SQLite gives for a row whose record was altered
+    with pytest.raises(CorruptError):
+        sealer().open("item.value", ("login", "1"), damaged)
 
 
 def test_a_cell_does_not_open_in_another_store_or_under_another_key() -> None:
