@@ -71,6 +71,8 @@ class Face:
         await self._requests.start()
         self._announcing = self._group.create_task(self.changes.run(self._desk), name="changes")
         self._connection.serve(self._table())
+        # Portals usually look for the Secret Service's name; some are configured with their own.
+        await self._connection.claim(PORTAL, wait=True)
         await self._connection.claim(NAME)
 
     def _changed(self, change: StoreChange) -> None:
@@ -79,7 +81,8 @@ class Face:
 
     async def stop(self) -> None:
         """Give the bus name back, and let every waiting call end."""
-        await self._connection.release(NAME)
+        for name in (PORTAL, NAME):
+            await self._connection.release(name)
         self._requests.abandon()
         if self._announcing is not None:
             self._announcing.cancel()

@@ -14,8 +14,12 @@ from privyseal.runtime.paths import config_home, data_home
 
 UNITS: Final = ("privyseal-keeper.service", "privyseal-agent.service")
 KEYRING_UNIT: Final = "gnome-keyring-daemon.service"
-_ALSO_KEYRING: Final = ("org.gnome.keyring", "org.freedesktop.impl.portal.Secret")
-"""Names whose activation starts gnome-keyring with its Secret Service, behind our back."""
+_TO_AGENT: Final = "SystemdService=privyseal-agent.service\n"
+_ALSO_KEYRING: Final = {"org.gnome.keyring": "", "org.freedesktop.impl.portal.Secret": _TO_AGENT}
+"""Names whose activation starts gnome-keyring with its Secret Service, behind our back.
+
+The agent serves the portal in its place; nothing of ours stands in for the other.
+"""
 
 _AUTOSTART: Final = "gnome-keyring-secrets.desktop"
 _COMPONENTS: Final = re.compile(r'--components=("?)([\w,]*)\1')
@@ -52,13 +56,11 @@ def wanted(places: Places, options: tuple[str, ...] = ()) -> dict[Path, Entry]:
     for unit in UNITS:
         files[units / unit] = Entry.text(_unit(unit, options))
         files[units / "default.target.wants" / unit] = Entry.link(f"../{unit}")
-    files[activation / f"{SECRETS}.service"] = Entry.text(
-        _activation(SECRETS, "SystemdService=privyseal-agent.service\n")
-    )
-    for name in _ALSO_KEYRING:
+    files[activation / f"{SECRETS}.service"] = Entry.text(_activation(SECRETS, _TO_AGENT))
+    for name, leads_to in _ALSO_KEYRING.items():
         file = f"{name}.service"
         if _find(places.shared_data, f"dbus-1/services/{file}"):
-            files[activation / file] = Entry.text(_activation(name, ""))
+            files[activation / file] = Entry.text(_activation(name, leads_to))
     if unit_file := _find(places.system_units, KEYRING_UNIT):
         files[units / f"{KEYRING_UNIT}.d" / "50-privyseal.conf"] = Entry.text(_demoted(unit_file))
     if _find(places.shared_config, f"autostart/{_AUTOSTART}"):

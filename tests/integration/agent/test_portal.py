@@ -58,6 +58,13 @@ async def test_the_portal_gives_each_application_one_lasting_secret(
     assert await get(bus, PORTAL_PATH, PORTAL, "version") == 1
 
 
+async def test_a_portal_that_knows_another_name_finds_the_agent(
+    stage: Stage, bus: Connection
+) -> None:
+    assert stage.keeper.kinds() == []
+    assert await bus.owner(PORTAL) == await bus.owner(NAME)
+
+
 async def test_a_denied_portal_request_is_cancelled_and_writes_nothing(
     stage: Stage, bus: Connection
 ) -> None:

@@ -34,6 +34,17 @@ def test_gnome_keyring_keeps_its_other_components(tmp_path: Path) -> None:
     )
 
 
+def test_the_portal_is_led_to_the_agent_and_gnome_keyring_is_not_started(tmp_path: Path) -> None:
+    shared = tmp_path / "share" / "dbus-1" / "services"
+    shared.mkdir(parents=True)
+    for name in ("org.gnome.keyring", "org.freedesktop.impl.portal.Secret"):
+        (shared / f"{name}.service").write_text("Exec=/usr/bin/gnome-keyring-daemon --start\n")
+    files = {path.name: entry.content.decode() for path, entry in wanted(_places(tmp_path)).items()}
+    portal = files["org.freedesktop.impl.portal.Secret.service"]
+    assert portal.splitlines()[2:] == ["Exec=/bin/false", "SystemdService=privyseal-agent.service"]
+    assert files["org.gnome.keyring.service"].splitlines()[2:] == ["Exec=/bin/false"]
+
+
 def test_gnome_keyring_never_starts_with_all_components(tmp_path: Path) -> None:
     assert _demotion(tmp_path, "/usr/bin/gkd").endswith("/usr/bin/gkd --components=pkcs11")
     assert _demotion(tmp_path, "/usr/bin/gkd --components=secrets").endswith("--components=pkcs11")
