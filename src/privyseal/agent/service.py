@@ -5,6 +5,7 @@ is taken over can ask in its callers' names and see what is released to them, an
 """
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 from privyseal.agent.changes import Changes
@@ -17,7 +18,7 @@ from privyseal.agent.properties import Properties
 from privyseal.agent.requests import Requests
 from privyseal.agent.sessions import Sessions
 from privyseal.agent.visit import Desk, Visit, Visitor
-from privyseal.errors import LimitError, UnknownMethodError
+from privyseal.errors import ConflictError, LimitError, UnknownMethodError
 from privyseal.model.clock import Clock
 from privyseal.runtime.bus import Call, Connection, Method, Reply
 from privyseal.runtime.requestlink import RequestLink
@@ -72,7 +73,8 @@ class Face:
         self._announcing = self._group.create_task(self.changes.run(self._desk), name="changes")
         self._connection.serve(self._table())
         # Portals usually look for the Secret Service's name; some are configured with their own.
-        await self._connection.claim(PORTAL, wait=True)
+        with suppress(ConflictError):  # whoever has that serves those portals, as before
+            await self._connection.claim(PORTAL)
         await self._connection.claim(NAME)
 
     def _changed(self, change: StoreChange) -> None:
