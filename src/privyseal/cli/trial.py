@@ -147,6 +147,8 @@ class _Trial:
     def _explain(self) -> list[str]:
         """Say what to do now; return the lines that the screen repeats while nothing waits."""
         _say("ready" if self._wish.passphrase else "ready; what you store now is gone at the end")
+        if self._wish.passphrase is None:
+            _say(f"the trial's audit log: privy audit show --folder {self._folder / 'state/audit'}")
         address = self._env.get("DBUS_SESSION_BUS_ADDRESS", "")
         export = []
         if address != f"unix:path=/run/user/{os.getuid()}/bus":
