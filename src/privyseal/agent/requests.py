@@ -244,7 +244,7 @@ class Requests:
             try:
                 await work
             except PrivysealError as error:
-                log.info("the keeper did not take a notice: %s", error)
+                log.debug("the keeper did not take a notice: %s", error)
 
         self._group.create_task(run(), name="notice")
 

@@ -342,4 +342,8 @@ def _report(done: str, counts: dict[str, int], *, as_json: bool) -> None:
     if as_json:
         print_json(counts)
     else:
-        say(done + "".join(f", {number} {name}" for name, number in counts.items()))
+        words = [
+            f", {number} {name.removesuffix('s') if number == 1 else name}"
+            for name, number in counts.items()
+        ]
+        say(done + "".join(words))

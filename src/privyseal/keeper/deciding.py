@@ -256,6 +256,8 @@ def _chosen(request: Request, decision: Decision) -> tuple[ItemRef, ...]:
     if not isinstance(request.ask, Read):
         if decision.items:
             raise UsageError("items can only be chosen when a read is allowed")
+        if decision.allow and decision.scope.kind != "once":
+            raise UsageError("only a read can be allowed for longer", hint="allow it once")
         return ()
     if any(item not in request.ask.items for item in decision.items):
         raise UsageError("the decision names items that the request does not")

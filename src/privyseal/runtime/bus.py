@@ -133,8 +133,12 @@ class Connection:
 
         Raises:
             ConflictError: Another connection owns it.
+            UnreachableError: The bus has closed the connection.
         """
-        reply = await self._bus.request_name(name, NameFlag.DO_NOT_QUEUE)
+        try:
+            reply = await self._bus.request_name(name, NameFlag.DO_NOT_QUEUE)
+        except (EOFError, OSError, DBusError) as error:
+            raise UnreachableError("the message bus closed the connection") from error
         if reply not in {RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER}:
             raise ConflictError(f"another program owns the bus name {name}")
 

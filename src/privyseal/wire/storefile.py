@@ -118,7 +118,17 @@ class LineReader:
             self._collections.add(line.id)
         elif line.collection not in self._collections:
             raise self._bad("its collection was not named before")
+        if any("\0" in text for text in _texts(line)):
+            raise self._bad("it holds U+0000, which no message bus carries")
         return line
 
     def _bad(self, why: str) -> CorruptError:
         return CorruptError(f"line {self._number} of the export is malformed: {why}")
+
+
+def _texts(line: CollectionLine | ItemLine) -> Iterator[str]:
+    yield line.label
+    if isinstance(line, ItemLine):
+        yield line.content_type
+        yield from line.attributes
+        yield from line.attributes.values()

@@ -200,6 +200,13 @@ async def test_items_cannot_be_chosen_for_what_is_no_read(bench: Bench) -> None:
     assert answered.request.state == "pending"
 
 
+async def test_what_is_no_read_can_only_be_allowed_once(bench: Bench) -> None:
+    answered = await bench.ask(bench.process(), CREATE, b"v")
+    with pytest.raises(UsageError, match="only a read"):
+        await bench.decide(answered.request.id, "15m")
+    assert answered.request.state == "pending"
+
+
 async def test_the_policy_decides_without_a_person_and_says_so_in_the_log(bench: Bench) -> None:
     bench.core.obey(Policy(verdicts=Verdicts(create="allow", delete="deny")))
     made = await bench.ask(bench.process(), CREATE, b"v")
