@@ -214,8 +214,10 @@ def test_a_file_with_one_flipped_byte_changes_nothing(tmp_path):
         (b'{"line":"store","version":1}\n\n', "line 2 .* malformed"),
         (b'{"line":"store","version":1}', "cut off"),
         (
-            b'{"line":"store","version":1}\n'
-            b'{"line":"collection","id":"login","label":"a\\u0000b"}\n',
+            (
+                b'{"line":"store","version":1}\n'
+                b'{"line":"collection","id":"login","label":"a\\u0000b"}\n'
+            ),
             "line 2 .* no message bus carries",
         ),
         (
