@@ -214,15 +214,14 @@ class AuditLog:
         Raises:
             PrivysealError: One could not be written, now or earlier: release nothing any more.
         """
-        self._check()
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._lines:
-            self._waiting.append(waiter)
             self._write()
-        elif self._flying is not None:
-            self._flying.append(waiter)
-        else:
+        self._check()
+        if not self._lines and self._flying is None:
             return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # What is still in `_lines` waits for the write after the one that is on its way.
+        (self._waiting if self._lines or self._flying is None else self._flying).append(waiter)
         await waiter
         self._check()
 

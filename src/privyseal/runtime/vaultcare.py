@@ -60,7 +60,7 @@ def contents(vault: Vault) -> Iterator[Exported]:
         for collection, item, value, *cells in db.execute(_EXPORT):
             ref, row = ItemRef(collection=collection, item=item), Row(*cells)
             about = open_about(sealer, ref, row.about)
-            secret = open_value(sealer, ref, about, value)
+            secret = open_value(sealer, ref, about.content_type, value)
             yield Exported(collection, labels[collection], described(ref, row, about), secret)
 
 

@@ -22,6 +22,7 @@ from privyseal.wire.vault import About, Index, Random, Sealer, pack_about, unpac
 _MAX_ALIAS: Final = 255
 # Counting stops here: a rare token is found cheaply, two common ones are worth a closer look.
 _LIMITS: Final = (100, 20_000)
+_TYPES: Final = 1024
 
 _ITEM: Final = """
 SELECT i.number, i.created, i.modified, i.about
@@ -68,6 +69,7 @@ class Rows:
     sealer: Sealer | None = None
     index: Index | None = None
     _writing: threading.Lock = field(default_factory=threading.Lock)
+    _types: dict[tuple[ItemRef, bytes], str] = field(default_factory=dict)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -145,7 +147,13 @@ class Rows:
         row = db.execute(_VALUE, (ref.item, ref.collection)).fetchone()
         if row is None:
             raise _missing(ref)
-        return open_value(self.opened(), ref, open_about(self.opened(), ref, row[0]), row[1])
+        sealed, sealer = row[0], self.opened()
+        # Of all that is sealed beside a value its reader wants the type alone, which rarely changes.
+        if (ref, sealed) not in self._types:
+            if len(self._types) >= _TYPES:
+                self._types.clear()
+            self._types[ref, sealed] = open_about(sealer, ref, sealed).content_type
+        return open_value(sealer, ref, self._types[ref, sealed], row[1])
 
     def match(
         self, db: sqlite3.Connection, attributes: Mapping[str, str], collection: str
@@ -277,10 +285,9 @@ def open_label(sealer: Sealer, collection: str, sealed: bytes) -> str:
     return unpack_about(sealer.open("collection.about", (collection,), sealed)).label
 
 
-def open_value(sealer: Sealer, ref: ItemRef, about: About, sealed: bytes) -> Secret:
+def open_value(sealer: Sealer, ref: ItemRef, content_type: str, sealed: bytes) -> Secret:
     """Return the value of an item."""
-    value = sealer.open("item.value", (ref.collection, ref.item), sealed)
-    return Secret(value, about.content_type)
+    return Secret(sealer.open("item.value", (ref.collection, ref.item), sealed), content_type)
 
 
 def described(ref: ItemRef, row: Row, about: About | None) -> ItemInfo:
