@@ -104,7 +104,7 @@ async def test_an_export_with_a_passphrase_comes_back(
 
     assert await store(
         shell, ["export", file], passphrase=b"secret", file_passphrase=b"f"
-    ) == Transcript(0, "", "privy: exported, 1 collections, 1 items\n")
+    ) == Transcript(0, "", "privy: exported, 1 collection, 1 item\n")
     assert await store(
         shell, ["import", file], passphrase=b"secret", file_passphrase=b"f"
     ) == Transcript(0, "", "privy: imported, 0 added, 1 skipped\n")
