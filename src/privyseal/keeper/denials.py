@@ -12,6 +12,8 @@ from privyseal.model.evidence import Evidence
 from privyseal.model.policy import Timing
 
 _MOST: Final = 10_000
+_DOUBLINGS: Final = 32
+"""More would make no denial longer, and in the end no float could hold the product."""
 
 
 @dataclass(slots=True)
@@ -35,7 +37,8 @@ class Denials:
         key = _key(evidence, kind, subject)
         known = self._refusals.pop(key, None)
         count = known.count + 1 if known and now < known.forget else 1
-        stay = min(self.timing.denial_first * 2 ** (count - 1), self.timing.denial_longest)
+        doubled = self.timing.denial_first * 2.0 ** min(count - 1, _DOUBLINGS)
+        stay = min(doubled, self.timing.denial_longest)
         # The count outlives the refusal, or every second denial would start from the beginning.
         self._refusals[key] = _Refusal(count, now + stay, now + stay + self.timing.denial_longest)
         while len(self._refusals) > _MOST:

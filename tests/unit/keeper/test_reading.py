@@ -17,6 +17,7 @@ from privyseal.model.ask import Create, Read, Search
 from privyseal.model.decision import Decision
 from privyseal.model.evidence import Evidence
 from privyseal.model.keyring import ItemRef
+from privyseal.model.policy import Timing
 from privyseal.wire.keeper import Found, Values
 
 
@@ -328,6 +329,14 @@ async def test_a_store_found_locked_by_others_ends_every_lease(bench: Bench) -> 
     await bench.core.relearn()
     assert bench.deciding.leases() == []
     assert bench.audience.notices[-1].what == "locked"
+
+
+async def test_a_program_that_was_denied_thousands_of_times_is_denied_still(bench: Bench) -> None:
+    item = await bench.item()
+    evidence = bench.process("agent").evidence
+    for _ in range(3000):
+        bench.core.denials.remember(evidence, "read", item)
+    assert bench.core.denials.left(evidence, "read", item) == Timing().denial_longest
 
 
 async def test_a_flood_is_limited_per_process_and_leaves_room_for_others(bench: Bench) -> None:
