@@ -75,8 +75,11 @@ class Deciding:
             request = self._find(decision, decider)
         items = _chosen(request, decision)
         joined = self._record(request, decision, decider.summary)
-        self._remember_denials(request, items if decision.allow else ())
-        await self._fulfil(joined, decision.scope, items)
+        try:
+            self._remember_denials(request, items if decision.allow else ())
+        finally:
+            # What is recorded must end: whatever goes wrong in between, its callers wait for this.
+            await self._fulfil(joined, decision.scope, items)
         return core.approval(request)
 
     async def unlock(self, passphrase: Secret, decider: Evidence) -> None:
