@@ -65,8 +65,19 @@ class Lease(Value, frozen=True):
     uses_left: int
 
 
+class PinAsk(Value, frozen=True):
+    """A program of the companion waits for a passphrase; `text` is what it says it is for."""
+
+    id: Name
+    text: Text
+
+
 class Status(Value, frozen=True):
-    """The keeper in one glance; `mode` is `own-session` or `companion`."""
+    """The keeper in one glance; `mode` is `own-session` or `companion`.
+
+    In companion mode `user` is the desktop user and `vt` the console's terminal. `witness` is False
+    when facts about requesters cannot be verified. `troubles` is what faces and keeper complain of.
+    """
 
     version: Name
     mode: Name
@@ -78,3 +89,7 @@ class Status(Value, frozen=True):
     since: float
     audit_entries: int
     receipt_key: Name
+    user: Name = ""
+    vt: int = 0
+    witness: bool = True
+    troubles: tuple[Text, ...] = ()

@@ -6,13 +6,14 @@ from contextlib import suppress
 from typing import TypeVar
 
 from privyseal.errors import PrivysealError, UnreachableError
-from privyseal.model.approval import Approval, Lease, Status
+from privyseal.model.approval import Approval, Lease, PinAsk, Status
 from privyseal.model.decision import Decision
+from privyseal.model.policy import Policy
 from privyseal.model.secret import Secret
 from privyseal.model.value import decode, encode
 from privyseal.runtime.bus import DBUS, Connection
-from privyseal.runtime.memfd import seal
-from privyseal.wire.keeper import BUS_NAME, DECISION, PATH, Notice
+from privyseal.runtime.memfd import read_sealed, seal
+from privyseal.wire.keeper import BUS_NAME, DECISION, MAX_PASSPHRASE, PATH, Notice
 
 _T = TypeVar("_T")
 
@@ -115,6 +116,46 @@ class DecisionLink(Link):
     async def status(self) -> Status:
         """Return the keeper's state in one glance."""
         return await self._ask(Status, "Status")
+
+    async def rules(self) -> Policy:
+        """Return the policy in force."""
+        return await self._ask(Policy, "Rules")
+
+    async def log_out(self) -> None:
+        """End the companion until somebody asks again."""
+        await self._call("LogOut")
+
+    async def pin(self, text: str) -> Secret:
+        """Return the passphrase that a person typed on the console for `text`.
+
+        Raises:
+            DeniedError: The person cancelled.
+            ExpiredError: Nobody typed one in time.
+            LimitError: Too many programs wait for one.
+        """
+        _, fds = await self._call("Pin", "s", [text])
+        try:
+            return Secret(read_sealed(fds[0], limit=MAX_PASSPHRASE))
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    async def pins(self) -> list[PinAsk]:
+        """Return the programs of the companion that wait for a passphrase, oldest first."""
+        return await self._ask(list[PinAsk], "Pins")
+
+    async def answer_pin(self, pin: str, passphrase: Secret | None) -> None:
+        """Answer a program that waits for a passphrase; None cancels.
+
+        Raises:
+            NotFoundError: It waits no more.
+        """
+        fds = [seal(passphrase.expose())] if passphrase is not None else []
+        try:
+            await self._call("AnswerPin", "sah", [pin, list(range(len(fds)))], fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     async def watch(self, notice: Callable[[Notice], None]) -> None:
         """Receive everything that happens from now on."""

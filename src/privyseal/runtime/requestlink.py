@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
+from privyseal.model.approval import Approval, Status
 from privyseal.model.ask import Ask
 from privyseal.model.evidence import Fact
 from privyseal.model.lifecycle import State
@@ -71,6 +72,26 @@ class RequestLink(Link):
     async def cancel(self, request: str) -> None:
         """Withdraw a request; one that has ended stays as it is."""
         await self._call("Cancel", "s", [request])
+
+    async def status(self) -> Status:
+        """Return the keeper's state in one glance."""
+        return await self._ask(Status, "Status")
+
+    async def waiting(self) -> list[Approval]:
+        """Return the requests that wait for a person, oldest first."""
+        return await self._ask(list[Approval], "Waiting")
+
+    async def lock(self) -> None:
+        """Lock the store; in companion mode every process that held a key ends."""
+        await self._call("Lock")
+
+    async def review(self) -> None:
+        """Bring the console's terminal to the front."""
+        await self._call("Review")
+
+    async def report(self, trouble: str) -> None:
+        """Tell of trouble, for as long as this connection lasts; "" says that it is over."""
+        await self._call("Report", "s", [trouble])
 
     async def subscribe(
         self, resolved: Callable[[str, State], None], changed: Callable[[StoreChange], None]

@@ -3,7 +3,7 @@
 Two interfaces on one object, so that a bus policy can tell them apart:
 
     org.privyseal.Request1    asking; open to the desktop user
-    org.privyseal.Decision1   deciding; own-session mode only on the session bus
+    org.privyseal.Decision1   deciding; in companion mode only on the companion's private bus
 
 Every structured argument is one JSON text of a type below (a bus signature cannot say "at most 64
 attributes"; these types do). Secret values never stand in it: they travel in sealed memfds.
@@ -18,6 +18,11 @@ Request1
     Subscribe()                                      from then on this connection gets:
     signal Resolved(s request, s state)
     signal Changed(s change)
+    Status() -> s                                    Status
+    Waiting() -> s                                   list[Approval], as Pending
+    Lock()                                           in companion mode its processes end, too
+    Review()                                         the console comes to the front, if it may
+    Report(s trouble)                                until "" or the end of this connection
 
 Decision1
     Pending() -> s                list[Approval], oldest first, as many as fit
@@ -29,6 +34,11 @@ Decision1
     Lock()
     Unlock(h passphrase)          a sealed memfd; creates the store on its first unlock
     Status() -> s                 Status
+    Rules() -> s                  the Policy in force
+    LogOut()                      companion mode: lock, and stay away until somebody asks again
+    Pin(s text) -> h passphrase   waits for a person; a sealed memfd
+    Pins() -> s                   list[PinAsk], oldest first
+    AnswerPin(s id, ah passphrase)  a sealed memfd, or none: cancelled
     Watch()                       from then on this connection gets:
     signal Event(s notice)
 
@@ -46,6 +56,12 @@ BUS_NAME: Final = "org.privyseal.Keeper1"
 PATH: Final = "/org/privyseal/Keeper1"
 REQUEST: Final = "org.privyseal.Request1"
 DECISION: Final = "org.privyseal.Decision1"
+
+MAX_PASSPHRASE: Final = 4096
+"""Longest passphrase, in bytes."""
+
+MAX_TROUBLE: Final = 500
+"""Longest text, in characters, of what a face reports."""
 
 MAX_MESSAGE: Final = 1024 * 1024
 """Longest JSON text, in bytes, that either side accepts; answers that list items may be longer."""
@@ -156,7 +172,17 @@ class StoreChange(Value, frozen=True):
 class Notice(Value, frozen=True):
     """One thing that happened, told to those who watch."""
 
-    what: Literal["asked", "changed", "resolved", "locked", "unlocked", "leases"]
+    what: Literal[
+        "asked",
+        "changed",
+        "resolved",
+        "locked",
+        "unlocked",
+        "leases",
+        "pins",
+        "review",
+        "troubles",
+    ]
     approval: Approval | None = None
 
 
