@@ -1,9 +1,13 @@
 """Reads evidence about one process, given by pidfd, and answers it; nothing else.
 
 This program may run as root, so it loads nothing but the standard library. It takes datagrams from
-one connected SOCK_SEQPACKET socket, `--fd N`: a JSON object with `id` and `op` and one pidfd beside
-it, and answers each with one JSON object that repeats the `id`. It interprets nothing: what cannot
-be read is null, and what it all means is the keeper's business.
+a SOCK_SEQPACKET socket: a JSON object with `id` and `op` and one pidfd beside it, and answers each
+with one JSON object that repeats the `id`. It interprets nothing: what cannot be read is null, and
+what it all means is the keeper's business.
+
+    --fd N                   one connected socket, from a keeper that runs as the same user
+    --uid N --peer ACCOUNT   a listening socket from systemd (sd_listen_fds(3)): only that account is
+                             answered, and only about processes whose real user is N
 
     check   is it alive, since when, which executable and mount namespace, what program image
     look    the same and everything else that /proc tells (proc(5))
@@ -18,12 +22,14 @@ child of its own that an alarm kills; the asker then gets no answer.
 import hashlib
 import json
 import os
+import pwd
 import select
 import signal
 import socket
 import stat as modes
+import struct
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final, Self
 
 from privyseal.wire.procfs import (
@@ -47,6 +53,7 @@ MAX_SCRIPT: Final = 8 * 1024 * 1024
 MAX_PARENTS: Final = 16
 ATTEMPTS: Final = 3
 NOTHING: Final = Stat(b"", 0, 0, 0, 0, "")
+FIRST_FD: Final = 3
 
 Facts = dict[str, object]
 
@@ -117,10 +124,11 @@ def check(process: Process) -> Facts:
     }
 
 
-def look(process: Process) -> Facts:
+def look(process: Process, user: int | None) -> Facts:
     """Return all that can be read of a process."""
     numbers = process.numbers() or NOTHING
     status = process.status()
+    tracer = first(status.get(b"TracerPid"))
     environment = process.read("environ", MAX_ENVIRONMENT)
     words = parse_arguments(process.read("cmdline") or b"")
     return {
@@ -128,13 +136,13 @@ def look(process: Process) -> Facts:
         "comm": text(numbers.comm),
         "arguments": [text(word, 1024) for word in words],
         "cwd": text(process.link("cwd")),
-        "parents": parents(process.pid, numbers),
-        "session": relative(numbers.session)[0] if numbers.session > 0 else None,
+        "parents": parents(process.pid, numbers, user),
+        "session": relative(numbers.session, user)[0] if numbers.session > 0 else None,
         "tty": numbers.tty,
         "cgroup": text(parse_cgroup(process.read("cgroup") or b"")),
         "flatpak": text(process.read("root/.flatpak-info", 1024)),
         "label": text(process.read("attr/current", 256)),
-        "tracer": relative(tracer)[0] if (tracer := first(status.get(b"TracerPid"))) else None,
+        "tracer": relative(tracer, user)[0] if tracer else None,
         "taints": None if environment is None else parse_taints(environment),
         "environment_cut": len(environment or b"") >= MAX_ENVIRONMENT,
         "login": first(process.read("loginuid")),
@@ -148,13 +156,23 @@ def first(line: bytes | None) -> int | None:
     return next(iter(parse_numbers(line or b"")), None)
 
 
-def relative(pid: int) -> tuple[Facts, Stat]:
-    """Return what is told of a process near the requester; `start` is 0 once it has exited."""
+def owner(process: Process) -> int | None:
+    """Return the real UID of a process."""
+    return first(process.status().get(b"Uid"))
+
+
+def relative(pid: int, user: int | None) -> tuple[Facts, Stat]:
+    """Return what is told of a process near the requester; `start` is 0 once it has exited.
+
+    Of another user's process that is what the kernel tells everybody, and no path or argument.
+    """
     try:
         with Process(pid) as process:
             numbers = process.numbers() or NOTHING
-            path = process.link("exe")
-            words = parse_arguments(process.read("cmdline", 256) or b"")
+            uid = owner(process)
+            told = user in {None, uid}
+            path = process.link("exe") if told else None
+            words = parse_arguments(process.read("cmdline", 256) or b"") if told else []
             return {
                 "pid": pid,
                 "start": numbers.start,
@@ -162,19 +180,19 @@ def relative(pid: int) -> tuple[Facts, Stat]:
                 "path": text(path, 512),
                 "genuine": path is not None and is_ours(process) and is_here(process, path),
                 "arguments": [text(word) for word in words],
-                "uid": first(process.status().get(b"Uid")),
+                "uid": uid,
                 "session": numbers.session,
             }, numbers
     except OSError:
         return {"pid": pid, "start": 0}, NOTHING
 
 
-def parents(pid: int, numbers: Stat) -> list[Facts]:
+def parents(pid: int, numbers: Stat, user: int | None) -> list[Facts]:
     """Return the parents, nearest first, up to the first process of the system."""
     chain: list[Facts] = []
     while numbers.ppid > 0 and len(chain) < MAX_PARENTS:
-        parent, above = relative(numbers.ppid)
-        now = relative(pid)[1]
+        parent, above = relative(numbers.ppid, user)
+        now = relative(pid, user)[1]
         # Its number may have been given away before we read it, but not while it is the parent.
         if (now.start, now.ppid) != (numbers.start, numbers.ppid):
             parent, above = {"pid": numbers.ppid, "start": 0}, NOTHING
@@ -185,6 +203,8 @@ def parents(pid: int, numbers: Stat) -> list[Facts]:
 
 def is_ours(process: Process) -> bool:
     """Return whether a process sees the files that this program sees: same mounts, same root."""
+    # So this program must see what the system sees: its unit has no sandbox of mounts, or every
+    # requester would look as if it hid in one.
     for name in ("ns/mnt", "root"):
         theirs, ours = process.stat(name), os.stat(f"/proc/self/{name}")
         if theirs is None or not os.path.samestat(theirs, ours):
@@ -244,7 +264,7 @@ def script(process: Process, word: bytes, uid: int, gids: list[int]) -> Facts | 
             folder = opened("cwd", os.O_PATH, process.folder)
             link = f"/proc/self/fd/{opened(word, os.O_PATH, folder)}"
             status, path = os.stat(link), os.fsencode(os.readlink(link))
-            if not modes.S_ISREG(status.st_mode):
+            if not modes.S_ISREG(status.st_mode) or not readable(status, uid, gids):
                 return None
             content = opened(link, os.O_RDONLY)
             digest, size = hashlib.sha256(), 0
@@ -259,6 +279,12 @@ def script(process: Process, word: bytes, uid: int, gids: list[int]) -> Facts | 
         "modified": int(status.st_mtime),
         "writers": writers(path, uid, gids),
     }
+
+
+def readable(status: os.stat_result, uid: int, gids: list[int]) -> bool:
+    """Return whether the requester may read a file, if we may read more than it."""
+    group = status.st_mode & modes.S_IRGRP and status.st_gid in gids
+    return bool(uid in {os.geteuid(), status.st_uid} or group or status.st_mode & modes.S_IROTH)
 
 
 def writers(path: bytes, uid: int, gids: list[int]) -> tuple[str, str | None] | None:
@@ -294,8 +320,10 @@ def pid_of(pidfd: int) -> int:
         os.close(fd)
 
 
-def answer(op: object, pidfd: int) -> Facts:
+def answer(op: object, pidfd: int, user: int | None) -> Facts:
     """Return the facts of the process behind `pidfd`, all of them of the same program.
+
+    `user`: whose process it has to be, by its real UID; None where the kernel sees to that.
 
     The descriptor of the /proc folder is opened first and the pidfd asked last: if it still is the
     process then, its number was never free in between, and every line read was its own.
@@ -313,30 +341,33 @@ def answer(op: object, pidfd: int) -> Facts:
         try:
             with Process(pid) as process:
                 facts = check(process)
-                steady = op == "check"
-                if op == "look":
-                    facts |= look(process)
+                steady, told = op == "check", user in {None, owner(process)}
+                if op == "look" and told:
+                    facts |= look(process, user)
                     steady = check(process).items() <= facts.items()
+                told = told and user in {None, owner(process)}
         except (FileNotFoundError, ProcessLookupError):
             return {"state": "gone"}
         if exited.poll(0):
             return {"state": "gone"}
+        if not told:
+            return {"state": "refused"}
         facts["state"] = "alive" if steady else "unsteady"
         if steady:
             break
     return facts
 
 
-def reply(peer: socket.socket, request: dict[str, object], pidfd: int) -> None:
+def reply(peer: socket.socket, request: dict[str, object], pidfd: int, user: int | None) -> None:
     """Answer one request, as far as this system lets us."""
     try:
-        facts = answer(request.get("op"), pidfd)
+        facts = answer(request.get("op"), pidfd, user)
     except OSError:
         facts = {"state": "refused"}
     peer.send(json.dumps({"id": request.get("id"), **facts}).encode())
 
 
-def serve(peer: socket.socket) -> None:
+def serve(peer: socket.socket, user: int | None) -> None:
     """Answer requests until the peer hangs up or breaks the rules."""
     while True:
         message, fds, flags, _ = socket.recv_fds(peer, MAX_REQUEST, 2)
@@ -345,20 +376,40 @@ def serve(peer: socket.socket) -> None:
                 return
             request = json.loads(message)
             if request["op"] != "look":
-                reply(peer, request, fds[0])
+                reply(peer, request, fds[0], user)
             elif os.fork() == 0:
                 signal.alarm(LOOK_SECONDS)
-                reply(peer, request, fds[0])
+                reply(peer, request, fds[0], user)
                 os._exit(0)
         finally:
             for fd in fds:
                 os.close(fd)
 
 
+def welcome(listener: socket.socket, user: int, peer: int) -> None:
+    """Answer each connection of `peer` in a child of its own, so that none can stop the others."""
+    while True:
+        with suppress(OSError), listener.accept()[0] as connection:
+            size = struct.calcsize("3i")
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+            if struct.unpack("3i", credentials)[1] == peer and os.fork() == 0:
+                listener.close()
+                with suppress(Exception):  # a peer that breaks the rules is hung up on
+                    serve(connection, user)
+                os._exit(0)
+
+
 def main() -> None:
-    """Serve the socket named on the command line."""
+    """Serve the socket that the command line or systemd gives."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    serve(socket.socket(fileno=int(sys.argv[sys.argv.index("--fd") + 1])))
+    options = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
+    if "--fd" in options:
+        serve(socket.socket(fileno=int(options["--fd"])), None)
+    elif (os.environ.get("LISTEN_PID"), os.environ.get("LISTEN_FDS")) != (str(os.getpid()), "1"):
+        sys.exit("systemd has passed no socket to the witness; start its socket unit")
+    else:
+        peer = pwd.getpwnam(options["--peer"]).pw_uid
+        welcome(socket.socket(fileno=FIRST_FD), int(options["--uid"]), peer)
 
 
 if __name__ == "__main__":
