@@ -75,7 +75,7 @@ async def run(options: argparse.Namespace) -> None:
         audience = BusAudience(connection)
         core = Core(Ports(backend, witness, audit, signer, clock, audience), settings.policy)
         asking, deciding = Asking(core), Deciding(core)
-        callers = Callers(connection, witness, os.getuid())
+        callers = Callers(connection, witness.look, os.getuid())
 
         def left(requester: Requester, exited: bool) -> None:  # noqa: FBT001 - a callback's shape
             asking.leave(requester, exited=exited)

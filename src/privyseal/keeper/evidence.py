@@ -1,7 +1,8 @@
 """Asks the witness who a requester is, and whether it still is that.
 
-The witness is another process. It is started again when it dies; a question that was in flight is
-put once more, to the new one. Without an answer there is no evidence, and nothing is guessed.
+The witness is another process: our child, or root's behind a socket. It is found again when it
+dies; a question that was in flight is put once more, to the new one. Without an answer there is no
+evidence but what the kernel tells everybody, and nothing is guessed.
 """
 
 import asyncio
@@ -10,10 +11,12 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Final, Literal
 
 from privyseal.errors import PrivysealError, UnreachableError
-from privyseal.keeper.testimony import Statement, absent, evidence
+from privyseal.keeper import unaided
+from privyseal.keeper.testimony import UNAIDED, Statement, absent, evidence
 from privyseal.model.evidence import Evidence, Program
 from privyseal.model.value import decode, encode
 
@@ -29,7 +32,10 @@ _SILENT: Final = "the witness does not answer"
 class _Link:
     """One running witness and the questions that wait for it."""
 
-    def __init__(self, peer: socket.socket, child: asyncio.subprocess.Process) -> None:
+    def __init__(
+        self, peer: socket.socket, child: asyncio.subprocess.Process | None = None
+    ) -> None:
+        peer.setblocking(False)  # noqa: FBT003  # the standard library's signature
         self.alive = True
         self._peer = peer
         self._child = child
@@ -62,8 +68,23 @@ class _Link:
                 if isinstance(error, OSError):
                     raise UnreachableError("the witness does not start") from error
                 raise
-        ours.setblocking(False)  # noqa: FBT003  # the standard library's signature
         return cls(ours, child)
+
+    @classmethod
+    def connect(cls, path: Path) -> "_Link":
+        """Connect to the witness behind a socket.
+
+        Raises:
+            UnreachableError: There is none, or it is too busy.
+        """
+        peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            peer.setblocking(False)  # noqa: FBT003  # the standard library's signature
+            peer.connect(str(path))
+        except OSError as error:
+            peer.close()
+            raise UnreachableError(_SILENT) from error
+        return cls(peer)
 
     async def ask(self, op: Literal["look", "check"], pidfd: int) -> Statement:
         """Return the answer to one question.
@@ -107,18 +128,21 @@ class _Link:
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(UnreachableError(_SILENT))
-        with suppress(ProcessLookupError):
-            self._child.kill()
+        if self._child is not None:
+            with suppress(ProcessLookupError):
+                self._child.kill()
 
     async def ended(self) -> None:
         """Return when the child has been reaped."""
-        await self._child.wait()
+        if self._child is not None:
+            await self._child.wait()
 
 
 class Witness:
     """The keeper's view of the witness; `look` and `check` may be called concurrently."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
         self._link: _Link | None = None
         self._starting = asyncio.Lock()
         # Apart, so that requesters whose files hang cannot hold up the releases of others.
@@ -127,9 +151,9 @@ class Witness:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls) -> AsyncIterator["Witness"]:
-        """Run a witness as the user of this process until the block ends."""
-        witness = cls()
+    async def open(cls, path: Path | None = None) -> AsyncIterator["Witness"]:
+        """Use the witness at `path`, or run one as the user of this process, for the block."""
+        witness = cls(path)
         try:
             yield witness
         finally:
@@ -146,7 +170,7 @@ class Witness:
         except TimeoutError:
             return absent("it could not be read in time")
         except UnreachableError:
-            return absent("no witness")
+            return unaided.look(pidfd) if self._path else absent("no witness")
         if seen.state == "gone":
             return absent(_GONE)
         if seen.state == "refused":
@@ -155,6 +179,8 @@ class Witness:
 
     async def check(self, pidfd: int, seen: Evidence) -> str:
         """Return "" if it is still the process and the program that was seen, else what it is."""
+        if seen.image.startswith(UNAIDED):
+            return renamed(unaided.read(pidfd), seen)
         try:
             async with self._checks, asyncio.timeout(CHECK_SECONDS):
                 now = await self._ask("check", pidfd)
@@ -165,6 +191,13 @@ class Witness:
         except UnreachableError:
             return _SILENT
         return difference(now, seen)
+
+    async def present(self) -> bool:
+        """Return whether there is a witness, as far as can be told without a question."""
+        try:
+            return (await self._current()).alive
+        except UnreachableError:
+            return False
 
     async def _ask(self, op: Literal["look", "check"], pidfd: int) -> Statement:
         try:
@@ -177,7 +210,8 @@ class Witness:
             async with self._starting:
                 if self._link is None or not self._link.alive:
                     await self._stop()
-                    self._link = await _Link.start()
+                    path = self._path
+                    self._link = _Link.connect(path) if path else await _Link.start()
         return self._link
 
     async def _stop(self) -> None:
@@ -196,6 +230,14 @@ def difference(now: Statement, seen: Evidence) -> str:
     if (now.pid, now.start) != (seen.process.pid, seen.process.start_ticks):
         return "it is another process than the one that asked"
     return _changed(now, program, seen.image) if program is not None else ""
+
+
+def renamed(now: Statement, seen: Evidence) -> str:
+    """Return how a process that no witness saw differs from then, or ""."""
+    other = difference(now, seen)
+    if not other and UNAIDED + (now.comm or "") != seen.image:
+        return "it has executed another program, or renamed itself, since it asked"
+    return other
 
 
 def _changed(now: Statement, program: Program, image: str) -> str:

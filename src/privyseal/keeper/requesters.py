@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import re
 import secrets
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from privyseal.errors import DeniedError, LimitError, NotFoundError, PrivysealError, UsageError
+from privyseal.errors import DeniedError, LimitError, NotFoundError, PrivysealError
+from privyseal.keeper import unaided
 from privyseal.keeper.backends.provider import NAME as SECRETS
 from privyseal.keeper.ports import EvidenceSource
 from privyseal.keeper.requests import Requester
@@ -17,17 +18,26 @@ from privyseal.model.evidence import Evidence, Fact, ProcessRef
 from privyseal.runtime.bus import Connection
 
 Left = Callable[[Requester, bool], None]
+Look = Callable[[int], Awaitable[Evidence]]
 
 
 class Callers:
-    """Who is behind each connection to the bus: evidence about faces and about deciders."""
+    """Who is behind each connection to one bus: evidence about faces or about deciders.
 
-    def __init__(self, connection: Connection, witness: EvidenceSource, uid: int) -> None:
+    `uid`: the only user who is admitted. `speaker`: whose agent may speak for other processes, told
+    by the unit it is in; None where that is whoever serves the Secret Service on the same bus.
+    """
+
+    def __init__(
+        self, connection: Connection, look: Look, uid: int, speaker: int | None = None
+    ) -> None:
         self._connection = connection
-        self._witness = witness
+        self._look = look
         self._uid = uid
+        self._speaker = speaker
         self._admitted: dict[str, int] = {}
         self._known: dict[str, Evidence] = {}
+        self._agents: set[str] = set()
 
     async def admit(self, name: str) -> int:
         """Return the PID behind a connection of this user; enough for who only looks.
@@ -73,7 +83,10 @@ class Callers:
         except OSError:
             raise DeniedError("the caller has exited") from None
         try:
-            evidence = await self._witness.look(pidfd)
+            evidence = await self._look(pidfd)
+            agent = self._speaker is not None and in_agent_unit(
+                (evidence.program or unaided.read(pidfd)).cgroup or "", self._speaker
+            )
             # A connection that is still there now was there when the pidfd was opened, so the
             # PID cannot have passed to another process in between.
             await self._connection.process_of(name)
@@ -81,14 +94,23 @@ class Callers:
             os.close(pidfd)
         self.still(name)
         self._known[name] = evidence
+        if agent:
+            self._agents.add(name)
         return evidence
 
     async def speaks_for_others(self, name: str) -> bool:
-        """Return whether a connection belongs to the process that serves the Secret Service."""
+        """Return whether a connection is the agent's, once there is evidence on it."""
+        if self._speaker is not None:
+            return name in self._agents
         owner = await self._connection.owner(SECRETS)
         return bool(owner) and (await self._connection.process_of(owner))[0] == self._admitted.get(
             name
         )
+
+    @property
+    def agent(self) -> str:
+        """What is said of the agent; "" where it is known by its program."""
+        return "" if self._speaker is None else "the session's bus, told by the Privyseal agent"
 
     async def stays(self, name: str) -> bool:
         """Return whether a connection is there still.
@@ -102,6 +124,7 @@ class Callers:
         """Forget a connection that the bus has closed."""
         self._admitted.pop(name, None)
         self._known.pop(name, None)
+        self._agents.discard(name)
 
 
 class Requesters:
@@ -125,10 +148,11 @@ class Requesters:
         try:
             self._make_room()
             through = await self._callers.of(face)
-            itself = await self._callers.admit(face) == _pid(pidfd)
+            itself = await self._callers.admit(face) == unaided.pid_of(pidfd)
             seen = through if itself else await self._witness.look(pidfd)
             known = itself or await self._callers.speaks_for_others(face)
-            link = _link(through, itself=itself, known=known)
+            said = (known and self._callers.agent) or through.summary
+            link = _link(said, itself=itself, known=known)
             claims = (*as_reported(reported), link)
             evidence = msgspec.structs.replace(
                 seen,
@@ -208,19 +232,20 @@ def _name_of(face: str, evidence: Evidence) -> str:
     return f"{process.pid} since {process.start_ticks}" if process else face
 
 
-def _link(face: Evidence, *, itself: bool, known: bool) -> Fact:
+def in_agent_unit(group: str, uid: int) -> bool:
+    """Return whether a control group is that of the agent's system unit for the user `uid`.
+
+    Only the first process of the system puts processes there (systemd.slice(5)); one below
+    user.slice has whatever name the user's own manager gave it.
+    """
+    unit = rf"/system\.slice/(system-privyseal\\x2dagent\.slice/)?privyseal-agent@{uid}\.service"
+    return re.fullmatch(unit, group) is not None
+
+
+def _link(face: str, *, itself: bool, known: bool) -> Fact:
     if itself:
         return Fact(grade="verified", name="asked", value="itself, on its own connection")
     if not known:
-        text = f"{face.summary} says that it asks, and would get what it is given"
+        text = f"{face} says that it asks, and would get what it is given"
         return Fact(grade="warning", name="asked through", value=text)
-    return Fact(grade="reported", name="asked through", value=face.summary)
-
-
-def _pid(pidfd: int) -> int:
-    """Return the PID of a process that has not been waited for; -1 once it has (pidfd_open(2))."""
-    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "Pid":
-            return int(value)
-    raise UsageError("the descriptor is no pidfd")
+    return Fact(grade="reported", name="asked through", value=face)

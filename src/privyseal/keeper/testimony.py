@@ -19,6 +19,9 @@ from privyseal.wire.procfs import GRAMMARS, interpreter
 MAX_VALUE: Final = 2000
 MAX_REPORTED: Final = 16
 MAX_PARENTS: Final = 16
+UNAIDED: Final = "~"
+"""What the image of evidence starts with that no witness gave; the rest is the process's name."""
+
 _UNSET: Final = 2**32 - 1
 _LAST_SECOND: Final = 253_402_300_799  # of the year 9999, where datetime ends
 _AGENTS: Final = frozenset({
@@ -140,6 +143,26 @@ def evidence(seen: Statement) -> Evidence:
         image=seen.image,
         trusted=program is not None and not warned,
         facts=facts,
+    )
+
+
+def unaided(seen: Statement) -> Evidence:
+    """Return what there is to say of a living process where no witness looked at it.
+
+    User and control group are the kernel's word to everybody. Which program it runs is not known,
+    so there is none to trust, and its own name is all that may show that it executed another.
+    """
+    uid = seen.uids[0] if seen.uids else "unknown"
+    return Evidence(
+        summary=_short(f"unknown program (calls itself {seen.comm})", 200),
+        process=ProcessRef(pid=seen.pid, start_ticks=seen.start or 0),
+        image=UNAIDED + (seen.comm or ""),
+        facts=(
+            _fact("warning", "no witness", "which program asks cannot be verified just now"),
+            _fact("reported", "calls itself", seen.comm or ""),
+            *_group(seen),
+            _fact("verified", "user", f"uid {uid}"),
+        ),
     )
 
 
