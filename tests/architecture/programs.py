@@ -27,6 +27,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "privyseal.keeper.__main__": _BUS | _VALUES | _CRYPTO,
     "privyseal.console.__main__": _BUS | _VALUES,
     "privyseal.witness": frozenset(),
+    "privyseal.provider.__main__": _BUS | _VALUES | _CRYPTO,
     "privyseal.agent.__main__": _BUS | _VALUES | _CRYPTO,
     "privyseal.cli.main": frozenset(),
     "privyseal.cli.list_": _LIGHT_BUS,

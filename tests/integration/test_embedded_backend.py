@@ -16,10 +16,10 @@ from privyseal.errors import (
     UnsupportedError,
     UsageError,
 )
-from privyseal.keeper.backends.embedded import EmbeddedBackend
 from privyseal.model.keyring import ItemRef
 from privyseal.model.secret import Secret
 from privyseal.runtime import vault
+from privyseal.runtime.embedded import EmbeddedBackend
 from privyseal.runtime.vaultcare import change_passphrase
 from privyseal.runtime.vaultfile import store_path
 from privyseal.wire.vault import Cost

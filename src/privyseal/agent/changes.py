@@ -11,11 +11,11 @@ from typing import Final
 
 from dbus_fast import Variant
 
-from privyseal.agent.properties import Values, collection_values, item_values
 from privyseal.agent.requests import Requester
 from privyseal.agent.visit import Desk
 from privyseal.errors import NotFoundError, PrivysealError
 from privyseal.model.keyring import ItemRef
+from privyseal.runtime.secretobjects import Values, collection_values, item_values
 from privyseal.wire.keeper import StoreChange
 from privyseal.wire.secretservice import (
     COLLECTION,
@@ -96,7 +96,7 @@ async def _item(desk: Desk, ourselves: Requester, item: ItemRef) -> None:
         known = await desk.item(ourselves, item)
     except NotFoundError:
         return
-    _properties(desk, item_path(item), ITEM, item_values(known))
+    _properties(desk, item_path(item), ITEM, item_values(known.item))
 
 
 async def _collection(desk: Desk, ourselves: Requester, collection: str) -> None:

@@ -1,7 +1,5 @@
 """The interfaces org.freedesktop.Secret.Collection and .Item, translated into requests."""
 
-from typing import Any
-
 from dbus_fast import Variant
 
 from privyseal.agent.keyring import search
@@ -17,6 +15,7 @@ from privyseal.model.ask import (
     Write,
 )
 from privyseal.runtime.bus import Reply
+from privyseal.runtime.secretobjects import plain
 from privyseal.wire.keeper import MadeItem
 from privyseal.wire.secretservice import (
     NOTHING,
@@ -122,12 +121,3 @@ class ItemCalls:
         item = await self._desk.item_at(visit.requester, visit.place)
         ask = Change(item=item, attributes=parse_attributes(attributes))
         await self._desk.requests.ask(visit.requester, ask)
-
-
-def plain(value: Any) -> object:
-    """Return what variants hold, so that `a{sv}` of text is as good as `a{ss}`."""
-    if isinstance(value, Variant):
-        return plain(value.value)
-    if isinstance(value, dict):
-        return {plain(key): plain(part) for key, part in value.items()}
-    return value

@@ -44,7 +44,9 @@ class ServiceCalls:
     async def open_session(self, visit: Visit) -> Reply:
         """OpenSession: agree on how secrets travel."""
         algorithm, offer = visit.body
-        return Reply(self._desk.sessions.open(visit.peer, algorithm, offer))
+        opened = self._desk.sessions.open(visit.peer, algorithm, offer)
+        visit.peer.reads = True
+        return Reply(opened)
 
     async def close_session(self, visit: Visit) -> Reply:
         """Session.Close."""

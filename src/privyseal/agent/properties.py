@@ -15,10 +15,9 @@ from privyseal.errors import (
     UnknownPropertyError,
     UsageError,
 )
-from privyseal.model.keyring import CollectionInfo, ItemRef
 from privyseal.runtime.bus import Reply
+from privyseal.runtime.secretobjects import Values, collection_values, item_values
 from privyseal.wire.introspection import EVERYWHERE, TABLE, introspect
-from privyseal.wire.keeper import KnownItem
 from privyseal.wire.secretservice import (
     BRANCHES,
     COLLECTION,
@@ -27,17 +26,14 @@ from privyseal.wire.secretservice import (
     ITEM,
     PORTAL,
     ROOT,
-    SCHEMA,
     SERVICE,
     STANDING_ALIASES,
     collection_path,
-    item_path,
 )
 
 _SHOWN_CHILDREN: Final = 1000
 _UNLOCKED: Final = Variant("b", False)  # noqa: FBT003 - the value of a property
 _ROOT_CHILDREN: Final = ("aliases", "collection", "prompt", "session")
-Values = dict[str, Variant]
 Reader = Callable[[Visit], Awaitable[Values]]
 Writer = Callable[[Visit, object], Awaitable[None]]
 
@@ -113,7 +109,7 @@ class Properties:
         item = await self._desk.item_at(visit.requester, visit.place)
         known = await self._desk.item(visit.requester, item)
         locked = known.item.locked or (visit.peer.reads and not known.open)
-        return item_values(known) | {"Locked": Variant("b", locked)}
+        return item_values(known.item) | {"Locked": Variant("b", locked)}
 
     async def _portal(self, _visit: Visit) -> Values:
         return {"version": Variant("u", 1)}
@@ -145,27 +141,3 @@ class Properties:
                 return tuple(dict.fromkeys((*STANDING_ALIASES, *known.aliases)))
             case _:
                 return children
-
-
-def collection_values(info: CollectionInfo, items: tuple[str, ...]) -> Values:
-    """Return the properties of a collection."""
-    paths = [item_path(ItemRef(collection=info.id, item=item)) for item in items]
-    return {
-        "Items": Variant("ao", paths),
-        "Label": Variant("s", info.label),
-        "Locked": Variant("b", info.locked),
-        "Created": Variant("t", max(info.created, 0)),
-        "Modified": Variant("t", max(info.modified, 0)),
-    }
-
-
-def item_values(known: KnownItem) -> Values:
-    """Return the properties of an item that are the same for every caller."""
-    info = known.item
-    return {
-        "Attributes": Variant("a{ss}", info.attributes),
-        "Label": Variant("s", info.label),
-        "Type": Variant("s", info.attributes.get(SCHEMA, "")),
-        "Created": Variant("t", max(info.created, 0)),
-        "Modified": Variant("t", max(info.modified, 0)),
-    }

@@ -16,12 +16,12 @@ from privyseal.agent.portal import Portal
 from privyseal.agent.prompts import Prompts
 from privyseal.agent.properties import Properties
 from privyseal.agent.requests import Requests
-from privyseal.agent.sessions import Sessions
 from privyseal.agent.visit import Desk, Visit, Visitor
 from privyseal.errors import ConflictError, LimitError, UnknownMethodError
 from privyseal.model.clock import Clock
 from privyseal.runtime.bus import Call, Connection, Method, Reply
 from privyseal.runtime.requestlink import RequestLink
+from privyseal.runtime.sessions import Sessions
 from privyseal.wire.introspection import EVERYWHERE, TABLE
 from privyseal.wire.keeper import StoreChange
 from privyseal.wire.secretservice import (

@@ -9,12 +9,12 @@ from dbus_fast import Variant
 from privyseal.agent.peers import Peer, Peers
 from privyseal.agent.prompts import Prompts
 from privyseal.agent.requests import Outcome, Requester, Requests
-from privyseal.agent.sessions import Sessions
 from privyseal.errors import NotFoundError, UnreachableError
 from privyseal.model.ask import Ask
 from privyseal.model.keyring import CollectionInfo, ItemRef
 from privyseal.model.secret import Secret
 from privyseal.runtime.bus import Call, Connection, Reply
+from privyseal.runtime.sessions import Sessions
 from privyseal.wire.keeper import (
     KnownCollections,
     KnownItem,

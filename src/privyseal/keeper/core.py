@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from privyseal.errors import LockedError, NotFoundError, PrivysealError
-from privyseal.keeper.backends.port import Backend
 from privyseal.keeper.book import Book
 from privyseal.keeper.denials import Denials
 from privyseal.keeper.leases import Leases
@@ -33,6 +32,7 @@ from privyseal.model.lifecycle import advance
 from privyseal.model.policy import Policy
 from privyseal.model.receipt import EventName
 from privyseal.model.secret import Secret
+from privyseal.runtime.backend import Backend
 from privyseal.wire.keeper import Found, MadeItem, Notice, Slice, Values
 
 PATIENCE: Final = 2.0

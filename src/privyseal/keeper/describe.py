@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from privyseal.keeper.backends.port import Backend
 from privyseal.model.ask import (
     Ask,
     Change,
@@ -22,6 +21,7 @@ from privyseal.model.ask import (
 )
 from privyseal.model.evidence import Fact
 from privyseal.model.keyring import ItemInfo
+from privyseal.runtime.backend import Backend
 
 OfCollections = (
     Search | CreateCollection | ChangeCollection | DeleteCollection | SetAlias | Lock | Unlock

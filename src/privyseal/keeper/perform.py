@@ -1,7 +1,6 @@
 """Does what was granted: one case for each kind of ask, and no other way to change the store."""
 
 from privyseal.errors import UsageError
-from privyseal.keeper.backends.port import Backend
 from privyseal.model.ask import (
     Ask,
     Change,
@@ -19,6 +18,7 @@ from privyseal.model.ask import (
     kind_of,
 )
 from privyseal.model.secret import Secret
+from privyseal.runtime.backend import Backend
 from privyseal.wire.keeper import Granted, MadeCollection, MadeItem, Result
 
 

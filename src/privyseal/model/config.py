@@ -39,6 +39,7 @@ class Config(Value, frozen=True, rename="kebab"):
     """Everything a person may set. `policy` is what the keeper obeys of it."""
 
     backend: Literal["embedded", "gnome-keyring"] = "embedded"
+    provider: Literal["embedded", "pass", "gopass"] = "embedded"
     store: StoreSettings = StoreSettings()
     audit: AuditSettings = AuditSettings()
     notifications: NotificationSettings = NotificationSettings()

@@ -14,7 +14,6 @@ from tests.fakes import FakeAudience, FakeClock, FakeWitness
 from privyseal.errors import PrivysealError
 from privyseal.keeper.asking import Answered, Asking
 from privyseal.keeper.audit import AuditLog
-from privyseal.keeper.backends.embedded import EmbeddedBackend
 from privyseal.keeper.core import Core, Ports
 from privyseal.keeper.deciding import Deciding
 from privyseal.keeper.receipts import Signer
@@ -28,6 +27,7 @@ from privyseal.model.policy import Policy
 from privyseal.model.receipt import Entry
 from privyseal.model.secret import Secret
 from privyseal.model.value import decode
+from privyseal.runtime.embedded import EmbeddedBackend
 from privyseal.wire.vault import Cost
 
 PASSPHRASE = Secret(b"correct horse battery staple")

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from privyseal.keeper.backends.port import Backend
 from privyseal.model.clock import Clock
+from privyseal.runtime.backend import Backend
 from privyseal.runtime.paths import runtime_dir
 
 GNOME_KEYRING: Final = "gnome-keyring"
@@ -25,7 +25,7 @@ async def open_backend(
     Only the chosen one is imported: what a keeper doesn't use is no part of what must be trusted.
     """
     if kind != GNOME_KEYRING:
-        from privyseal.keeper.backends.embedded import EmbeddedBackend  # noqa: PLC0415 - see above
+        from privyseal.runtime.embedded import EmbeddedBackend  # noqa: PLC0415 - see above
 
         embedded = EmbeddedBackend(store, clock=clock)
         try:

@@ -33,10 +33,10 @@ from privyseal.keeper.backends.objects import (
     text_of,
     variant,
 )
-from privyseal.keeper.backends.port import ChangeCallback
 from privyseal.keeper.backends.provider import COLLECTION, ITEM, SERVICE, Provider
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
 from privyseal.model.secret import Secret
+from privyseal.runtime.backend import ChangeCallback
 from privyseal.wire.keeper import StoreChange
 
 GNOME: Final = "org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface"

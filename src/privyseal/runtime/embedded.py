@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final, Literal, final
 
 from privyseal.errors import LockedError, NotFoundError, UnsupportedError
-from privyseal.keeper.backends.port import ChangeCallback
 from privyseal.model.clock import Clock
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
 from privyseal.model.secret import Secret
 from privyseal.runtime import vault
+from privyseal.runtime.backend import ChangeCallback
 from privyseal.runtime.vault import FIRST, SESSION, Vault
 from privyseal.runtime.vaultfile import store_path
 from privyseal.wire.keeper import StoreChange

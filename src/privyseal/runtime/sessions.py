@@ -3,17 +3,25 @@
 import itertools
 import os
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from dbus_fast import Variant
 
-from privyseal.agent.peers import Peer
 from privyseal.errors import LimitError, NoSessionError, UnsupportedError
 from privyseal.model.secret import Secret
 from privyseal.wire.secretservice import WireSecret, parse_secret, session_path
 from privyseal.wire.sessioncrypto import DH, PLAIN, Cipher, PlainCipher, Random, agree
 
 MAX_SESSIONS: Final = 64
+
+
+class Peer(Protocol):
+    """A connection on the bus; its unique name is never used again."""
+
+    @property
+    def name(self) -> str:
+        """The unique name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,6 @@ class Sessions:
             )
         path = session_path(next(self._numbers))
         self._sessions[path] = Session(path, peer.name, cipher)
-        peer.reads = True
         return output, path
 
     def find(self, peer: Peer, path: str) -> Session:

@@ -1,0 +1,24 @@
+"""Our provider on a bus of its own, inside the test."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+from tests.private_bus import private_bus
+
+from privyseal.provider.service import Provider
+from privyseal.provider.stores import Store
+from privyseal.runtime.bus import Connection
+
+
+@asynccontextmanager
+async def served(folder: Path, store: Store) -> AsyncIterator[str]:
+    """Serve a store; yield the address of the bus."""
+    with private_bus(folder) as address:
+        async with asyncio.TaskGroup() as group:
+            with closing(await Connection.open(group, address)) as connection:
+                provider = Provider(connection, store, group)
+                await provider.start()
+                yield address
+                provider.stop()
