@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from tests.waiting import eventually
 
-_LINE = re.compile(r"\x1b\[(\d+);1H\x1b\[2K(.*?)(?=\x1b\[\d+;1H|\x1b\[\?|\Z)", re.DOTALL)
+_LINE = re.compile(r"\x1b\[(\d+);1H(?:\x1b\[2K)?(.*?)(?=\x1b\[\d+;1H|\x1b\[\?|\Z)", re.DOTALL)
 _PATIENCE = 30.0
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -6,31 +6,56 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
-from privyseal.console.keys import Command, Decide, Lock, Quit, Revoke, Unlock, noticed, press
+from privyseal.console.keys import (
+    Answer,
+    AskRules,
+    Command,
+    Decide,
+    Lock,
+    LogOut,
+    Quit,
+    Revoke,
+    Unlock,
+    noticed,
+    press,
+)
+from privyseal.console.layout import Line
 from privyseal.console.screen import render
-from privyseal.console.state import RECENT, ScreenState, rearmed, synced, told
+from privyseal.console.state import RECENT, ScreenState, left, rearmed, synced, told
 from privyseal.console.terminal import BURST, Keys, Terminal
+from privyseal.console.vt import ACQUIRE, RELEASE, VirtualTerminal
 from privyseal.errors import PrivysealError, UnreachableError
 from privyseal.model.approval import Lease
 from privyseal.model.clock import Clock
-from privyseal.runtime.bus import Connection
 from privyseal.runtime.keeper import DecisionLink
 from privyseal.wire.keeper import Notice
 
 _TICK: Final = 0.25
+_TICK_AWAY: Final = 1.0
+_REPAINT: Final = 1.0
+"""Seconds after which a frame is painted although it is the same: others may have written over it."""
 _RETRY: Final = 0.5
+_EXECUTORS: Final = 4
+"""To unlock can take a passphrase that GnuPG asks for here meanwhile."""
+_ENTRY: Final = frozenset({"unlock", "pins"})
 
 
 class Console:
     """One screen on one terminal for one keeper."""
 
     def __init__(
-        self, terminal: Terminal, link: DecisionLink, clock: Clock, first: ScreenState
+        self,
+        terminal: Terminal,
+        clock: Clock,
+        first: ScreenState,
+        link: DecisionLink | None = None,
+        vt: VirtualTerminal | None = None,
     ) -> None:
         self._terminal = terminal
-        self._link = link
+        self._vt = vt
         self._clock = clock
         self._keys = Keys()
         self._quit = asyncio.Event()
@@ -38,9 +63,28 @@ class Console:
         self._leases = asyncio.Event()
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._drawn = ""
+        self._frame: list[Line] = []
+        self._painted = 0.0
         self._painting = False
         self._defect: Exception | None = None
         self._state = replace(first, console_font=terminal.kernel_console)
+        self._linked: asyncio.Future[DecisionLink] = asyncio.get_running_loop().create_future()
+        if link is not None:
+            self._linked.set_result(link)
+
+    def linked(self, link: DecisionLink) -> None:
+        """Take the way to the keeper, now that there is a bus."""
+        self._linked.set_result(link)
+        self._change(lambda state: replace(state, linked=True))
+
+    def quit(self) -> None:
+        """End `run`."""
+        self._quit.set()
+
+    def review(self) -> None:
+        """Bring the virtual terminal to the front, as somebody wants to look at it."""
+        if self._vt is not None:
+            self._vt.activate()
 
     async def run(self) -> None:
         """Draw and decide until the person quits, or SIGTERM or the end of the terminal comes."""
@@ -49,17 +93,25 @@ class Console:
             signal.SIGTERM: self._quit.set,
             signal.SIGHUP: self._quit.set,
             signal.SIGINT: self._quit.set,
-            signal.SIGTSTP: self._suspend,
             signal.SIGWINCH: self._resized,
         }
+        if self._vt is None:
+            signals[signal.SIGTSTP] = self._suspend
+        else:
+            signals[RELEASE] = partial(self._released, self._vt)
+            signals[ACQUIRE] = partial(self._acquired, self._vt)
         for number, action in signals.items():
             loop.add_signal_handler(number, action)
         loop.set_exception_handler(self._failed_callback)
         loop.add_reader(self._terminal.fd, self._typed)
         self._stale.set()
+        if self._vt is not None:
+            self._vt.guard()
+            self._front(front=self._vt.in_front)
         try:
             async with asyncio.TaskGroup() as group:
-                workers = (self._follow(), self._follow_leases(), self._execute(), self._tick())
+                workers = [self._follow(), self._follow_leases(), self._tick()]
+                workers += [self._execute() for _ in range(_EXECUTORS)]
                 tasks = [group.create_task(worker) for worker in workers]
                 await self._quit.wait()
                 for task in tasks:
@@ -69,6 +121,8 @@ class Console:
             for number in signals:
                 loop.remove_signal_handler(number)
             loop.set_exception_handler(None)
+            if self._vt is not None:
+                self._vt.unguard()
         if self._defect is not None:
             raise self._defect
 
@@ -99,17 +153,43 @@ class Console:
         self._painting = False
         # A new challenge means that something to decide on has changed: what was typed until then
         # was typed at another picture.
-        flush = self._state.challenge != self._drawn and self._state.view == "requests"
-        self._drawn = self._state.challenge
-        self._terminal.draw(render(self._state), flush=flush)
+        flush = self._state.challenge != self._drawn and self._state.view not in _ENTRY
+        frame = render(self._state)
+        if flush or frame != self._frame or self._state.mono - self._painted >= _REPAINT:
+            self._drawn, self._frame = self._state.challenge, frame
+            self._painted = self._state.mono
+            self._terminal.draw(frame, flush=flush)
+
+    def _front(self, *, front: bool) -> None:
+        self._change(lambda state: replace(left(state, os.urandom(1)), front=front))
+        self._paint()
+
+    def _released(self, vt: VirtualTerminal) -> None:
+        self._change(lambda state: state)
+        if self._state.holds:
+            vt.refuse()
+            said = "Not while you type: this screen stays for a moment after each key."
+            self._change(lambda state: replace(state, said=said))
+            return
+        self._front(front=False)
+        vt.allow()
+
+    def _acquired(self, vt: VirtualTerminal) -> None:
+        vt.acquired()
+        vt.reset()
+        self._keys = Keys()
+        self._terminal.flush()
+        self._front(front=True)
 
     def _typed(self) -> None:
         data = self._terminal.read()
         if not data:
             self._quit.set()
             return
+        if self._vt is not None and not self._vt.in_front:
+            return
         keys = self._keys.feed(data)
-        if len(keys) > BURST and self._state.view != "unlock":
+        if len(keys) > BURST and self._state.view not in _ENTRY:
             return
         for key in keys:
             self._press(key)
@@ -143,7 +223,11 @@ class Console:
     async def _tick(self) -> None:
         while True:
             self._change(lambda state: state)
-            await asyncio.sleep(_TICK)
+            if self._vt is not None and self._vt.in_front != self._state.front:
+                # It went without asking us, or came without a word: ask for both once more.
+                self._vt.guard()
+                self._front(front=not self._state.front)
+            await asyncio.sleep(_TICK if self._state.front else _TICK_AWAY)
 
     async def _execute(self) -> None:
         while True:
@@ -154,24 +238,39 @@ class Console:
                 self._failed(str(error))
 
     async def _do(self, command: Command) -> None:
+        if isinstance(command, Quit):
+            self._quit.set()
+            return
+        if not self._linked.done():
+            raise UnreachableError("there is no keeper to ask")
+        link = self._linked.result()
         match command:
             case Decide(decision):
-                ended = await self._link.decide(decision)
+                ended = await link.decide(decision)
                 self._notice(Notice(what="resolved", approval=ended))
             case Revoke(lease):
-                await self._link.revoke(lease)
+                await link.revoke(lease)
                 self._leases.set()
             case Lock():
-                await self._link.lock()
+                await link.lock()
                 self._stale.set()
             case Unlock(passphrase):
-                await self._link.unlock(passphrase)
+                await link.unlock(passphrase)
                 self._change(lambda state: replace(state, view="requests", said="Unlocked."))
                 self._stale.set()
-            case Quit():
-                self._quit.set()
+            case Answer(pin, passphrase):
+                await link.answer_pin(pin, passphrase)
+                self._stale.set()
+            case AskRules():
+                policy = await link.rules()
+                self._change(lambda state: replace(state, policy=policy))
+            case LogOut():
+                await link.log_out()
 
     def _notice(self, notice: Notice) -> None:
+        if notice.what == "review":
+            self.review()
+            return
         if notice.what == "leases":
             self._leases.set()
         elif notice.approval is None:
@@ -180,32 +279,36 @@ class Console:
 
     async def _follow(self) -> None:
         """Attach to the keeper, and again each time it comes back."""
-        await self._link.watch_owner(self._gone, self._stale.set)
+        link = await asyncio.shield(self._linked)
+        with suppress(UnreachableError):  # whoever opened the bus notices that it has gone
+            await link.watch_owner(self._gone, self._stale.set)
         while True:
             await self._stale.wait()
             self._stale.clear()
             try:
                 if self._state.status is None:
-                    await self._link.watch(self._notice)
-                await self._sync()
+                    await link.watch(self._notice)
+                await self._sync(link)
             except PrivysealError:
                 self._gone()
                 await asyncio.sleep(_RETRY)
                 self._stale.set()
 
-    async def _sync(self) -> None:
-        status = await self._link.status()
-        pending = await self._link.pending()
-        recent = await self._link.history(RECENT)
-        self._change(lambda state: synced(state, status, pending, recent, os.urandom(1)))
+    async def _sync(self, link: DecisionLink) -> None:
+        status = await link.status()
+        pending = await link.pending()
+        recent = await link.history(RECENT)
+        pins = await link.pins() if self._vt is not None else ()
+        self._change(lambda state: synced(state, status, pending, recent, os.urandom(1), pins))
         self._leases.set()
 
     async def _follow_leases(self) -> None:
+        link = await asyncio.shield(self._linked)
         while True:
             await self._leases.wait()
             self._leases.clear()
             with suppress(PrivysealError):
-                self._lease(tuple(await self._link.leases()))
+                self._lease(tuple(await link.leases()))
 
     def _lease(self, leases: tuple[Lease, ...]) -> None:
         self._change(lambda state: replace(state, leases=leases))
@@ -215,25 +318,3 @@ class Console:
             self._change(
                 lambda state: replace(rearmed(state, os.urandom(1)), status=None, decided="")
             )
-
-
-async def run(terminal: Terminal, keeper_name: str, clock: Clock, first: ScreenState) -> None:
-    """Show the screen on `terminal`, starting as `first`, for the keeper that owns `keeper_name`.
-
-    Raises:
-        UnreachableError: There is no message bus, or it has gone.
-    """
-    async with asyncio.TaskGroup() as group:
-        connection = await Connection.open(group)
-        lost = group.create_task(_lost(connection))
-        try:
-            with terminal:
-                await Console(terminal, DecisionLink(connection, keeper_name), clock, first).run()
-        finally:
-            lost.cancel()
-            connection.close()
-
-
-async def _lost(connection: Connection) -> None:
-    await connection.closed()
-    raise UnreachableError("the message bus has gone")

@@ -229,11 +229,16 @@ def _offer(state: ScreenState, subject: Approval) -> list[str | Span]:
     total = len(subject.content.items)
     few = f" {len(state.kept)} of {total}" if len(state.kept) < total else ""
     what = f" Allow{few} {_words(state.scopes[state.scope])}: type "
+    return [what, *pair(state)]
+
+
+def pair(state: ScreenState) -> list[Span]:
+    """Return the challenge, or how long it takes until it counts."""
     if not state.armed:
         wait = state.armed_at - state.mono
-        return [what, (f" wait {ceil(wait)} s " if wait > 1 else " · · ", "faint")]
+        return [(f" wait {ceil(wait)} s " if wait > 1 else " · · ", "faint")]
     shown = " ".join(state.challenge)
-    return [what, (f" {'•' + shown[1:] if state.typed else shown} ", "bar")]
+    return [(f" {'•' + shown[1:] if state.typed else shown} ", "bar")]
 
 
 def transcript(state: ScreenState, subject: Approval) -> tuple[str, ...]:

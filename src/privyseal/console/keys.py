@@ -41,11 +41,29 @@ class Unlock:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """Give gpg-agent a passphrase, or refuse it."""
+
+    pin: str
+    passphrase: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskRules:
+    """Find out which policy is in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogOut:
+    """End the companion until somebody asks again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Quit:
     """Leave the screen."""
 
 
-Command = Decide | Revoke | Lock | Unlock | Quit
+Command = Decide | Revoke | Lock | Unlock | Answer | AskRules | LogOut | Quit
 Outcome = tuple[ScreenState, Command | None]
 
 
@@ -62,11 +80,17 @@ def noticed(state: ScreenState) -> ScreenState:
 def press(state: ScreenState, key: str, fresh: bytes) -> Outcome:
     """Return the state after a key and what is to be done; `fresh` feeds the next challenge."""
     state = noticed(state)
-    if key == "ctrl-c":
-        return state, Quit()
+    if not state.front:
+        return state, None
+    # The console of a companion stays: leaving it is switching to another terminal.
+    quits = {"ctrl-c", "q"} if state.view == "requests" or not state.enough_room else {"ctrl-c"}
+    if key in quits:
+        return state, None if state.vt else Quit()
     if not state.enough_room:
-        return state, Quit() if key == "q" else None
-    return _VIEWS[state.view](state, key, fresh)
+        return state, None
+    began = state.mono if not state.unfinished else state.began
+    state, command = _VIEWS[state.view](state, key, fresh)
+    return replace(state, began=began, touched=state.mono), command
 
 
 def _request(state: ScreenState, key: str, fresh: bytes) -> Outcome:
@@ -81,15 +105,23 @@ def _request(state: ScreenState, key: str, fresh: bytes) -> Outcome:
 
 
 def _letter(state: ScreenState, subject: Approval, key: str, fresh: bytes) -> Outcome:
-    if not state.armed or not detail.can_allow(state, subject) or len(key) != 1:
-        return replace(state, typed=""), None
+    state, whole = _paired(state, key, fresh, counts=detail.can_allow(state, subject))
+    return _decide(state, subject, allow=True) if whole else (state, None)
+
+
+def _paired(
+    state: ScreenState, key: str, fresh: bytes, *, counts: bool = True
+) -> tuple[ScreenState, bool]:
+    """Take a letter of the challenge; say whether the pair is whole and right."""
+    if not counts or not state.armed or len(key) != 1:
+        return replace(state, typed=""), False
     typed = state.typed + key
     if len(typed) < len(state.challenge):
-        return replace(state, typed=typed), None
-    if typed != state.challenge:
-        said = replace(state, said="That was not the pair on the screen.")
-        return rearmed(said, fresh, PENALTY), None
-    return _decide(state, subject, allow=True)
+        return replace(state, typed=typed), False
+    if typed == state.challenge:
+        return replace(state, typed=""), True
+    said = replace(state, said="That was not the pair on the screen.")
+    return rearmed(said, fresh, PENALTY), False
 
 
 def _decide(state: ScreenState, subject: Approval, *, allow: bool) -> Outcome:
@@ -169,13 +201,22 @@ def _open(view: View, state: ScreenState, fresh: bytes) -> Outcome:
     return rearmed(fields, fresh), None
 
 
+def _ask_passphrase(state: ScreenState, fresh: bytes) -> Outcome:
+    if not state.linked:
+        return state, None
+    return _open("pins" if state.pins else "unlock", state, fresh)
+
+
 def _page(state: ScreenState, key: str, fresh: bytes) -> Outcome:
-    if key in {"esc", "q", "h", "e", "?"}:
+    if key in {"esc", "q", "h", "e", "i", "?"}:
         return _open("requests", state, fresh)
     length = len(state.leases) if state.view == "leases" else len(state.recent)
     step = {"down": 1, "j": 1, "up": -1, "k": -1, "page-down": 15, "page-up": -15}.get(key, 0)
     if step:
         return replace(state, row=max(0, min(state.row + step, length - 1))), None
+    if key == "enter" and state.view == "history" and state.row < length:
+        past = shown(state, state.recent[state.row], fresh)
+        return replace(past, view="requests"), None
     if key == "r" and state.view == "leases" and state.row < length:
         return state, Revoke(state.leases[state.row].id)
     return state, None
@@ -183,7 +224,8 @@ def _page(state: ScreenState, key: str, fresh: bytes) -> Outcome:
 
 def _passphrase(state: ScreenState, key: str, fresh: bytes) -> Outcome:
     if key == "esc":
-        return _open("requests", state, fresh)
+        refused = Answer(state.pins[0].id, None) if state.view == "pins" and state.pins else None
+        return _open("requests", state, fresh)[0], refused
     if key == "backspace":
         return replace(state, entered=state.entered[:-1]), None
     if key == "ctrl-u":
@@ -199,12 +241,27 @@ def _entered(state: ScreenState) -> Outcome:
     entered, state = state.entered, replace(state, entered="")
     if not entered or state.status is None:
         return state, None
+    if state.view == "pins":
+        return replace(state, view="requests"), Answer(state.pins[0].id, _secret(entered))
     if not state.status.initialised and not state.chosen:
         return replace(state, chosen=entered), None
     if state.chosen and entered != state.chosen:
         return replace(state, chosen="", said="The two differ. Start again."), None
     said = replace(state, chosen="", said="Unlocking ...")
-    return said, Unlock(Secret(entered.encode("utf-8", "surrogateescape")))
+    return said, Unlock(_secret(entered))
+
+
+def _secret(entered: str) -> Secret:
+    return Secret(entered.encode("utf-8", "surrogateescape"))
+
+
+def _leaving(state: ScreenState, key: str, fresh: bytes) -> Outcome:
+    if key == "esc":
+        return _open("requests", state, fresh)
+    state, whole = _paired(state, key, fresh)
+    if not whole:
+        return state, None
+    return replace(rearmed(state, fresh), said="Logging out ..."), LogOut()
 
 
 _COMMANDS: Final[dict[str, Callable[[ScreenState, bytes], Outcome]]] = {
@@ -220,15 +277,19 @@ _COMMANDS: Final[dict[str, Callable[[ScreenState, bytes], Outcome]]] = {
     "n": _deny,
     "h": partial(_open, "history"),
     "e": partial(_open, "leases"),
-    "u": partial(_open, "unlock"),
+    "u": _ask_passphrase,
     "?": partial(_open, "help"),
+    "i": lambda state, fresh: (_open("rules", state, fresh)[0], AskRules()),
     "l": lambda state, _fresh: (state, Lock()),
-    "q": lambda state, _fresh: (state, Quit()),
+    "o": lambda state, fresh: _open("log-out", state, fresh) if state.vt else (state, None),
 }
 _VIEWS: Final[dict[View, Callable[[ScreenState, str, bytes], Outcome]]] = {
     "requests": _request,
     "history": _page,
     "leases": _page,
+    "rules": _page,
     "unlock": _passphrase,
+    "pins": _passphrase,
+    "log-out": _leaving,
     "help": _page,
 }

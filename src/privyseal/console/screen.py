@@ -8,8 +8,11 @@ repeat it. A secret value is never drawn, nor how long a passphrase is.
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from privyseal.console import detail
 from privyseal.console.layout import (
+    GUTTER,
     Line,
     Span,
     column,
@@ -24,10 +27,13 @@ from privyseal.console.state import MIN_COLUMNS, MIN_ROWS, ScreenState, View
 from privyseal.model.approval import Approval, Lease
 from privyseal.model.ask import Create
 from privyseal.model.lifecycle import State
-from privyseal.wire.sanitise import fit, wrap
+from privyseal.wire.sanitise import fit, width, wrap
 
 OWN_SESSION: Final = "own-session: a program running as you could approve this"
 
+NO_WITNESS: Final = "no witness: facts are reported, not verified"
+
+_NAME: Final = " PRIVYSEAL "
 _EDGE: Final[Span] = ("│", "frame")
 _MARGIN: Final = 8
 """Cells before the gutter of the list."""
@@ -44,11 +50,17 @@ _OUTCOMES: Final[dict[State, Span]] = {
 }
 _KEYS: Final[dict[View, str]] = {
     "requests": "↑↓ choose  tab scope  h history  e leases  l lock  u unlock  ? help  q quit",
-    "history": "↑↓ move  esc back",
+    "history": "↑↓ choose  enter details  esc back",
     "leases": "↑↓ choose  r revoke  esc back",
+    "rules": "esc back",
     "unlock": "enter unlock  esc back",
+    "pins": "enter answer  esc refuse",
+    "log-out": "esc back",
     "help": "esc back",
 }
+_COMPANION_KEYS: Final = (
+    "↑↓ choose  tab scope  h history  e leases  i rules  l lock  u unlock  o out  ?"
+)
 _HELP: Final = (
     "Marks    = verified: the kernel or root said so",
     "         ? reported: the desktop session or the program itself said so",
@@ -77,28 +89,48 @@ def render(state: ScreenState) -> list[Line]:
         said += f"here are {state.columns} x {state.rows}."
         rows = [line(said), line("Enlarge the window. Nothing can be decided here.")]
         return column(rows, state.rows, state.columns)
-    warning = ""
-    if state.status is not None and state.status.mode == "own-session":
-        warning = f" ! {OWN_SESSION}"
+    if not state.front:
+        away = line(" This screen was left. It is drawn anew when you come back.")
+        return [_header(state), *column([(), away], state.rows - 1, state.columns)]
+    keys = _COMPANION_KEYS if state.vt and state.view == "requests" else _KEYS[state.view]
     return [
         _header(state),
         *(_requests(state) if state.view == "requests" else _page(state)),
-        pad(line((warning, "warn")), state.columns),
-        pad(line((f" {_KEYS[state.view]}", "faint")), state.columns),
+        pad(line((_warning(state), "warn")), state.columns),
+        pad(line((f" {keys}", "faint")), state.columns),
     ]
 
 
-def _header(state: ScreenState) -> Line:
-    banner = fit(state.banner, state.columns - 45, console=state.console_font)
-    left = line((" PRIVYSEAL ", "bar"), (f"  {banner}", "bar"))
+def _warning(state: ScreenState) -> str:
     if state.status is None:
-        store = "keeper away"
-    elif not state.status.initialised:
+        return ""
+    if state.status.mode == "own-session":
+        return f" ! {OWN_SESSION}"
+    said = [NO_WITNESS] if not state.status.witness else []
+    if state.status.troubles:
+        said.append("trouble in the session: see the idle screen")
+    return f" ! {'; '.join(said)}" if said else ""
+
+
+def _header(state: ScreenState) -> Line:
+    status = state.status
+    if status is None:
+        store = "keeper away" if state.linked else "not logged in"
+    elif not status.initialised:
         store = "no store yet"
     else:
-        store = "locked" if state.status.locked else "unlocked"
+        store = "locked" if status.locked else "unlocked"
+    if status is not None and not status.witness:
+        store = f"no witness   {store}"
     right = line((f"{state.waiting} waiting   {store} ", "bar"))
-    return spread(left, right, state.columns, "bar")
+    room = state.columns - len(_NAME) - width(plain(right)) - 2
+    # The phrase is what tells this screen from an imitation: everything else gives way to it.
+    place = f"vt{state.vt}   {state.phrase}" if state.vt else ""
+    banner = fit(state.banner, room, console=state.console_font)
+    if place:
+        user = fit(state.user, max(room - width(place) - 3, 1), console=state.console_font)
+        banner = f"{user}   {place}"
+    return spread(line((f"{_NAME}  {banner}", "bar")), right, state.columns, "bar")
 
 
 def _requests(state: ScreenState) -> list[Line]:
@@ -171,24 +203,55 @@ def _what(approval: Approval) -> str:
 
 def _idle(state: ScreenState) -> list[Line]:
     status, cells = state.status, detail.pane_size(state)[0]
+    console = state.console_font
+    rows: list[Line] = [()]
+    if state.vt:
+        rows += [line("   phrase    ", (state.phrase, "strong")), *_ways(state), ()]
+    if status is None and state.linked:
+        return [
+            *rows,
+            line((" The keeper is away.", "warn")),
+            line(" Waiting for it to come back."),
+        ]
     if status is None:
-        return [(), line((" The keeper is away.", "warn")), line(" Waiting for it to come back.")]
+        user = fit(state.user, cells - 40, console=console)
+        return [*rows, line((f" {user} is not logged in: nothing to decide.", "strong"))]
     if status.locked:
         word, verb = ("locked", "opens it") if status.initialised else ("new", "sets a passphrase")
         store = line("   store     ", (word, "warn"), f"; u {verb}")
     else:
         store = line("   store     unlocked; l locks it")
     up = detail.span(state.wall - status.since)
-    backend = wrap(status.backend, cells - 14, 3, console=state.console_font)
+    backend = wrap(status.backend, cells - 14, 3, console=console)
     notes = [text for note in state.notes for text in wrap(note, cells - 2, 4)]
-    rows = [(), *(line(f" {text}") for text in notes), *([()] if notes else []), store]
+    rows += [*(line(f" {text}") for text in notes), *([()] if notes else []), store]
     rows += [line(f"{'' if n else '   backend':<13}{text}") for n, text in enumerate(backend)]
-    rows += [line(f"   keeper    {status.mode}, up {up}")]
+    if state.vt:
+        user = fit(state.user, cells - 32, console=console)
+        rows += [line(f"   user      {user}, logged in for {up}")]
+        witness = line("there") if status.witness else line(("missing", "warn"))
+        rows += [(*line("   witness   "), *witness)]
+    else:
+        rows += [line(f"   keeper    {status.mode}, up {up}")]
     rows += [line(f"   audit     {status.audit_entries} recorded"), ()]
+    for trouble in status.troubles:
+        said = wrap(trouble, cells - 5, 2, console=console)
+        rows += [line((" ! ", "warn"), (GUTTER, "frame"), (text, "foreign")) for text in said]
+    for pin in state.pins:
+        text = foreign(pin.text, cells - 17, console=console)
+        rows += [(*line((" u ", "bar"), " passphrase? "), *text)]
     rows.append(line((" Leases, the next to run out first", "strong")))
     soon = sorted(state.leases, key=lambda lease: lease.expires or float("inf"))
     rows += [_lease(state, lease, cells, mark="  ") for lease in soon]
     return rows if soon else [*rows, line("   none: every program has to ask")]
+
+
+def _ways(state: ScreenState) -> list[Line]:
+    return [
+        line(f"   in        Ctrl+Alt+F{state.vt}, or the secure attention key"),
+        line("             Ctrl+Alt+Shift+Esc, which no program can fake"),
+        line("   back      Ctrl+Alt+F1, F2 ...: the screen you came from"),
+    ]
 
 
 def _lease(state: ScreenState, lease: Lease, cells: int, *, mark: str) -> Line:
@@ -220,14 +283,17 @@ def _page(state: ScreenState) -> list[Line]:
 def _history(state: ScreenState, cells: int, height: int) -> list[Line]:
     if not state.recent:
         return [(), line(" Nothing was asked yet.")]
-    start = min(state.row, max(len(state.recent) - height, 0))
-    return [_past(state, approval, cells) for approval in state.recent[start : start + height]]
+    start = max(state.row - height + 1, 0)
+    return [
+        _past(state, approval, cells, mark="►" if number == state.row else " ")
+        for number, approval in enumerate(state.recent)
+    ][start : start + height]
 
 
-def _past(state: ScreenState, approval: Approval, cells: int) -> Line:
+def _past(state: ScreenState, approval: Approval, cells: int, *, mark: str) -> Line:
     ago = f"{detail.span(state.wall - approval.resolved)} ago"
     word, style = _OUTCOMES.get(approval.state, ("?", "plain"))
-    start = line((f" {word:<6}", style), f"{fit(approval.content.badge, 7):<8}")
+    start = line((mark, "strong"), (f"{word:<6}", style), f"{fit(approval.content.badge, 7):<8}")
     pair = _pair(state, _what(approval), approval.content.evidence.summary, cells - 29)
     return (*start, *pair, *line((f"{ago:>13} ", "plain")))
 
@@ -246,6 +312,7 @@ def _unlock(state: ScreenState, cells: int, _height: int) -> list[Line]:
     new = state.status is not None and not state.status.initialised
     backend = state.status.backend if state.status else ""
     what = fit(backend, cells - 18, console=state.console_font)
+    end = "or your last session ends, or it sleeps" if state.vt else "or the keeper ends"
     if new:
         ask = "The same once more" if state.chosen else "A passphrase for the new store"
     else:
@@ -253,16 +320,71 @@ def _unlock(state: ScreenState, cells: int, _height: int) -> list[Line]:
     rows = [
         (),
         line(f" This opens     {what}"),
-        line(" Until          you lock it, or the keeper ends"),
+        line(f" Until          you lock it, {end}"),
         line(" Then           programs still have to ask for each secret"),
         (),
-        line((f" {ask}", "strong")),
-        # The dots never change: neither the length nor the rhythm is for those who look on.
-        line(" ", (" •••••••••••• ", "bar")),
+        *_entry_field(ask),
     ]
     if new:
         rows += [(), line((" Nobody can recover it: without it the secrets are lost.", "warn"))]
     return rows
+
+
+def _pins(state: ScreenState, cells: int, _height: int) -> list[Line]:
+    text = state.pins[0].text if state.pins else ""
+    said = [
+        line("   ", (GUTTER, "frame"), (row, "foreign"))
+        for row in wrap(text, cells - 6, 8, console=state.console_font)
+    ]
+    asks = line(" GnuPG of your companion asks for a passphrase, in its own words:")
+    more = len(state.pins) - 1
+    rows = [(), asks, (), *said, (), *_entry_field("Passphrase")]
+    return [*rows, (), line(f" {more} more of them wait.")] if more > 0 else rows
+
+
+def _entry_field(ask: str) -> list[Line]:
+    # The dots never change: neither the length nor the rhythm is for those who look on.
+    return [line((f" {ask}", "strong")), line(" ", (" •••••••••••• ", "bar"))]
+
+
+def _log_out(state: ScreenState, _cells: int, _height: int) -> list[Line]:
+    return [
+        (),
+        line(" Everything of your companion ends, and every key leaves the memory."),
+        line(" What waits now is recorded as abandoned. Nothing stored is lost."),
+        line(" It starts again when a program asks for a secret, or at your next login."),
+        (),
+        line(" To log out type ", *detail.pair(state)),
+    ]
+
+
+def _rules(state: ScreenState, _cells: int, height: int) -> list[Line]:
+    if state.policy is None:
+        return [(), line(" Asking the keeper ...")]
+    rows: list[Line] = [line((" Kinds of requests", "strong"))]
+    verdicts = msgspec.structs.asdict(state.policy.verdicts)
+    rows += [
+        _rule(name, f"{value} without asking" if value != "ask" else value)
+        for name, value in verdicts.items()
+    ]
+    more: list[Line] = [line((" Seconds", "strong"))]
+    more += [
+        _rule(name, f"{value:g}")
+        for name, value in msgspec.structs.asdict(state.policy.timing).items()
+    ]
+    more += [(), line((" At most", "strong"))]
+    more += [
+        _rule(name, str(value))
+        for name, value in msgspec.structs.asdict(state.policy.limits).items()
+    ]
+    left = column(rows, height - 1, 42)
+    right = column(more, height - 1, 36)
+    where = line(" They are read only here; root changes them in the configuration.")
+    return [*((*a, *b) for a, b in zip(left, right, strict=True)), where]
+
+
+def _rule(name: str, value: str) -> Line:
+    return line(f"   {name.replace('_', ' '):<24}{value}")
 
 
 def _help(_state: ScreenState, _cells: int, _height: int) -> list[Line]:
@@ -272,7 +394,10 @@ def _help(_state: ScreenState, _cells: int, _height: int) -> list[Line]:
 _PAGES: Final[dict[View, tuple[str, Callable[[ScreenState, int, int], list[Line]]]]] = {
     "history": ("History", _history),
     "leases": ("Leases", _leases),
+    "rules": ("Rules in force", _rules),
     "unlock": ("Unlock", _unlock),
+    "pins": ("A passphrase for GnuPG", _pins),
+    "log-out": ("Log out", _log_out),
     "help": ("Help", _help),
 }
 

@@ -11,13 +11,14 @@ from typing import Final, Literal
 
 import msgspec
 
-from privyseal.model.approval import Approval, Lease, Status
+from privyseal.model.approval import Approval, Lease, PinAsk, Status
 from privyseal.model.ask import Read
 from privyseal.model.decision import Scope
 from privyseal.model.keyring import ItemRef
+from privyseal.model.policy import Policy
 from privyseal.wire.keeper import Notice
 
-View = Literal["requests", "history", "leases", "unlock", "help"]
+View = Literal["requests", "history", "leases", "rules", "unlock", "pins", "log-out", "help"]
 
 DWELL: Final = 0.7
 """Seconds from the last change of what is drawn until the challenge counts."""
@@ -26,6 +27,11 @@ PENALTY: Final = 3.0
 LETTERS: Final = "abcdfgmprstvwxyz"
 """What challenges are made of: no letter that is a command, none that looks like a digit."""
 RECENT: Final = 100
+HOLD: Final = 3.0
+"""Seconds after a key for which an armed console refuses to be switched away."""
+LONGEST_LETTERS: Final = 10.0
+LONGEST_PASSPHRASE: Final = 30.0
+"""Seconds for which it refuses in all, from the first key on: the machine stays usable."""
 
 MIN_COLUMNS: Final = 80
 MIN_ROWS: Final = 24
@@ -38,7 +44,10 @@ class ScreenState:
     """Everything a frame is drawn from.
 
     `wall` counts seconds since 1970, `mono` and `armed_at` are on the monotonic clock. `status` is
-    None while the keeper is away. `notes` stand there while nothing waits. `subject` is the request in the detail pane; `off` are its items
+    None while the keeper is away. `user`, `vt` and `phrase` are set in companion mode, where `vt` is
+    not 0; `linked` says whether there is a bus to find the keeper on, `front` whether the virtual
+    terminal is the one in front. `began` and `touched` are when the first and the last key of an
+    unfinished pair or passphrase came. `notes` stand there while nothing waits. `subject` is the request in the detail pane; `off` are its items
     that were switched off. `read` is the digest that was read to its end, `decided` the request a
     decision was sent for. `console_font` keeps to what the kernel's own font can draw.
     """
@@ -48,12 +57,19 @@ class ScreenState:
     wall: float = 0.0
     mono: float = 0.0
     banner: str = ""
+    user: str = ""
+    vt: int = 0
+    phrase: str = ""
+    linked: bool = True
+    front: bool = True
     notes: tuple[str, ...] = ()
     console_font: bool = False
     status: Status | None = None
     listed: tuple[Approval, ...] = ()
     recent: tuple[Approval, ...] = ()
     leases: tuple[Lease, ...] = ()
+    pins: tuple[PinAsk, ...] = ()
+    policy: Policy | None = None
     view: View = "requests"
     subject: Approval | None = None
     scope: int = 0
@@ -65,6 +81,8 @@ class ScreenState:
     typed: str = ""
     armed_at: float = 0.0
     decided: str = ""
+    began: float = 0.0
+    touched: float = 0.0
     row: int = 0
     said: str = ""
     entered: str = field(default="", repr=False)
@@ -97,6 +115,21 @@ class ScreenState:
         """Whether the challenge is drawn and counts."""
         return self.mono >= self.armed_at
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a pair or a passphrase was begun."""
+        return bool(self.typed or self.entered or self.chosen)
+
+    @property
+    def holds(self) -> bool:
+        """Whether to refuse now that the terminal is switched away: under a hand that types."""
+        longest = LONGEST_LETTERS if self.typed else LONGEST_PASSPHRASE
+        return (
+            self.unfinished
+            and self.mono - self.touched <= HOLD
+            and self.mono - self.began <= longest
+        )
+
 
 def rearmed(state: ScreenState, fresh: bytes, wait: float = DWELL) -> ScreenState:
     """Draw another challenge, never the same as before, that counts after `wait` seconds."""
@@ -104,6 +137,12 @@ def rearmed(state: ScreenState, fresh: bytes, wait: float = DWELL) -> ScreenStat
     if pair == state.challenge:
         pair = pair[0] + LETTERS[(LETTERS.index(pair[1]) + 1) % len(LETTERS)]
     return replace(state, challenge=pair, typed="", armed_at=state.mono + wait)
+
+
+def left(state: ScreenState, fresh: bytes) -> ScreenState:
+    """Forget what was typed, as the terminal is no longer, or only now again, in front."""
+    forgotten = replace(state, view="requests", entered="", chosen="", said="")
+    return rearmed(forgotten, fresh)
 
 
 def shown(state: ScreenState, subject: Approval | None, fresh: bytes) -> ScreenState:
@@ -135,9 +174,13 @@ def synced(
     pending: Sequence[Approval],
     recent: Sequence[Approval],
     fresh: bytes,
+    pins: Sequence[PinAsk] = (),
 ) -> ScreenState:
     """Take in all that the keeper knows, after this or the keeper started anew."""
-    state = replace(state, status=status, recent=tuple(recent[:RECENT]))
+    if state.view == "pins" and [*state.pins[:1]] != [*pins[:1]]:
+        # What was typed was meant for the question that is gone.
+        state = replace(left(state, fresh), said="The question for a passphrase is over.")
+    state = replace(state, status=status, recent=tuple(recent[:RECENT]), pins=tuple(pins))
     known = {approval.id: approval for approval in (*recent, *pending)}
     for old in state.listed:
         lost = msgspec.structs.replace(old, state="abandoned", resolved=state.wall)

@@ -26,6 +26,10 @@ _DRAIN: Final = 4096
 # Alternate screen, no cursor, no wrapping, bracketed paste, and explicit direction (ECMA-48 BDSM):
 # a terminal that reorders right-to-left text by itself would move it across our frame.
 _ENTER: Final = b"\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[8l\x1b[2J"
+# The kernel's console besides: UTF-8, the built-in character set, its whole height, no insert,
+# origin or reverse mode, the palette of the font's own colours. Whoever may write on it may change these.
+_SETTLE: Final = "\x1b%G\x0f\x1b(B\x1b[r\x1b[?5l\x1b[?6l\x1b[4l\x1b[?7l\x1b[?25l\x1b]R"
+_FORGET: Final = b"\x1b[0m\x1b[2J\x1b[3J"
 _LEAVE: Final = b"\x1b[0m\x1b[8h\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 _COLOURS: Final[Mapping[Style, str]] = {
@@ -139,7 +143,7 @@ class Terminal:
         raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
         termios.tcsetattr(self.fd, termios.TCSAFLUSH, raw)
         self._inside = True
-        self._write(_ENTER)
+        self._write(_ENTER + (_FORGET if self.kernel_console else b""))
 
     def leave(self) -> None:
         """Give the terminal back as it was before; safe to call twice, or when it is gone."""
@@ -147,7 +151,7 @@ class Terminal:
             return
         self._inside = False
         with contextlib.suppress(OSError, termios.error):
-            self._write(_LEAVE)
+            self._write((_FORGET if self.kernel_console else b"") + _LEAVE)
             termios.tcsetattr(self.fd, termios.TCSAFLUSH, self._before)
 
     def suspend(self) -> None:
@@ -173,14 +177,26 @@ class Terminal:
     def draw(self, lines: Sequence[Line], *, flush: bool) -> None:
         """Paint one whole frame; with `flush`, throw away what was typed before it appeared."""
         out = ["\x1b[?2026h\x1b[0m"]  # shown at once where the terminal knows how
+        if self.kernel_console:
+            # It knows not how; but all of its glyphs have one width, so a line needs no erasing.
+            out = ["\x1b[0m", _SETTLE]
+            # Scroll Lock stops it, and this write would wait: start it again (tcflow(3)).
+            termios.tcflow(self.fd, termios.TCOOFF)
+            termios.tcflow(self.fd, termios.TCOON)
+        erase = "" if self.kernel_console else "\x1b[2K"
         for number, row in enumerate(lines, 1):
-            out.append(f"\x1b[{number};1H\x1b[2K")
+            out.append(f"\x1b[{number};1H{erase}")
             out += [f"\x1b[{self._styles[style]}m{text}" for text, style in row if text]
             out.append("\x1b[0m")
-        out.append("\x1b[?2026l")
+        if not self.kernel_console:
+            out.append("\x1b[?2026l")
         self._write("".join(out).encode("utf-8", "replace"))
         if flush:
-            termios.tcflush(self.fd, termios.TCIFLUSH)
+            self.flush()
+
+    def flush(self) -> None:
+        """Throw away what was typed until now."""
+        termios.tcflush(self.fd, termios.TCIFLUSH)
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)

@@ -15,8 +15,8 @@ from tests.integration.rig import House, house
 from tests.terminals import FakeTerminal, fake_terminal
 from tests.waiting import eventually
 
-from privyseal.console.app import run
 from privyseal.console.layout import Line
+from privyseal.console.start import run
 from privyseal.console.state import ScreenState
 from privyseal.console.terminal import Terminal
 from privyseal.model.ask import Create
