@@ -10,7 +10,7 @@ from click import Command, Context, Group
 
 from privyseal import errors
 from privyseal.cli.tree import root
-from privyseal.keeper.bus import VERSION
+from privyseal.keeper.glance import VERSION
 from privyseal.model.lifecycle import TRANSITIONS
 
 ROOT = Path(__file__).parents[2]

@@ -3,53 +3,88 @@
 import argparse
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from privyseal.errors import PrivysealError
+from privyseal.errors import PrivysealError, UsageError
+from privyseal.keeper import unaided
 from privyseal.keeper.asking import Asking
 from privyseal.keeper.audit import AuditLog
-from privyseal.keeper.backends.choice import KINDS, open_backend
-from privyseal.keeper.bus import BusAudience, DecisionMethods, RequestMethods
+from privyseal.keeper.backends.port import Backend
+from privyseal.keeper.bus import BusAudience, DecisionMethods, Desk, RequestMethods
 from privyseal.keeper.core import Core, Ports
 from privyseal.keeper.deciding import Deciding
+from privyseal.keeper.ending import Ending
 from privyseal.keeper.evidence import Witness
+from privyseal.keeper.glance import Glance, Station
+from privyseal.keeper.logind import follow_logind
+from privyseal.keeper.pins import Pins
 from privyseal.keeper.receipts import Signer
 from privyseal.keeper.requesters import Callers, Requesters
 from privyseal.keeper.requests import Requester
+from privyseal.model.clock import Clock
 from privyseal.model.config import Config
-from privyseal.runtime import config, serve
+from privyseal.runtime import companion, config, serve
 from privyseal.runtime.bus import DBUS, Connection
 from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.paths import state_home
-from privyseal.wire.keeper import BUS_NAME, StoreChange
+from privyseal.wire.keeper import BUS_NAME, Notice, StoreChange
 
 log = logging.getLogger(__name__)
+
+SYSTEM_BUS: Final = "unix:path=/run/dbus/system_bus_socket"
 
 _TICK_SECONDS = 0.5
 _CONFIG_SECONDS = 2.0
 
 
 def main() -> int:
-    """Run until SIGTERM, SIGINT or the end of the bus; return the exit status."""
+    """Run until SIGTERM, SIGINT, a companion's lock or the end of the bus; return the exit status."""
     parser = argparse.ArgumentParser(prog="privyseal.keeper", description=__doc__)
     parser.add_argument("--config", type=Path, help="default: the person's own, then /etc")
     parser.add_argument("--state", type=Path, default=state_home(), help="audit log, receipt key")
-    parser.add_argument("--store", type=Path, help="folder of the store; default: as configured")
-    parser.add_argument("--backend", choices=KINDS, help="default: as configured")
     parser.add_argument("--bus-address", help="default: the session bus")
     parser.add_argument("--bus-name", default=BUS_NAME)
     parser.add_argument("--debug", action="store_true")
+    own = parser.add_argument_group("own-session mode")
+    own.add_argument("--store", type=Path, help="folder of the store; default: as configured")
+    own.add_argument("--backend", choices=("embedded", "gnome-keyring"), help="as configured")
+    other = parser.add_argument_group("companion mode")
+    other.add_argument("--desktop-uid", type=int, help="whose companion this is")
+    other.add_argument("--request-bus", help="where faces ask; default: the system bus")
+    other.add_argument("--request-name", help=f"default: {BUS_NAME}.u and the desktop UID")
+    other.add_argument("--witness", type=Path, help="the socket of the witness")
     options = parser.parse_args()
+    if options.desktop_uid is not None and (options.store or options.backend):
+        parser.error("a companion's secrets lie with the provider on its private bus")
     serve.harden()
     serve.allow_many_files()
     serve.log_to_stderr(debug=options.debug)
-    return serve.to_the_end(run(options))
+    ending = Ending() if options.desktop_uid is not None else None
+    status = serve.to_the_end(run(options, ending))
+    if ending is None or not ending.asked.is_set():
+        return status
+    ending.outlast()
+    return ending.status
 
 
-async def run(options: argparse.Namespace) -> None:
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Where faces ask and where a person decides: two buses in companion mode, else one."""
+
+    asking: Connection
+    deciding: Connection
+    faces: Callers
+    deciders: Callers
+
+
+async def run(options: argparse.Namespace, ending: Ending | None) -> None:
     """Put the parts together, serve, and take them apart in order."""
     async with (
         contextlib.AsyncExitStack() as stack,
@@ -57,30 +92,25 @@ async def run(options: argparse.Namespace) -> None:
         contextlib.AsyncExitStack() as inner,  # what has tasks in the group ends before it
     ):
         clock = SystemClock()
+        station = _station(options)
         settings = await config.load(options.config)
         audit = AuditLog.open(_audit_folder(options, settings), clock)
         stack.push_async_callback(audit.close)
         signer = Signer.open(options.state / "receipt.key")
-        backend = await inner.enter_async_context(
-            open_backend(
-                options.backend or settings.backend,
-                options.store or config.store_path(settings),
-                group,
-                clock,
-            )
-        )
-        witness = await stack.enter_async_context(Witness.open())
-        connection = await Connection.open(group, options.bus_address)
-        stack.callback(connection.close)
-        audience = BusAudience(connection)
+        backend = await inner.enter_async_context(_backend(options, settings, group, clock))
+        witness = await stack.enter_async_context(Witness.open(_witness(options)))
+        sides = await _connect(options, group, witness, stack)
+        audience = BusAudience(sides.asking, sides.deciding)
         core = Core(Ports(backend, witness, audit, signer, clock, audience), settings.policy)
         asking, deciding = Asking(core), Deciding(core)
-        callers = Callers(connection, witness.look, os.getuid())
+        glance = Glance(core, station, witness.present)
+        pins = Pins(lambda: audience.notice(Notice(what="pins")))
+        desk = Desk(core, deciding, audience, glance, pins, ending)
 
         def left(requester: Requester, exited: bool) -> None:  # noqa: FBT001 - a callback's shape
             asking.leave(requester, exited=exited)
 
-        requesters = Requesters(callers, witness, core.policy.limits.requesters, left)
+        requesters = Requesters(sides.faces, witness, core.policy.limits.requesters, left)
         await core.recover()
 
         def store_changed(change: StoreChange) -> None:
@@ -89,31 +119,173 @@ async def run(options: argparse.Namespace) -> None:
                 group.create_task(core.relearn(), name="store")
 
         backend.listen(store_changed)
-
-        def owner_changed(_path: str, body: list[object]) -> None:
-            name, _old, new = (str(part) for part in body)
-            if name.startswith(":") and not new:
-                audience.forget(name)
-                requesters.face_left(name)
-
-        await connection.listen(DBUS, DBUS, "NameOwnerChanged", owner_changed)
-        requests = RequestMethods(core, asking, callers, requesters, audience)
-        decisions = DecisionMethods(core, deciding, callers, audience, clock.wall())
-        connection.serve({**requests.table(), **decisions.table()})
-        await connection.claim(options.bus_name)
+        await _serve(options, sides, desk, asking, requesters)
+        if ending is not None:
+            lock = functools.partial(ending.lock, core)
+            follow = follow_logind(group, _request_bus(options), options.desktop_uid, lock)
+            await inner.enter_async_context(follow)
         audit.append("start", detail=f"backend {backend.description}")
         serve.ready()
-        reload = asyncio.Event()
-        stop = serve.stop_event(reload.set)
-        ticking = group.create_task(_tick(asking), name="tick")
-        reloading = group.create_task(_reload(core, options.config, reload), name="reload")
-        bus = group.create_task(connection.closed(), name="bus")
-        stopping = group.create_task(stop.wait(), name="stop")
-        await asyncio.wait({bus, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await _until_the_end(group, sides, core, asking, ending, options.config)
+        pins.close()
         requesters.close()
         audit.append("stop")
-        for task in (ticking, reloading, bus, stopping):
-            task.cancel()
+
+
+async def _connect(
+    options: argparse.Namespace,
+    group: asyncio.TaskGroup,
+    witness: Witness,
+    stack: contextlib.AsyncExitStack,
+) -> Sides:
+    private = await Connection.open(group, _private_bus(options))
+    stack.callback(private.close)
+    user: int | None = options.desktop_uid
+    if user is None:
+        callers = Callers(private, witness.look, os.getuid())
+        return Sides(private, private, callers, callers)
+    public = await Connection.open(group, _request_bus(options))
+    stack.callback(public.close)
+    return Sides(
+        asking=public,
+        deciding=private,
+        faces=Callers(public, witness.look, user, speaker=user),
+        deciders=Callers(private, unaided.colleague, os.getuid()),
+    )
+
+
+async def _serve(
+    options: argparse.Namespace, sides: Sides, desk: Desk, asking: Asking, requesters: Requesters
+) -> None:
+    """Answer from now on; forget whoever leaves a bus."""
+    requests = RequestMethods(desk, asking, sides.faces, requesters).table()
+    decisions = DecisionMethods(desk, sides.deciders).table()
+
+    def face_left(name: str) -> None:
+        desk.audience.subscribers.discard(name)
+        desk.glance.forget(name)
+        requesters.face_left(name)
+
+    def decider_left(name: str) -> None:
+        desk.audience.watchers.discard(name)
+        desk.pins.forget(name)
+        sides.deciders.forget(name)
+
+    if sides.asking is sides.deciding:
+        await _each_that_leaves(sides.deciding, [face_left, decider_left])
+        sides.deciding.serve({**requests, **decisions})
+    else:
+        await _each_that_leaves(sides.asking, [face_left])
+        await _each_that_leaves(sides.deciding, [decider_left])
+        sides.asking.serve(requests)
+        sides.deciding.serve(decisions)
+        await sides.asking.claim(options.request_name or f"{BUS_NAME}.u{options.desktop_uid}")
+    await sides.deciding.claim(options.bus_name)
+
+
+async def _each_that_leaves(bus: Connection, told: Sequence[Callable[[str], None]]) -> None:
+    def owner_changed(_path: str, body: list[object]) -> None:
+        name, _old, new = (str(part) for part in body)
+        if name.startswith(":") and not new:
+            for tell in told:
+                tell(name)
+
+    await bus.listen(DBUS, DBUS, "NameOwnerChanged", owner_changed)
+
+
+async def _until_the_end(
+    group: asyncio.TaskGroup,
+    sides: Sides,
+    core: Core,
+    asking: Asking,
+    ending: Ending | None,
+    files: Path | None,
+) -> None:
+    """Tick, and follow the configuration, until something ends the keeper."""
+    reload = asyncio.Event()
+    stop = serve.stop_event(reload.set)
+    working = [
+        group.create_task(_tick(asking), name="tick"),
+        group.create_task(_reload(core, files, reload), name="reload"),
+    ]
+    ends = [
+        group.create_task(_first(stop), name="stop"),
+        group.create_task(sides.asking.closed(), name="bus"),
+        group.create_task(sides.deciding.closed(), name="bus"),
+    ]
+    ends += [group.create_task(_first(ending.asked), name="ending")] if ending else []
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if ending is not None and ending.asked.is_set():
+        await ending.farewell([sides.asking, sides.deciding])
+    for task in (*working, *ends):
+        task.cancel()
+
+
+async def _first(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def _station(options: argparse.Namespace) -> Station:
+    """Return whom this keeper serves.
+
+    Raises:
+        UsageError: This process is no companion's.
+    """
+    user: int | None = options.desktop_uid
+    if user is None:
+        return Station()
+    if os.getuid() in {0, user}:
+        raise UsageError(
+            f"the companion of user {user} cannot run as user {os.getuid()}",
+            hint=f"start it as privyseal-{user}, which `privy provision` makes",
+        )
+    record = companion.find(user)
+    if record is None:
+        return Station("companion", f"uid {user}")
+    return Station("companion", record.user, record.vt)
+
+
+def _private_bus(options: argparse.Namespace) -> str | None:
+    address: str | None = options.bus_address
+    if address is None and options.desktop_uid is not None:
+        return f"unix:path=/run/privyseal/{options.desktop_uid}/bus"
+    return address
+
+
+def _witness(options: argparse.Namespace) -> Path | None:
+    if options.witness is None and options.desktop_uid is not None:
+        return Path(f"/run/privyseal/witness-{options.desktop_uid}")
+    witness: Path | None = options.witness
+    return witness
+
+
+def _request_bus(options: argparse.Namespace) -> str:
+    return options.request_bus or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or SYSTEM_BUS
+
+
+@contextlib.asynccontextmanager
+async def _backend(
+    options: argparse.Namespace, settings: Config, group: asyncio.TaskGroup, clock: Clock
+) -> AsyncIterator[Backend]:
+    """Yield the backend; only what is used is imported, and nothing else need be trusted."""
+    if options.desktop_uid is None:
+        from privyseal.keeper.backends.choice import open_backend  # noqa: PLC0415 - see above
+
+        kind = options.backend or settings.backend
+        store = options.store or config.store_path(settings)
+        async with open_backend(kind, store, group, clock) as chosen:
+            yield chosen
+        return
+    from privyseal.keeper.backends.secretservice import (  # noqa: PLC0415 - see above
+        SecretServiceBackend,
+    )
+
+    address = _private_bus(options) or ""
+    provider = SecretServiceBackend(group, address, "provider on the private bus")
+    try:
+        yield provider
+    finally:
+        await provider.close()
 
 
 async def _tick(asking: Asking) -> None:

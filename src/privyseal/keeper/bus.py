@@ -3,19 +3,22 @@
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from privyseal.errors import LimitError, UsageError
+from privyseal.errors import LimitError, UnsupportedError, UsageError
 from privyseal.keeper.asking import Asking
 from privyseal.keeper.core import Core
 from privyseal.keeper.deciding import Deciding
+from privyseal.keeper.ending import LOGGED_OUT, Ending
+from privyseal.keeper.glance import Glance
+from privyseal.keeper.pins import Pins
 from privyseal.keeper.requesters import Callers, Requesters
 from privyseal.keeper.requests import Requester
 from privyseal.keeper.testimony import MAX_REPORTED
-from privyseal.model.approval import Status
 from privyseal.model.ask import Ask, Create, Write, decode_ask
 from privyseal.model.decision import Decision
-from privyseal.model.evidence import Fact
+from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.secret import Secret
 from privyseal.model.value import MAX_SECRET, decode, encode
 from privyseal.runtime.bus import Call, Connection, Method, Reply, Table
@@ -23,6 +26,8 @@ from privyseal.runtime.memfd import read_sealed, seal
 from privyseal.wire.keeper import (
     DECISION,
     MAX_MESSAGE,
+    MAX_PASSPHRASE,
+    MAX_TROUBLE,
     PATH,
     REQUEST,
     KnownCollections,
@@ -37,27 +42,30 @@ from privyseal.wire.keeper import (
     decode_question,
 )
 
-VERSION: Final = "0.1.0"
-
 _T = TypeVar("_T")
-_MAX_PASSPHRASE: Final = 4096
+_REVIEW_SECONDS: Final = 1.0
 _MAX_ASK: Final = 64 * 1024
+_MAX_PIN_TEXT: Final = 4000
 _MAX_LIST: Final = 16 * 1024 * 1024
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """U+0000 as JSON writes it. No bus carries it, so no face could ever show what holds it."""
 
 
 class BusAudience:
-    """Tells each connection what concerns it, by unicast signals."""
+    """Tells each connection what concerns it, by unicast signals.
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    Two buses may give the same unique name to different processes, so each has a set of its own.
+    """
+
+    def __init__(self, asking: Connection, deciding: Connection) -> None:
+        self._asking = asking
+        self._deciding = deciding
         self.watchers: set[str] = set()
         self.subscribers: set[str] = set()
 
     def resolved(self, face: str, request: str, state: str) -> None:
         """Tell a face that one of its requests has ended."""
-        self._connection.emit(PATH, REQUEST, "Resolved", "ss", [request, state], to=face)
+        self._asking.emit(PATH, REQUEST, "Resolved", "ss", [request, state], to=face)
 
     def notice(self, notice: Notice) -> None:
         """Tell those who watch."""
@@ -65,36 +73,52 @@ class BusAudience:
             return
         text = encode(notice).decode()
         for name in self.watchers:
-            self._connection.emit(PATH, DECISION, "Event", "s", [text], to=name)
+            self._deciding.emit(PATH, DECISION, "Event", "s", [text], to=name)
 
     def changed(self, change: StoreChange) -> None:
         """Tell the faces that the store changed."""
         text = encode(change).decode()
         for name in self.subscribers:
-            self._connection.emit(PATH, REQUEST, "Changed", "s", [text], to=name)
+            self._asking.emit(PATH, REQUEST, "Changed", "s", [text], to=name)
 
-    def forget(self, name: str) -> None:
-        """Stop telling a connection that has left."""
-        self.watchers.discard(name)
-        self.subscribers.discard(name)
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What both interfaces work with. `ending` is there in companion mode."""
+
+    core: Core
+    deciding: Deciding
+    audience: BusAudience
+    glance: Glance
+    pins: Pins
+    ending: Ending | None
+
+    async def status(self) -> Reply:
+        """Answer with the state in one glance."""
+        return _json(await self.glance.status())
+
+    async def lock(self, by: Evidence) -> Reply:
+        """Lock, and in companion mode end."""
+        if self.ending is None:
+            await self.deciding.lock(by)
+        else:
+            await self.ending.lock(self.core, by.summary)
+        return Reply()
 
 
 class RequestMethods:
     """`org.privyseal.Request1`: asking."""
 
     def __init__(
-        self,
-        core: Core,
-        asking: Asking,
-        callers: Callers,
-        requesters: Requesters,
-        audience: BusAudience,
+        self, desk: Desk, asking: Asking, callers: Callers, requesters: Requesters
     ) -> None:
-        self._core = core
+        self._desk = desk
+        self._core = desk.core
         self._asking = asking
         self._callers = callers
         self._requesters = requesters
-        self._audience = audience
+        self._audience = desk.audience
+        self._reviewed = float("-inf")
 
     def table(self) -> Table:
         """Return the methods of the interface; signatures as in wire/keeper.py."""
@@ -106,6 +130,11 @@ class RequestMethods:
             (REQUEST, "Collect"): Method("s", "sah", self._collect),
             (REQUEST, "Cancel"): Method("s", "", self._cancel),
             (REQUEST, "Subscribe"): Method("", "", self._subscribe),
+            (REQUEST, "Status"): Method("", "s", self._status),
+            (REQUEST, "Waiting"): Method("", "s", self._waiting),
+            (REQUEST, "Lock"): Method("", "", self._lock),
+            (REQUEST, "Review"): Method("", "", self._review),
+            (REQUEST, "Report"): Method("s", "", self._report),
         }
 
     async def _register(self, call: Call) -> Reply:
@@ -158,7 +187,34 @@ class RequestMethods:
         await self._callers.admit(call.sender)
         self._audience.subscribers.add(call.sender)
         if not await self._callers.stays(call.sender):
-            self._audience.forget(call.sender)
+            self._audience.subscribers.discard(call.sender)
+        return Reply()
+
+    async def _status(self, call: Call) -> Reply:
+        await self._callers.admit(call.sender)
+        return await self._desk.status()
+
+    async def _waiting(self, call: Call) -> Reply:
+        await self._callers.admit(call.sender)
+        return _list(self._desk.deciding.pending())
+
+    async def _lock(self, call: Call) -> Reply:
+        return await self._desk.lock(await self._callers.of(call.sender))
+
+    async def _review(self, call: Call) -> Reply:
+        await self._callers.admit(call.sender)
+        now = self._core.ports.clock.monotonic()
+        if now >= self._reviewed + _REVIEW_SECONDS:
+            self._reviewed = now
+            self._audience.notice(Notice(what="review"))
+        return Reply()
+
+    async def _report(self, call: Call) -> Reply:
+        trouble = _bounded(call.body[0], "the report", MAX_TROUBLE)
+        await self._callers.admit(call.sender)
+        self._desk.glance.report(call.sender, trouble)
+        if not await self._callers.stays(call.sender):
+            self._desk.glance.forget(call.sender)
         return Reply()
 
     def _requester(self, call: Call) -> Requester:
@@ -168,14 +224,12 @@ class RequestMethods:
 class DecisionMethods:
     """`org.privyseal.Decision1`: deciding. In companion mode it is not on the desktop's bus."""
 
-    def __init__(
-        self, core: Core, deciding: Deciding, callers: Callers, audience: BusAudience, since: float
-    ) -> None:
-        self._core = core
-        self._deciding = deciding
+    def __init__(self, desk: Desk, callers: Callers) -> None:
+        self._desk = desk
+        self._core = desk.core
+        self._deciding = desk.deciding
         self._callers = callers
-        self._audience = audience
-        self._since = since
+        self._audience = desk.audience
 
     def table(self) -> Table:
         """Return the methods of the interface; signatures as in wire/keeper.py."""
@@ -185,6 +239,11 @@ class DecisionMethods:
             (DECISION, "Show"): self._view("s", lambda c: _json(deciding.show(c.body[0]))),
             (DECISION, "History"): self._view("u", lambda c: _list(deciding.history(c.body[0]))),
             (DECISION, "Leases"): self._view("", lambda _: _json(deciding.leases())),
+            (DECISION, "Rules"): self._view("", lambda _: _json(self._core.policy)),
+            (DECISION, "Pins"): self._view("", lambda _: _json(self._desk.pins.waiting())),
+            (DECISION, "Pin"): Method("s", "h", self._pin),
+            (DECISION, "AnswerPin"): Method("sah", "", self._answer_pin),
+            (DECISION, "LogOut"): Method("", "", self._log_out),
             (DECISION, "Decide"): Method("s", "s", self._decide),
             (DECISION, "Revoke"): Method("s", "", self._revoke),
             (DECISION, "Lock"): Method("", "", self._lock),
@@ -213,37 +272,46 @@ class DecisionMethods:
         return Reply()
 
     async def _lock(self, call: Call) -> Reply:
-        await self._deciding.lock(await self._callers.of(call.sender))
+        return await self._desk.lock(await self._callers.of(call.sender))
+
+    async def _log_out(self, call: Call) -> Reply:
+        decider = await self._callers.of(call.sender)
+        if self._desk.ending is None:
+            raise UnsupportedError("only a companion can log out", hint="lock with `privy lock`")
+        await self._desk.ending.lock(self._core, decider.summary, LOGGED_OUT)
+        return Reply()
+
+    async def _pin(self, call: Call) -> Reply:
+        await self._callers.admit(call.sender)
+        text = _bounded(call.body[0], "the text", _MAX_PIN_TEXT)
+        patience = self._core.policy.timing.pending
+        passphrase = await self._desk.pins.ask(call.sender, text, patience)
+        return Reply([0], [seal(passphrase.expose())])
+
+    async def _answer_pin(self, call: Call) -> Reply:
+        await self._callers.of(call.sender)
+        pin, indexes = str(call.body[0]), call.body[1]
+        if len(indexes) > 1:
+            raise UsageError("the answer is one passphrase or none")
+        passphrase = Secret(_memory(call, indexes[0], MAX_PASSPHRASE)) if indexes else None
+        self._desk.pins.answer(pin, passphrase)
         return Reply()
 
     async def _unlock(self, call: Call) -> Reply:
         decider = await self._callers.of(call.sender)
-        passphrase = Secret(_memory(call, call.body[0], _MAX_PASSPHRASE))
+        passphrase = Secret(_memory(call, call.body[0], MAX_PASSPHRASE))
         await self._deciding.unlock(passphrase, decider)
         return Reply()
 
     async def _status(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
-        core = self._core
-        status = Status(
-            version=VERSION,
-            mode="own-session",
-            backend=core.ports.backend.description,
-            locked=core.store_locked,
-            initialised=await core.ports.backend.initialised(),
-            pending=len(core.book),
-            leases=len(core.leases),
-            since=self._since,
-            audit_entries=core.ports.audit.head[0],
-            receipt_key=core.ports.signer.public_key,
-        )
-        return _json(status)
+        return await self._desk.status()
 
     async def _watch(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
         self._audience.watchers.add(call.sender)
         if not await self._callers.stays(call.sender):
-            self._audience.forget(call.sender)
+            self._audience.watchers.discard(call.sender)
         return Reply()
 
 

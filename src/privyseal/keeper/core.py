@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from privyseal.errors import LockedError, NotFoundError, PrivysealError
+from privyseal.errors import LockedError, NotFoundError, PrivysealError, UnreachableError
 from privyseal.keeper.book import Book
 from privyseal.keeper.denials import Denials
 from privyseal.keeper.leases import Leases
@@ -91,7 +91,10 @@ class Core:
                 via="the keeper restarted",
                 items=entry.items,
             )
-        self.store_locked = await self.ports.backend.locked()
+        with suppress(
+            UnreachableError
+        ):  # a provider may start later; until then it counts as locked
+            self.store_locked = await self.ports.backend.locked()
         await self.ports.audit.flush()
 
     async def relearn(self) -> None:

@@ -13,7 +13,6 @@ from privyseal.runtime.backend import Backend
 from privyseal.runtime.paths import runtime_dir
 
 GNOME_KEYRING: Final = "gnome-keyring"
-KINDS: Final = ("embedded", GNOME_KEYRING)
 
 
 @asynccontextmanager
