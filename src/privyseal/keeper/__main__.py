@@ -16,7 +16,6 @@ from privyseal.errors import PrivysealError, UsageError
 from privyseal.keeper import unaided
 from privyseal.keeper.asking import Asking
 from privyseal.keeper.audit import AuditLog
-from privyseal.keeper.backends.port import Backend
 from privyseal.keeper.bus import BusAudience, DecisionMethods, Desk, RequestMethods
 from privyseal.keeper.core import Core, Ports
 from privyseal.keeper.deciding import Deciding
@@ -31,6 +30,7 @@ from privyseal.keeper.requests import Requester
 from privyseal.model.clock import Clock
 from privyseal.model.config import Config
 from privyseal.runtime import companion, config, serve
+from privyseal.runtime.backend import Backend
 from privyseal.runtime.bus import DBUS, Connection
 from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.paths import state_home
