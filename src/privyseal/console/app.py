@@ -298,7 +298,7 @@ class Console:
         status = await link.status()
         pending = await link.pending()
         recent = await link.history(RECENT)
-        pins = await link.pins() if self._vt is not None else ()
+        pins = await link.pins() if self._state.vt else ()
         self._change(lambda state: synced(state, status, pending, recent, os.urandom(1), pins))
         self._leases.set()
 

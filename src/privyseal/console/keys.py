@@ -208,7 +208,7 @@ def _ask_passphrase(state: ScreenState, fresh: bytes) -> Outcome:
 
 
 def _page(state: ScreenState, key: str, fresh: bytes) -> Outcome:
-    if key in {"esc", "q", "h", "e", "i", "?"}:
+    if key in {"esc", "q", "0", "h", "e", "i", "?"}:
         return _open("requests", state, fresh)
     length = len(state.leases) if state.view == "leases" else len(state.recent)
     step = {"down": 1, "j": 1, "up": -1, "k": -1, "page-down": 15, "page-up": -15}.get(key, 0)
@@ -275,6 +275,7 @@ _COMMANDS: Final[dict[str, Callable[[ScreenState, bytes], Outcome]]] = {
     " ": _toggle,
     **dict.fromkeys(("enter", "esc"), _back),
     "n": _deny,
+    "0": partial(_open, "overview"),
     "h": partial(_open, "history"),
     "e": partial(_open, "leases"),
     "u": _ask_passphrase,
@@ -285,6 +286,7 @@ _COMMANDS: Final[dict[str, Callable[[ScreenState, bytes], Outcome]]] = {
 }
 _VIEWS: Final[dict[View, Callable[[ScreenState, str, bytes], Outcome]]] = {
     "requests": _request,
+    "overview": _page,
     "history": _page,
     "leases": _page,
     "rules": _page,

@@ -31,7 +31,7 @@ from privyseal.wire.sanitise import fit, width, wrap
 
 OWN_SESSION: Final = "own-session: a program running as you could approve this"
 
-NO_WITNESS: Final = "no witness: facts are reported, not verified"
+NO_WITNESS: Final = "no witness: facts are only reported"
 
 _NAME: Final = " PRIVYSEAL "
 _EDGE: Final[Span] = ("│", "frame")
@@ -52,6 +52,7 @@ _KEYS: Final[dict[View, str]] = {
     "requests": "↑↓ choose  tab scope  h history  e leases  l lock  u unlock  ? help  q quit",
     "history": "↑↓ choose  enter details  esc back",
     "leases": "↑↓ choose  r revoke  esc back",
+    "overview": "esc back",
     "rules": "esc back",
     "unlock": "enter unlock  esc back",
     "pins": "enter answer  esc refuse",
@@ -59,7 +60,7 @@ _KEYS: Final[dict[View, str]] = {
     "help": "esc back",
 }
 _COMPANION_KEYS: Final = (
-    "↑↓ choose  tab scope  h history  e leases  i rules  l lock  u unlock  o out  ?"
+    "↑↓ choose  0 overview  h history  e leases  i rules  l lock  u unlock  o out  ?"
 )
 _HELP: Final = (
     "Marks    = verified: the kernel or root said so",
@@ -67,7 +68,6 @@ _HELP: Final = (
     "         ! warning: read this line twice",
     "         Right of a thin line stands what others wrote, left of it our words.",
     "         A character named there, like U+202E, would have been a trick.",
-    "",
     "Allow    Type the two letters on the screen. They are drawn for exactly what",
     "         you see and change with it. They count a moment after a change; a",
     "         wrong pair locks them for three seconds.",
@@ -76,9 +76,16 @@ _HELP: Final = (
     "         or till you lock the store, or till that very program exits",
     "Items    ← → choose one of several; space leaves it out or takes it in",
     "Read     page up, page down; space too where there is one item at most",
-    "Else     ↑ ↓ or k j choose a request, h history, e leases, ? this page",
+    "Else     ↑ ↓ (k j) choose a request, 0 overview, h history, e leases, i rules",
+)
+_HELP_OWN: Final = (
     "         l lock the store, u unlock it",
     "         q leave: requests go on waiting; a trial ends",
+)
+_HELP_COMPANION: Final = (
+    "         l lock everything, u unlock the store or answer GnuPG, o log out",
+    "Leave    Switch to another terminal: what you began to type is forgotten.",
+    "         While you type a switch is refused, but never for long.",
 )
 
 
@@ -92,7 +99,9 @@ def render(state: ScreenState) -> list[Line]:
     if not state.front:
         away = line(" This screen was left. It is drawn anew when you come back.")
         return [_header(state), *column([(), away], state.rows - 1, state.columns)]
-    keys = _COMPANION_KEYS if state.vt and state.view == "requests" else _KEYS[state.view]
+    keys = _KEYS[state.view]
+    if state.vt and state.view == "requests":
+        keys = _COMPANION_KEYS if state.linked else "? help"
     return [
         _header(state),
         *(_requests(state) if state.view == "requests" else _page(state)),
@@ -106,9 +115,9 @@ def _warning(state: ScreenState) -> str:
         return ""
     if state.status.mode == "own-session":
         return f" ! {OWN_SESSION}"
-    said = [NO_WITNESS] if not state.status.witness else []
-    if state.status.troubles:
-        said.append("trouble in the session: see the idle screen")
+    said = ["GnuPG asks a passphrase: u"] if state.pins else []
+    said += [NO_WITNESS] if not state.status.witness else []
+    said += ["trouble: 0"] if state.status.troubles else []
     return f" ! {'; '.join(said)}" if said else ""
 
 
@@ -138,7 +147,7 @@ def _requests(state: ScreenState) -> list[Line]:
     subject = state.subject
     head, tail = line((" Nothing is waiting ", "strong")), line()
     if subject is None:
-        pane = _idle(state)
+        pane = _idle(state, right)
     else:
         head, tail = detail.heading(state, subject)
         text = detail.body(state, subject)[state.scroll :]
@@ -201,9 +210,8 @@ def _what(approval: Approval) -> str:
     return next(iter((*content.collections, *facts)), content.title)
 
 
-def _idle(state: ScreenState) -> list[Line]:
-    status, cells = state.status, detail.pane_size(state)[0]
-    console = state.console_font
+def _idle(state: ScreenState, cells: int, _height: int = 0) -> list[Line]:
+    status, console = state.status, state.console_font
     rows: list[Line] = [()]
     if state.vt:
         rows += [line("   phrase    ", (state.phrase, "strong")), *_ways(state), ()]
@@ -228,7 +236,7 @@ def _idle(state: ScreenState) -> list[Line]:
     rows += [line(f"{'' if n else '   backend':<13}{text}") for n, text in enumerate(backend)]
     if state.vt:
         user = fit(state.user, cells - 32, console=console)
-        rows += [line(f"   user      {user}, logged in for {up}")]
+        rows += [line(f"   user      {user}, logged in; keeper up {up}")]
         witness = line("there") if status.witness else line(("missing", "warn"))
         rows += [(*line("   witness   "), *witness)]
     else:
@@ -248,9 +256,9 @@ def _idle(state: ScreenState) -> list[Line]:
 
 def _ways(state: ScreenState) -> list[Line]:
     return [
-        line(f"   in        Ctrl+Alt+F{state.vt}, or the secure attention key"),
-        line("             Ctrl+Alt+Shift+Esc, which no program can fake"),
-        line("   back      Ctrl+Alt+F1, F2 ...: the screen you came from"),
+        line(f"   way in    Ctrl+Alt+F{state.vt}"),
+        line("             Ctrl+Alt+Shift+Esc with systemd 257"),
+        line("   way out   Ctrl+Alt+F1, F2 and so on"),
     ]
 
 
@@ -361,12 +369,9 @@ def _log_out(state: ScreenState, _cells: int, _height: int) -> list[Line]:
 def _rules(state: ScreenState, _cells: int, height: int) -> list[Line]:
     if state.policy is None:
         return [(), line(" Asking the keeper ...")]
-    rows: list[Line] = [line((" Kinds of requests", "strong"))]
+    rows: list[Line] = [line((" Ask a person, allow or deny", "strong"))]
     verdicts = msgspec.structs.asdict(state.policy.verdicts)
-    rows += [
-        _rule(name, f"{value} without asking" if value != "ask" else value)
-        for name, value in verdicts.items()
-    ]
+    rows += [_rule(name, value) for name, value in verdicts.items()]
     more: list[Line] = [line((" Seconds", "strong"))]
     more += [
         _rule(name, f"{value:g}")
@@ -379,7 +384,7 @@ def _rules(state: ScreenState, _cells: int, height: int) -> list[Line]:
     ]
     left = column(rows, height - 1, 42)
     right = column(more, height - 1, 36)
-    where = line(" They are read only here; root changes them in the configuration.")
+    where = line(" They can only be read here: the configuration file sets them.")
     return [*((*a, *b) for a, b in zip(left, right, strict=True)), where]
 
 
@@ -387,13 +392,15 @@ def _rule(name: str, value: str) -> Line:
     return line(f"   {name.replace('_', ' '):<24}{value}")
 
 
-def _help(_state: ScreenState, _cells: int, _height: int) -> list[Line]:
-    return [(), *(line(f" {text}") for text in _HELP)]
+def _help(state: ScreenState, _cells: int, _height: int) -> list[Line]:
+    text = (*_HELP, *(_HELP_COMPANION if state.vt else _HELP_OWN))
+    return [(), *(line(f" {row}") for row in text)]
 
 
 _PAGES: Final[dict[View, tuple[str, Callable[[ScreenState, int, int], list[Line]]]]] = {
     "history": ("History", _history),
     "leases": ("Leases", _leases),
+    "overview": ("Overview", _idle),
     "rules": ("Rules in force", _rules),
     "unlock": ("Unlock", _unlock),
     "pins": ("A passphrase for GnuPG", _pins),

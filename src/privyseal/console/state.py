@@ -18,7 +18,9 @@ from privyseal.model.keyring import ItemRef
 from privyseal.model.policy import Policy
 from privyseal.wire.keeper import Notice
 
-View = Literal["requests", "history", "leases", "rules", "unlock", "pins", "log-out", "help"]
+View = Literal[
+    "requests", "overview", "history", "leases", "rules", "unlock", "pins", "log-out", "help"
+]
 
 DWELL: Final = 0.7
 """Seconds from the last change of what is drawn until the challenge counts."""

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from privyseal.console.keys import noticed
 from privyseal.console.state import ScreenState, synced
-from privyseal.model.approval import Approval, Content, Lease, Status
+from privyseal.model.approval import Approval, Content, Lease, PinAsk, Status
 from privyseal.model.ask import Ask, Delete, Read
 from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import ItemInfo, ItemRef
@@ -143,6 +145,18 @@ def screen(
     empty = ScreenState(columns=columns, rows=rows, wall=NOW, mono=100.0, leases=leases)
     state = synced(empty, status, pending, recent, b"\x5a")
     return noticed(replace(state, mono=200.0))
+
+
+COMPANION = msgspec.structs.replace(
+    STATUS, mode="companion", backend="pass store", user="alice", vt=8
+)
+PIN = PinAsk(id="p1", text="Unlock the OpenPGP key of Alice Example <alice@example.org>")
+
+
+def companion(*pending: Approval, status: Status = COMPANION, **fields: object) -> ScreenState:
+    """Return the screen of a companion on its virtual terminal."""
+    state = replace(screen(*pending, status=status), console_font=True)
+    return replace(state, user="alice", vt=8, phrase="maple.harbor.ninth", **fields)  # type: ignore[arg-type]  # fields of it
 
 
 def hostile(name: str = "e411") -> Approval:

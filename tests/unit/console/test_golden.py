@@ -12,25 +12,36 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.unit.console.sample import (
+    COMPANION,
     GITHUB,
     NOW,
+    PIN,
     RECENT,
     STATUS,
     approval,
+    companion,
     delete,
     hostile,
     item,
     screen,
 )
 
+from privyseal.console.keys import press
 from privyseal.console.screen import frame_text
 from privyseal.console.state import ScreenState, rearmed, told
+from privyseal.model.policy import Policy
 from privyseal.wire.keeper import Notice
 
 GOLDEN = Path(__file__).parent / "golden"
 FOUR = tuple(item(f"Key {n}", n, service=f"s{n}.example.org") for n in range(1, 5))
 LOCKED = msgspec.structs.replace(STATUS, locked=True)
 NEW = msgspec.structs.replace(STATUS, locked=True, initialised=False)
+COMPANION_LOCKED = msgspec.structs.replace(COMPANION, locked=True)
+WATCHED_BY_NOBODY = msgspec.structs.replace(
+    COMPANION,
+    witness=False,
+    troubles=("org.freedesktop.secrets is owned by \x1b[2Jkeepassxc (PID 4711)",),
+)
 ALLOWED = approval(state="allowed", resolved=NOW - 2)
 
 FRAMES: dict[str, ScreenState] = {
@@ -51,6 +62,20 @@ FRAMES: dict[str, ScreenState] = {
     "unlock": replace(screen(status=LOCKED), view="unlock", entered="hunter2"),
     "unlock-new": replace(screen(status=NEW), view="unlock"),
     "help": replace(screen(), view="help"),
+    "companion": companion(approval(), delete()),
+    "companion-no-witness": companion(approval(), status=WATCHED_BY_NOBODY),
+    "companion-idle": companion(),
+    "companion-idle-troubles": companion(status=WATCHED_BY_NOBODY, pins=(PIN,)),
+    "companion-logged-out": replace(companion(recent=(), leases=()), status=None, linked=False),
+    "companion-left": companion(approval(), front=False),
+    "companion-locked": companion(status=COMPANION_LOCKED, leases=()),
+    "companion-unlock": companion(status=COMPANION_LOCKED, view="unlock", entered="hunter2"),
+    "companion-pins": companion(pins=(PIN, PIN), view="pins"),
+    "companion-rules": companion(policy=Policy(), view="rules"),
+    "companion-log-out": rearmed(companion(view="log-out"), b"\x5a", 0),
+    "companion-overview": companion(approval(), view="overview"),
+    "companion-help": companion(view="help"),
+    "companion-past": press(companion(view="history", row=1), "enter", b"\x11")[0],
     "too-small": screen(approval(), columns=60, rows=20),
     "kernel-font": replace(screen(approval(items=(item("Größe ✓ 中"), GITHUB))), console_font=True),
 }
