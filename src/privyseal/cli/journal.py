@@ -4,9 +4,10 @@ What a file was before is written to a journal, durably, before the first file i
 install that was cut off at any point is undone as well as a whole one.
 """
 
+import difflib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -75,6 +76,27 @@ def look(path: Path) -> Entry | None:
         raise PrivysealError(f"cannot read {path}: {error.strerror}") from error
 
 
+def difference(path: str, old: Entry | None, new: Entry | None) -> str:
+    """Return the exact difference between two states of one path, as a unified diff."""
+    lines = difflib.unified_diff(
+        _lines(old),
+        _lines(new),
+        fromfile=path if old else "/dev/null",
+        tofile=path if new else "/dev/null",
+        lineterm="",
+    )
+    return "\n".join(lines)
+
+
+def _lines(entry: Entry | None) -> list[str]:
+    if entry is None:
+        return []
+    text = entry.content.decode(errors="backslashreplace")
+    if entry.kind == "link":
+        return [f"link to {text}"]
+    return [f"{line!r}" if not line.isprintable() else line for line in text.splitlines()]
+
+
 class Journal:
     """The changes of one installation, kept in one file until they are undone."""
 
@@ -95,8 +117,12 @@ class Journal:
         except UsageError as error:
             raise CorruptError(str(error)) from error
 
-    def plan(self, wanted: Mapping[Path, Entry]) -> Record:
+    def plan(self, wanted: Mapping[Path, Entry], folders: Iterable[Path] = ()) -> Record:
         """Return the journal as it will be once `wanted` is in place.
+
+        Args:
+            wanted: Every file of the installation, or of a part of it.
+            folders: Folders that have to be there besides those of the files.
 
         Raises:
             ConflictError: A file of ours was changed by somebody else since.
@@ -111,17 +137,18 @@ class Journal:
                     f"{path} was changed since it was installed", hint="move it away first"
                 )
             changes.append(Change(path=str(path), before=old.before if old else now, after=after))
-        folders = [*self.read().folders]
-        for path in [self._path, *wanted]:
+        made = [*self.read().folders]
+        for path in [self._path, *wanted, *(folder / "file" for folder in folders)]:
             missing = [str(folder) for folder in path.parents if not folder.exists()]
-            folders += [folder for folder in reversed(missing) if folder not in folders]
-        return Record(changes=(*known.values(), *changes), folders=tuple(folders))
+            made += [folder for folder in reversed(missing) if folder not in made]
+        return Record(changes=(*known.values(), *changes), folders=tuple(made))
 
     def apply(self, record: Record) -> None:
         """Put everything of `record` in place, the journal first."""
         for folder in record.folders:
             Path(folder).mkdir(mode=0o755, parents=True, exist_ok=True)
-        put(self._path, Entry(kind="file", content=encode(record), mode=0o600))
+        if record != self.read():
+            put(self._path, Entry(kind="file", content=encode(record), mode=0o600))
         for change in record.changes:
             path = Path(change.path)
             if look(path) != change.after:

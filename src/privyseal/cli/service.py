@@ -1,7 +1,6 @@
 """`privy service`: make Privyseal permanent for this user, take it back, say how it stands."""
 
 import asyncio
-import difflib
 import json
 import os
 import shutil
@@ -12,7 +11,7 @@ from typing import Any, Final
 import click
 
 from privyseal.cli.deployment import KEYRING_UNIT, UNITS, Places, wanted
-from privyseal.cli.journal import Change, Entry, Journal, look
+from privyseal.cli.journal import Change, Journal, difference, look
 from privyseal.errors import PrivysealError
 from privyseal.runtime.bus import DBUS, DBUS_PATH, Connection
 from privyseal.runtime.names import SECRETS, Names
@@ -47,7 +46,7 @@ def install(*, backend: str, dry_run: bool, start: bool) -> int:
     commands = _starting(anew=bool(pending)) if start else []
     if dry_run:
         for change in pending:
-            _show(change.path, look(Path(change.path)), change.after)
+            print(difference(change.path, look(Path(change.path)), change.after))
         _would_run(commands)
         return 0
     journal.apply(record)
@@ -72,7 +71,7 @@ def uninstall(*, dry_run: bool) -> int:
         for change in reversed(changes):
             now = look(Path(change.path))
             if now == change.after:
-                _show(change.path, now, change.before)
+                print(difference(change.path, now, change.before))
         _would_run([*_stopping(), *_reloading()])
         return 0
     _run_all(_stopping())
@@ -140,27 +139,6 @@ def _leftovers() -> list[str]:
         for path, entry in wanted(places).items()
         if look(path) == entry or (path.name in UNITS and look(path) is not None)
     ]
-
-
-def _show(path: str, old: Entry | None, new: Entry | None) -> None:
-    """Print the exact difference between two states of one path."""
-    lines = difflib.unified_diff(
-        _lines(old),
-        _lines(new),
-        fromfile=path if old else "/dev/null",
-        tofile=path if new else "/dev/null",
-        lineterm="",
-    )
-    print("\n".join(lines))
-
-
-def _lines(entry: Entry | None) -> list[str]:
-    if entry is None:
-        return []
-    text = entry.content.decode(errors="backslashreplace")
-    if entry.kind == "link":
-        return [f"link to {text}"]
-    return [f"{line!r}" if not line.isprintable() else line for line in text.splitlines()]
 
 
 def _systemctl(*words: str) -> list[str]:

@@ -10,6 +10,10 @@ from typing import Final
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "try": ("privyseal.cli.try_", "Try everything on this session bus, until Ctrl-C."),
     "service": ("privyseal.cli.service", "Make it permanent for this user, or take it back."),
+    "provision": (
+        "privyseal.cli.provision",
+        "Give a user a companion and a trusted console, or take them back.",
+    ),
     "list": ("privyseal.cli.list_", "List the requests that wait for a person."),
     "show": ("privyseal.cli.show", "Show one request, waiting or past."),
     "approve": ("privyseal.cli.approve", "Allow a request."),

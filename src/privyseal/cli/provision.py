@@ -1,0 +1,242 @@
+"""`privy provision`: give a desktop user a companion and a console, or take them back to the byte."""
+
+import os
+import shlex
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from privyseal.cli.journal import Change, Journal, Record, difference, look
+from privyseal.cli.provisionaccount import (
+    make_account,
+    make_home,
+    remove_account,
+    remove_home,
+    stored,
+)
+from privyseal.cli.provisionfiles import (
+    STATE,
+    at,
+    journal_path,
+    own_files,
+    shared_files,
+    shared_folders,
+)
+from privyseal.cli.provisionground import (
+    choose_vt,
+    companions,
+    person,
+    recorded,
+    refuse_unless_root,
+    refuse_without_services,
+    refuse_writable_code,
+)
+from privyseal.cli.provisionhost import Host
+from privyseal.errors import ConflictError, NotFoundError
+from privyseal.runtime.companion import Companion
+
+_RELOADING = (
+    ("systemctl", "daemon-reload"),
+    (
+        *("busctl", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus"),
+        *("org.freedesktop.DBus", "ReloadConfig"),
+    ),
+)
+
+
+@click.command(name="provision")
+@click.option("--user", metavar="NAME", help="The desktop user; default: who called sudo.")
+@click.option("--vt", type=int, metavar="N", help="The console's terminal; default: a free one.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--undo", is_flag=True, help="Take everything back.")
+@click.option(
+    "--delete-secrets", is_flag=True, help="With --undo: delete the store and what is in it."
+)
+@click.pass_obj
+def command(
+    host: Host | None,
+    *,
+    user: str | None,
+    vt: int | None,
+    dry_run: bool,
+    undo: bool,
+    delete_secrets: bool,
+) -> int:
+    """Give a desktop user a companion and a trusted console, or take them back (root)."""
+    host = host or Host()
+    refuse_unless_root()
+    os.umask(0o022)  # what others have to read must not depend on root's habits
+    name = user if user is not None else os.environ.get("SUDO_USER", "")
+    if undo:
+        return _undo(host, name, dry_run=dry_run, delete_secrets=delete_secrets)
+    refuse_without_services(host)
+    refuse_writable_code()
+    account = person(host, name)
+    companion = Companion(uid=account.uid, user=account.name, vt=choose_vt(host, account.uid, vt))
+    if dry_run:
+        return _show(host, companion)
+    return _provision(host, companion)
+
+
+def _provision(host: Host, companion: Companion) -> int:
+    shared, own = _journals(host, companion.uid)
+    done = _apply(shared, _plan_shared(host, shared))
+    done += _apply(own, _plan_own(host, own, companion))
+    if host.account(companion.account) is None:
+        make_account(host, companion)
+        done.append(f"created the user {companion.account}")
+    if make_home(host, companion):
+        done.append(f"made {companion.home}")
+    for line in done:
+        print(line)
+    for words in _commands(host, companion, anew=bool(done)):
+        if complaint := host.run(*words):
+            print(f"{shlex.join(words)}: {complaint}", file=sys.stderr)
+    if not done:
+        print(f"{companion.user} has a companion already: nothing changed")
+        return 0
+    print(f"{companion.user} has a companion: its console is on {companion.way_in}")
+    return 0
+
+
+def _show(host: Host, companion: Companion) -> int:
+    shared, own = _journals(host, companion.uid)
+    pending = _pending(_plan_shared(host, shared)) + _pending(_plan_own(host, own, companion))
+    for change in pending:
+        print(difference(change.path, look(Path(change.path)), change.after))
+    homeless = not at(host.root, companion.home).exists()
+    if host.account(companion.account) is None:
+        print(f"would run: systemd-sysusers /etc/sysusers.d/{companion.account}.conf")
+    if homeless:
+        print(f"would make {companion.home} for {companion.account} alone, with a phrase in it")
+    for words in _commands(host, companion, anew=homeless or bool(pending)):
+        print(f"would run: {shlex.join(words)}")
+    return 0
+
+
+def _undo(host: Host, name: str, *, dry_run: bool, delete_secrets: bool) -> int:
+    companion = recorded(host, name)
+    if companion is None:
+        return _undo_rest(host, name, dry_run=dry_run)
+    secrets = stored(host, companion)
+    if secrets and not delete_secrets:
+        raise ConflictError(
+            f"{secrets[0]} may hold secrets, with {len(secrets) - 1} more files in"
+            f" {companion.home}",
+            hint=f"copy {companion.home} as root to keep them, then add --delete-secrets",
+        )
+    shared, own = _journals(host, companion.uid)
+    last = [known.uid for known in companions(host)] == [companion.uid]
+    journals = [own, shared] if last else [own]
+    if dry_run:
+        return _show_undo(host, companion, journals)
+    for words in _stopping(host, companion):
+        host.run(*words)
+    remove_account(host, companion)
+    remove_home(host, companion)
+    kept = [path for journal in journals for path in journal.undo()]
+    _leave_runtime(host, companion)
+    for words in _RELOADING:
+        host.run(*words)
+    for path in kept:
+        print(f"kept, because it was changed since: {path}")
+    print(f"{companion.user} has no companion any more")
+    return 1 if kept else 0
+
+
+def _show_undo(host: Host, companion: Companion, journals: list[Journal]) -> int:
+    for words in _stopping(host, companion):
+        print(f"would run: {shlex.join(words)}")
+    print(f"would delete {companion.home} and the user {companion.account}")
+    for journal in journals:
+        for change in reversed(journal.read().changes):
+            if look(Path(change.path)) == change.after:
+                print(difference(change.path, change.after, change.before))
+    for words in _RELOADING:
+        print(f"would run: {shlex.join(words)}")
+    return 0
+
+
+def _undo_rest(host: Host, name: str, *, dry_run: bool) -> int:
+    """Take back what a provisioning left that was cut off before it wrote its record."""
+    shared, _own = _journals(host, 0)
+    if not shared.read().changes or companions(host):
+        raise NotFoundError(f"{name!r} has no companion", hint="name the user with --user")
+    if not dry_run:
+        shared.undo()
+        for words in _RELOADING:
+            host.run(*words)
+    print("nobody has a companion: what all of them share is gone")
+    return 0
+
+
+def _journals(host: Host, uid: int) -> tuple[Journal, Journal]:
+    return (
+        Journal(at(host.root, journal_path())),
+        Journal(at(host.root, journal_path(uid))),
+    )
+
+
+def _plan_shared(host: Host, journal: Journal) -> Record:
+    files = {at(host.root, path): entry for path, entry in shared_files().items()}
+    return journal.plan(files, [at(host.root, folder) for folder in shared_folders()])
+
+
+def _plan_own(host: Host, journal: Journal, companion: Companion) -> Record:
+    return journal.plan(
+        {at(host.root, path): entry for path, entry in own_files(companion).items()}
+    )
+
+
+def _pending(record: Record) -> list[Change]:
+    return [change for change in record.changes if look(Path(change.path)) != change.after]
+
+
+def _apply(journal: Journal, record: Record) -> list[str]:
+    pending = _pending(record)
+    journal.apply(record)
+    return [f"wrote {change.path}" for change in pending]
+
+
+def _commands(host: Host, companion: Companion, *, anew: bool) -> list[tuple[str, ...]]:
+    """Return what makes the files take effect, without a reboot or a new login."""
+    uid = companion.uid
+    faces = (f"privyseal-witness@{uid}.socket", f"privyseal-console@{uid}.service")
+    commands: list[tuple[str, ...]] = [*_RELOADING] if anew else []
+    commands.append(("systemctl", "restart" if anew else "start", *faces))
+    commands += _as_person(host, companion, "install", "--companion", "--no-start")
+    if host.run("systemctl", "is-active", "--quiet", f"user@{uid}.service") == "":
+        companion_units = (f"privyseal-companion@{uid}.target", f"privyseal-agent@{uid}.service")
+        commands.append(("systemctl", "start", "--no-block", *companion_units))
+    return commands
+
+
+def _stopping(host: Host, companion: Companion) -> list[tuple[str, ...]]:
+    uid = companion.uid
+    kinds = ("target", "socket", "service")
+    return [
+        *_as_person(host, companion, "uninstall"),
+        ("systemctl", "stop", *(f"privyseal-*@{uid}.{kind}" for kind in kinds)),
+        ("systemctl", "reset-failed", *(f"privyseal-*@{uid}.{kind}" for kind in kinds)),
+    ]
+
+
+def _as_person(host: Host, companion: Companion, *words: str) -> list[tuple[str, ...]]:
+    """Return the command for the session's side, which is the desktop user's own."""
+    account = host.account(companion.user)
+    if account is None or account.uid != companion.uid:
+        return []
+    runtime = f"XDG_RUNTIME_DIR=/run/user/{account.uid}"
+    privy = str(Path(sys.executable).with_name("privy"))
+    become = ("runuser", "-u", account.name, "--", "env", f"HOME={account.home}", runtime)
+    return [(*become, privy, "service", *words)]
+
+
+def _leave_runtime(host: Host, companion: Companion) -> None:
+    """Remove the empty folders that the units left below /run."""
+    run = at(host.root, Path("/run/privyseal"))
+    for folder in (run / str(companion.uid), run, at(host.root, STATE)):
+        with suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,196 @@
+"""What has to hold before `privy provision` may touch a machine; each refusal is one line."""
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from privyseal.cli.provisionfiles import UNITS, at
+from privyseal.cli.provisionhost import Account, Host
+from privyseal.errors import (
+    ConflictError,
+    DeniedError,
+    LimitError,
+    NotFoundError,
+    PrivysealError,
+    UnsupportedError,
+    UsageError,
+)
+from privyseal.runtime.companion import RECORDS, Companion, find
+
+FIRST_VT: Final = 8
+LAST_VT: Final = 63
+_AUTO_VTS: Final = re.compile(r"^\s*(?:NAutoVTs|ReserveVT)\s*=\s*(\d{1,2})\s*$", re.MULTILINE)
+_LOGIND: Final = ("/usr/lib/systemd", "/run/systemd", "/etc/systemd")
+
+
+def refuse_unless_root() -> None:
+    """Refuse everybody but root.
+
+    Raises:
+        DeniedError: This is not root.
+    """
+    if os.geteuid() != 0:
+        raise DeniedError(
+            "making a second user takes root", hint="run it with sudo, or see --check"
+        )
+
+
+def refuse_without_services(host: Host) -> None:
+    """Refuse a machine that cannot run a companion.
+
+    Raises:
+        UnsupportedError: It has no systemd, no system bus or no dbus-daemon.
+    """
+    if not at(host.root, Path("/run/systemd/system")).is_dir():
+        raise UnsupportedError("this machine was not booted with systemd")
+    if not at(host.root, Path("/run/dbus/system_bus_socket")).exists():
+        raise UnsupportedError(
+            "no system bus runs here", hint="install and start dbus-daemon or dbus-broker"
+        )
+    if not at(host.root, Path("/usr/bin/dbus-daemon")).exists():
+        raise UnsupportedError(
+            "there is no /usr/bin/dbus-daemon, which serves the companion's private bus",
+            hint="install the package dbus-daemon",
+        )
+
+
+def person(host: Host, name: str) -> Account:
+    """Return the account of the desktop user who gets a companion.
+
+    Raises:
+        UsageError: It is none that can have one.
+        NotFoundError: There is no such user.
+        ConflictError: Another account has the same UID, or the companion's name.
+    """
+    if not name:
+        raise UsageError("whose companion?", hint="name the desktop user with --user")
+    account = host.account(name)
+    if account is None:
+        raise NotFoundError(f"no user {name!r}", hint="see `getent passwd`")
+    if account.uid == 0:
+        raise UsageError("root needs no companion", hint="name the desktop user with --user")
+    if name.startswith("privyseal-"):
+        raise UsageError(f"{name!r} is a companion itself", hint="name the desktop user")
+    twins = [a.name for a in host.accounts() if a.uid == account.uid and a.name != name]
+    if twins:
+        raise ConflictError(f"{name!r} and {twins[0]!r} share UID {account.uid}")
+    mine = Companion(uid=account.uid, user=name, vt=FIRST_VT)
+    other = host.account(mine.account)
+    if other is not None and other.home != str(mine.home):
+        raise ConflictError(
+            f"there is a user {mine.account!r} with the home {other.home!r}, which is not ours",
+            hint="rename or delete that user",
+        )
+    return account
+
+
+def recorded(host: Host, user: str) -> Companion | None:
+    """Return the companion of a user by name, who may be deleted already."""
+    return next((known for known in companions(host) if known.user == user), None)
+
+
+def companions(host: Host) -> list[Companion]:
+    """Return every companion of the machine."""
+    records = at(host.root, RECORDS)
+    uids = [int(file.stem) for file in records.glob("*.json") if file.stem.isdecimal()]
+    return [known for uid in sorted(uids) if (known := find(uid, records)) is not None]
+
+
+def choose_vt(host: Host, uid: int, wanted: int | None) -> int:
+    """Return the terminal for a companion: `wanted`, the one it has, or the next free one.
+
+    Raises:
+        ConflictError: `wanted` belongs to something else.
+        LimitError: There is none left.
+    """
+    others = companions(host)
+    has = next((known.vt for known in others if known.uid == uid), None)
+    if has is not None and wanted in {None, has}:
+        return has
+    if wanted is not None:
+        if reason := _taken(host, wanted, others):
+            raise ConflictError(
+                f"VT {wanted} {reason}", hint="leave out --vt to get the next free one"
+            )
+        return wanted
+    free = (vt for vt in range(FIRST_VT, LAST_VT + 1) if not _taken(host, vt, others))
+    vt = next(free, None)
+    if vt is None:
+        raise LimitError("no virtual terminal is free")
+    return vt
+
+
+def _taken(host: Host, vt: int, others: list[Companion]) -> str:
+    """Return what speaks against a terminal, "" when nothing does."""
+    if not FIRST_VT <= vt <= LAST_VT:
+        return f"is not between {FIRST_VT} and {LAST_VT}: logins and desktops use those below"
+    for known in others:
+        if known.vt == vt:
+            return f"is the console of {known.user!r}"
+    wants = at(host.root, UNITS).glob(f"*.wants/*getty@tty{vt}.service")
+    if any(True for _ in wants):
+        return "has a getty"
+    if vt <= _login_terminals(host.root):
+        return "is one of logind's (NAutoVTs, ReserveVT)"
+    if vt in host.open_terminals():
+        return "is in use"
+    return ""
+
+
+def _login_terminals(root: Path) -> int:
+    """Return the highest terminal that logind starts logins on (logind.conf(5))."""
+    highest = 6
+    for base in _LOGIND:
+        folder = at(root, Path(base))
+        for file in (folder / "logind.conf", *sorted(folder.glob("logind.conf.d/*.conf"))):
+            if file.is_file():
+                found = _AUTO_VTS.findall(file.read_text(errors="replace"))
+                highest = max([highest, *map(int, found)])
+    return highest
+
+
+def refuse_writable_code(places: Iterable[str] | None = None) -> None:
+    """Refuse an installation that anybody but root can change: root's programs would run it.
+
+    Args:
+        places: Files and folders that programs are loaded from; default: those of this program.
+
+    Raises:
+        DeniedError: One of them, a folder above or a file within `sys.prefix` is writable.
+    """
+    if places is None:
+        places = [*sys.path, sys.prefix, sys.base_prefix, sys.executable]
+    checked: set[Path] = set()
+    for place in places:
+        named = Path(place or ".").absolute()
+        for path in (named, named.resolve()):
+            for step in (path, *path.parents):
+                if step not in checked:
+                    checked.add(step)
+                    _refuse_writable(step)
+    for folder, folders, files in os.walk(sys.prefix):
+        for name in (*folders, *files):
+            _refuse_writable(Path(folder, name))
+
+
+def _refuse_writable(path: Path) -> None:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PrivysealError(f"cannot read {path}: {error.strerror}") from error
+    if stat.S_ISLNK(status.st_mode):
+        loose = False  # its folder decides who may replace it; where it leads is checked by itself
+    else:
+        group = stat.S_IWGRP if status.st_gid != 0 else 0
+        loose = bool(status.st_mode & (stat.S_IWOTH | group))
+    if status.st_uid != 0 or loose:
+        raise DeniedError(
+            f"not only root can write {path}, from where this program is loaded",
+            hint="install it with scripts/install.sh and run that `privy`",
+        )
