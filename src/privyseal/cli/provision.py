@@ -18,6 +18,7 @@ from privyseal.cli.provisionaccount import (
 )
 from privyseal.cli.provisionfiles import (
     STATE,
+    account_files,
     at,
     journal_path,
     own_files,
@@ -83,10 +84,12 @@ def command(
 def _provision(host: Host, companion: Companion) -> int:
     shared, own = _journals(host, companion.uid)
     done = _apply(shared, _plan_shared(host, shared))
-    done += _apply(own, _plan_own(host, own, companion))
     if host.account(companion.account) is None:
+        # A bus that follows its folders reads the policy at once, and passes over unknown users.
+        done += _apply(own, _plan_own(host, own, companion, account_only=True))
         make_account(host, companion)
         done.append(f"created the user {companion.account}")
+    done += _apply(own, _plan_own(host, own, companion))
     if make_home(host, companion):
         done.append(f"made {companion.home}")
     for line in done:
@@ -184,10 +187,13 @@ def _plan_shared(host: Host, journal: Journal) -> Record:
     return journal.plan(files, [at(host.root, folder) for folder in shared_folders()])
 
 
-def _plan_own(host: Host, journal: Journal, companion: Companion) -> Record:
-    return journal.plan(
-        {at(host.root, path): entry for path, entry in own_files(companion).items()}
-    )
+def _plan_own(
+    host: Host, journal: Journal, companion: Companion, *, account_only: bool = False
+) -> Record:
+    files = account_files(companion)
+    if not account_only:
+        files |= own_files(companion)
+    return journal.plan({at(host.root, path): entry for path, entry in files.items()})
 
 
 def _pending(record: Record) -> list[Change]:

@@ -56,13 +56,20 @@ def shared_folders() -> tuple[Path, ...]:
     )
 
 
-def own_files(companion: Companion) -> dict[Path, Entry]:
-    """Return the files of one companion, apart from its home."""
+def account_files(companion: Companion) -> dict[Path, Entry]:
+    """Return the files that have to be there before the second user is: record and sysusers entry."""
     uid = companion.uid
-    console, witness = f"privyseal-console@{uid}.service", f"privyseal-witness@{uid}.socket"
     return {
         RECORDS / f"{uid}.json": Entry.text(encode(companion).decode() + "\n"),
         SYSUSERS / f"privyseal-{uid}.conf": Entry.text(_filled("sysusers.conf", companion)),
+    }
+
+
+def own_files(companion: Companion) -> dict[Path, Entry]:
+    """Return the files of one companion that name its account: policy, activation, units."""
+    uid = companion.uid
+    console, witness = f"privyseal-console@{uid}.service", f"privyseal-witness@{uid}.socket"
+    return {
         POLICIES / f"{companion.bus_name}.conf": Entry.text(
             _filled("dbus/system-policy.conf", companion)
         ),

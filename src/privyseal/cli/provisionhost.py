@@ -43,7 +43,7 @@ class Host:
         """Run a command with nothing of our environment.
 
         Returns:
-            "" when it went well, else the last line it complained with.
+            "" when it went well, else the first line it complained with.
         """
         try:
             done = subprocess.run(
@@ -63,7 +63,7 @@ class Host:
             return f"cannot be run: {error.strerror}"
         if done.returncode == 0:
             return ""
-        return done.stderr.strip().rpartition("\n")[2] or f"status {done.returncode}"
+        return done.stderr.strip().partition("\n")[0] or f"status {done.returncode}"
 
     def open_terminals(self) -> set[int]:
         """Return the virtual terminals below 16 that something holds open."""
