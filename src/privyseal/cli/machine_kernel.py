@@ -1,0 +1,241 @@
+"""Settings of the kernel and of logind that decide who can watch, push keys or read memory later."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Final
+
+from privyseal.cli.machine_host import WRITE, Finding, Host
+
+_SAK: Final = 4
+"""The bit of kernel.sysrq that allows Alt+SysRq+K (admin-guide/sysrq.rst)."""
+
+_ATTENTION_SYSTEMD: Final = 257
+"""systemd.NEWS: the first release with Ctrl+Alt+Shift+Esc."""
+
+_CRYPT: Final = "CRYPT-"
+_MAX_DEPTH: Final = 8
+_LOGIND: Final = ("usr/lib", "usr/local/lib", "run", "etc")
+
+
+def kernel(host: Host) -> Iterator[Finding]:
+    """Grade the kernel's settings."""
+    yield _tiocsti(host)
+    yield _ptrace(host)
+    yield from _core_dumps(host)
+    yield _pointers(host)
+    yield from _flaws(host)
+
+
+def _sysctl(host: Host, name: str) -> str:
+    return host.text(f"proc/sys/{name.replace('.', '/')}").strip()
+
+
+def _tiocsti(host: Host) -> Finding:
+    value = _sysctl(host, "dev.tty.legacy_tiocsti")
+    if value == "1":
+        text = (
+            "programs can push keys into the terminal they run in, and so into a root shell there"
+        )
+        return Finding("legacy_tiocsti", "weak", text, "sysctl dev.tty.legacy_tiocsti=0")
+    if not value:
+        text = "this kernel cannot switch it off (Linux 6.2 can); it does not reach the console"
+        return Finding("legacy_tiocsti", "ok", text)
+    return Finding("legacy_tiocsti", "ok", "no program can push keys into a terminal")
+
+
+def _ptrace(host: Host) -> Finding:
+    value = _sysctl(host, "kernel.yama.ptrace_scope")
+    if value in {"", "0"}:
+        text = "any program of the user can act as any other one, and ask in its name"
+        return Finding("ptrace", "weak", text, "sysctl kernel.yama.ptrace_scope=1")
+    return Finding("ptrace", "ok", f"kernel.yama.ptrace_scope is {value}")
+
+
+def _core_dumps(host: Host) -> Iterator[Finding]:
+    pattern = _sysctl(host, "kernel.core_pattern")
+    program = pattern.removeprefix("|").split()[0] if pattern.startswith("|") else ""
+    if program and host.may(host.path(program), WRITE):
+        text = f"{program} runs as root at every crash, and {host.user} may write it"
+        yield Finding("core dumps", "void", text, f"chown root {program}; chmod go-w {program}")
+    elif _sysctl(host, "fs.suid_dumpable") == "1":
+        text = "programs that changed their user leave memory images the user can read"
+        yield Finding("core dumps", "weak", text, "sysctl fs.suid_dumpable=0")
+    else:
+        yield Finding("core dumps", "ok", "the pieces of the companion leave none")
+
+
+def _pointers(host: Host) -> Finding:
+    if _sysctl(host, "kernel.kptr_restrict") == "0":
+        text = "the kernel tells its addresses to everybody, which helps an attack on it"
+        return Finding("kptr_restrict", "weak", text, "sysctl kernel.kptr_restrict=1")
+    return Finding("kptr_restrict", "ok", "the kernel keeps its addresses to itself")
+
+
+def _flaws(host: Host) -> Iterator[Finding]:
+    folder = "sys/devices/system/cpu/vulnerabilities"
+    files = sorted(host.path(folder).glob("*"))
+    open_ = [f.name for f in files if host.text(f"{folder}/{f.name}").startswith("Vulnerable")]
+    if open_:
+        text = f"other users' memory can leak through the processor: {', '.join(open_)}"
+        yield Finding("processor", "weak", text, "install microcode; boot without mitigations=off")
+    elif files:
+        yield Finding("processor", "ok", "the kernel covers its known flaws")
+
+
+def attention(host: Host, systemd: int) -> Finding:
+    """Grade the way in that no program can fake; `systemd` is its version, 0 if unknown."""
+    value = _sysctl(host, "kernel.sysrq")
+    allowed = value.isdecimal() and (value == "1" or int(value) & _SAK)
+    keys = ["Alt+SysRq+K"] * bool(allowed) + ["Ctrl+Alt+Shift+Esc"] * (
+        systemd >= _ATTENTION_SYSTEMD
+    )
+    if keys:
+        return Finding(
+            "secure attention", "ok", f"no program can fake what {' or '.join(keys)} does"
+        )
+    text = f"no key ends a console that a program imitates: kernel.sysrq is {value or 'unknown'}"
+    return Finding("secure attention", "weak", text, "sysctl kernel.sysrq=4, or add 4 to it")
+
+
+def memory_on_disk(host: Host) -> Iterator[Finding]:
+    """Grade swap and hibernation: what was in memory lies on a disk afterwards."""
+    lines = host.text("proc/swaps").splitlines()[1:]
+    areas = [line.split()[0].replace("\\040", " ") for line in lines if line.split()]
+    plain = [area for area in areas if not _is_covered(host, area)]
+    if plain:
+        text = f"memory goes to a disk unencrypted: {', '.join(plain)}"
+        yield Finding("swap", "weak", text, "encrypt it (crypttab(5), option swap), or use zram")
+    else:
+        yield Finding("swap", "ok", "is encrypted or in memory" if areas else "there is none")
+    modes = host.text("sys/power/disk").split()
+    able = "disk" in host.text("sys/power/state").split() and "[disabled]" not in modes
+    if able and plain:
+        text = "hibernation writes all memory to a disk unencrypted"
+        yield Finding("hibernation", "weak", text, "systemctl mask hibernate.target")
+    else:
+        yield Finding("hibernation", "ok", "writes nothing in plain")
+
+
+def _is_covered(host: Host, area: str) -> bool:
+    name = PurePosixPath(area).name
+    if name.startswith("zram"):
+        return True
+    if not area.startswith("/dev/"):
+        return False  # a file: what lies under its file system is not looked at
+    node = host.path(area)
+    name = node.resolve().name if node.is_symlink() else name
+    return _is_encrypted(host, name, 0)
+
+
+def _is_encrypted(host: Host, name: str, depth: int) -> bool:
+    if host.text(f"sys/block/{name}/dm/uuid").startswith(_CRYPT):
+        return True
+    under = sorted(host.path(f"sys/block/{name}/slaves").glob("*"))
+    return (
+        bool(under)
+        and depth < _MAX_DEPTH
+        and all(_is_encrypted(host, slave.name, depth + 1) for slave in under)
+    )
+
+
+def logind(host: Host, vt: int) -> Iterator[Finding]:
+    """Grade what may put a login prompt on the console's terminal, and lingering."""
+    settings = _settings(host)
+    automatic = settings.get("NAutoVTs", "6")
+    reserved = settings.get("ReserveVT", "6")
+    taken = (automatic.isdecimal() and vt <= int(automatic)) or reserved == str(vt)
+    wanted = host.path(f"etc/systemd/system/getty.target.wants/getty@tty{vt}.service")
+    if taken or wanted.is_symlink():
+        text = f"a login prompt may start on VT {vt}: NAutoVTs={automatic}, ReserveVT={reserved}"
+        yield Finding("VT", "weak", text, f"set both below {vt} in /etc/systemd/logind.conf")
+    else:
+        yield Finding("VT", "ok", f"no login prompt starts on VT {vt}")
+    if host.path(f"var/lib/systemd/linger/{host.user}").exists():
+        text = f"{host.user} lingers: the companion runs on, unlocked, after the last logout"
+        yield Finding("linger", "weak", text, f"loginctl disable-linger {host.user}")
+    else:
+        yield Finding("linger", "ok", "the companion ends with the last session")
+
+
+def _settings(host: Host) -> dict[str, str]:
+    # logind.conf(5): a drop-in of one name in a later folder stands in for the earlier one, and
+    # all are read in the order of their names, after the main file.
+    main = next(
+        (
+            text
+            for place in reversed(_LOGIND)
+            if (text := host.text(f"{place}/systemd/logind.conf"))
+        ),
+        "",
+    )
+    drop_ins: dict[str, str] = {}
+    for place in _LOGIND:
+        folder = f"{place}/systemd/logind.conf.d"
+        for file in host.path(folder).glob("*.conf"):
+            drop_ins[file.name] = f"{folder}/{file.name}"
+    texts = [main, *(host.text(drop_ins[name]) for name in sorted(drop_ins))]
+    return dict(re.findall(r"(?m)^\s*(\w+)\s*=\s*(.*?)\s*$", "\n".join(texts)))
+
+
+def keyrings(host: Host, home: str) -> Iterator[Finding]:
+    """Find secrets that still lie where every program of the user can read them."""
+    found = [*_keyring_files(host, home), *_other_stores(host, home)]
+    yield from found
+    if found:
+        return
+    if not host.readable(home):
+        yield Finding("leftovers", "unknown", f"{home} cannot be read", "run it as root")
+    else:
+        yield Finding("leftovers", "ok", "no secrets are left in the user's home")
+
+
+def _keyring_files(host: Host, home: str) -> Iterator[Finding]:
+    for file in sorted(host.path(f"{home}/.local/share/keyrings").glob("*.keyring")):
+        readable = os.access(file, os.R_OK)
+        count = _items_in(file.read_bytes()) if readable else -1
+        if count:
+            how = f"{count} items" if count > 0 else "items"
+            text = f"{file} holds {how} within reach of every program of the user"
+            yield Finding("leftovers", "weak", text, "privy provision --import")
+
+
+def _other_stores(host: Host, home: str) -> Iterator[Finding]:
+    for pattern, hint in _STORES.items():
+        for store in sorted(host.path(home).glob(pattern)):
+            text = f"{store} is within reach of every program of the user"
+            yield Finding("leftovers", "weak", text, hint)
+    for file in sorted(host.path(f"{home}/.config/autostart").glob("*.desktop")):
+        if _PROVIDER.search(host.text(str(file.relative_to(host.root)))):
+            text = f"{file} starts another keeper of secrets in the session"
+            yield Finding("leftovers", "weak", text, "switch its Secret Service off")
+
+
+_STORES: Final = {
+    ".local/share/kwalletd/*.kwl": "privy provision --import",
+    ".kde/share/apps/kwallet/*.kwl": "privy provision --import",
+    ".password-store": "move it to the companion",
+    ".local/share/gopass/stores/*": "move it to the companion",
+}
+_PROVIDER: Final = re.compile(r"(?m)^Exec=.*(?:keepassxc|kwalletd|ksecretd|gnome-keyring)")
+_MAGIC: Final = b"GnomeKeyring\n\r\0\n"
+
+
+def _items_in(data: bytes) -> int:
+    """Return how many items a file of gnome-keyring holds, -1 if that cannot be seen.
+
+    Binary files say so in plain (gnome-keyring's docs/file-format.txt): four bytes of version and
+    algorithms, a name with its length before it (all ones for none), 56 bytes of times, flags,
+    counts, salt and reserved words, then the number, big-endian.
+    """
+    if not data.startswith(_MAGIC):
+        if not data.startswith(b"[keyring]"):
+            return -1
+        return len(re.findall(rb"(?m)^\[\d+\]\s*$", data))
+    place = len(_MAGIC) + 4
+    length = int.from_bytes(data[place : place + 4], "big")
+    place += 4 + (0 if length == 0xFFFFFFFF else length)  # noqa: PLR2004 - "no string"
+    place += 8 + 8 + 4 + 4 + 4 + 8 + 16
+    number = data[place : place + 4]
+    return int.from_bytes(number, "big") if len(number) == 4 else -1  # noqa: PLR2004 - a word
