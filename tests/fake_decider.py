@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -77,12 +78,17 @@ class FakeDecider:
         self.cancelled = asyncio.Event()
         self.watched = asyncio.Event()
         self.changes_before_deciding = False
+        self.reviews = 0
+        self.refuses = False
+        self.companion: dict[str, Any] = {"mode": "own-session"}
         self._tickets: dict[str, tuple[str, Ask]] = {}
         self._states: dict[str, State] = {}
         self._watchers: set[str] = set()
         self.connection: Connection | None = None
 
-    async def serve(self, connection: Connection, *, deciding: bool = True) -> None:
+    async def serve(
+        self, connection: Connection, *, deciding: bool = True, name: str = BUS_NAME
+    ) -> None:
         """Take the keeper's name; without `deciding`, as in companion mode."""
         self.connection = connection
         table = {
@@ -92,6 +98,10 @@ class FakeDecider:
             (REQUEST, "Collect"): Method("s", "sah", self._collect),
             (REQUEST, "Cancel"): Method("s", "", self._cancel),
             (REQUEST, "Subscribe"): Method("", "", self._nothing),
+            (REQUEST, "Status"): Method("", "s", self._status),
+            (REQUEST, "Waiting"): Method("", "s", self._pending),
+            (REQUEST, "Lock"): Method("", "", self._lock),
+            (REQUEST, "Review"): Method("", "", self._review),
         }
         if deciding:
             table |= {
@@ -107,7 +117,7 @@ class FakeDecider:
                 (DECISION, "Watch"): Method("", "", self._watch),
             }
         connection.serve(table)
-        await connection.claim(BUS_NAME)
+        await connection.claim(name)
 
     def add(self, info: ItemInfo, value: bytes) -> None:
         """Put an item into the store."""
@@ -184,6 +194,8 @@ class FakeDecider:
 
     async def _submit(self, call: Call) -> Reply:
         ask = decode_ask(call.body[1])
+        if self.refuses:
+            raise LockedError("the store is locked", hint="unlock it with `privy unlock`")
         if isinstance(ask, Search):
             wanted = ask.attributes.items()
             found = tuple(i.ref for i in self.items if wanted <= i.attributes.items())
@@ -266,6 +278,11 @@ class FakeDecider:
         self.locked = True
         return Reply()
 
+    async def _review(self, call: Call) -> Reply:
+        del call
+        self.reviews += 1
+        return Reply()
+
     async def _unlock(self, call: Call) -> Reply:
         fd = call.take_fd(0)
         try:
@@ -284,7 +301,6 @@ class FakeDecider:
         return _json(
             Status(
                 version="0.1.0",
-                mode="own-session",
                 backend="embedded store",
                 locked=self.locked,
                 initialised=self.initialised,
@@ -293,6 +309,7 @@ class FakeDecider:
                 since=SystemClock().wall() - 125,
                 audit_entries=7,
                 receipt_key="ab" * 32,
+                **self.companion,
             )
         )
 

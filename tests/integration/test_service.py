@@ -210,3 +210,42 @@ def test_the_units_are_what_systemd_understands(
         env={**os.environ, "XDG_RUNTIME_DIR": str(home)},
     )
     assert [line for line in done.stderr.splitlines() if "privyseal" in line] == []
+
+
+def test_for_a_companion_only_other_keyrings_are_kept_away(home: Path) -> None:
+    before = _tree(home)
+
+    assert _privy("install", "--companion", "--no-start").status == 0
+
+    new = {name for name, entry in _tree(home).items() if entry and entry != before.get(name)}
+    # Whether there is a unit of gnome-keyring to demote depends on the machine.
+    assert {name for name in new if not name.endswith("50-privyseal.conf")} == {
+        ".config/autostart/gnome-keyring-secrets.desktop",
+        ".local/share/dbus-1/services/org.freedesktop.secrets.service",
+        ".local/share/dbus-1/services/org.gnome.keyring.service",
+        ".local/state/privyseal/service.json",
+    }
+    services = home / ".local/share/dbus-1/services"
+    assert (services / "org.freedesktop.secrets.service").read_text() == (
+        "[D-BUS Service]\nName=org.freedesktop.secrets\nExec=/bin/false\n"
+    )
+    assert "installed already" in _privy("install", "--companion", "--no-start").output
+    assert _privy("uninstall").status == 0
+    assert _tree(home) == before
+
+
+def test_a_companion_takes_the_place_of_an_own_session_installation(
+    home: Path, systemctl: Path
+) -> None:
+    before = _tree(home)
+    _privy("install")
+    systemctl.write_text("")
+
+    assert _privy("install", "--companion").status == 0
+
+    assert not list((home / ".config").rglob("privyseal-*.service"))
+    assert "--user stop privyseal-agent.service privyseal-keeper.service" in systemctl.read_text()
+    assert "start privyseal" not in systemctl.read_text().replace("stop privyseal", "")
+    assert json.loads(_privy("status", "--json").output)["units"] == {}
+    assert _privy("uninstall").status == 0
+    assert _tree(home) == before

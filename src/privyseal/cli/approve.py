@@ -1,13 +1,16 @@
 """`privy approve`: allow a request, having seen what it asks for."""
 
 import sys
+from contextlib import suppress
 from typing import Final
 
 from privyseal.cli import approval as told
+from privyseal.cli.reach import reach, way_in
 from privyseal.cli.report import GREEN, paint, say
 from privyseal.cli.spec import Argument, Option, Spec, Values
 from privyseal.errors import ConflictError, DeniedError, PrivysealError, UsageError
-from privyseal.runtime.blocking import ConsoleOnlyError, Json, Keeper
+from privyseal.runtime.blocking import Json, Keeper
+from privyseal.runtime.wayin import ConsoleOnlyError, console_only
 
 SCOPE: Final = Option(
     "--scope", "How far it reaches: once, 5x, 15m, 2h, until-lock or until-exit.", "SCOPE",
@@ -23,6 +26,7 @@ ON_CONSOLE: Final = "{} can only be decided on the console (Ctrl+Alt+F8): this i
 def run(values: Values) -> int:
     """Print what is approved, and approve exactly that."""
     scope = _scope(values["scope"] or "once")
+    refuse_in_companion_mode(values["id"])
     try:
         with Keeper.open() as keeper:
             approval = waiting(keeper, values["id"])
@@ -42,6 +46,25 @@ def run(values: Values) -> int:
         raise PrivysealError(f"{ended['reason']}: {ended['id']}")
     say(f"{paint('allowed', GREEN, sys.stderr)} {ended['id']}")
     return 0
+
+
+def refuse_in_companion_mode(prefix: str) -> None:
+    """Say where the request that `prefix` means is decided, if that is not here.
+
+    Raises:
+        ConsoleOnlyError: This is companion mode.
+    """
+    found = way_in()
+    if found is None:
+        return
+    name = prefix
+    with suppress(PrivysealError), reach() as keeper:
+        pending = keeper.pending()
+        one = told.find(pending, prefix)
+        name = dict(zip((a["id"] for a in pending), told.short_ids(pending), strict=True))[
+            one["id"]
+        ]
+    raise console_only(f"{name} can only be decided", found.keys)
 
 
 def waiting(keeper: Keeper, prefix: str) -> Json:

@@ -13,6 +13,7 @@ import msgspec
 
 from privyseal.cli.auditquery import Query, moment
 from privyseal.cli.outfile import new_file
+from privyseal.cli.reach import only_own_session
 from privyseal.cli.report import print_json, print_table
 from privyseal.errors import CorruptError, NotFoundError, UsageError
 from privyseal.model.receipt import Entry
@@ -33,7 +34,6 @@ def _folder_option(function: _Command) -> _Command:
     return click.option(
         "--folder",
         type=click.Path(path_type=Path),
-        default=lambda: audit_path(load_now().config),
         metavar="PATH",
         help="The log's folder, if it is not the usual one.",
     )(function)
@@ -52,7 +52,7 @@ def command() -> None:
 @click.option("-n", "--last", type=click.IntRange(1, 100_000), default=20, help="How many entries.")
 @_folder_option
 @_json_option
-def show(last: int, folder: Path, *, as_json: bool) -> None:
+def show(last: int, folder: Path | None, *, as_json: bool) -> None:
     """Print the newest entries, oldest of them first."""
     newest: deque[Entry] = deque()
     for path in reversed(_files(folder)):
@@ -79,7 +79,7 @@ def search(
     outcome: str,
     since: str,
     until: str,
-    folder: Path,
+    folder: Path | None,
     *,
     as_json: bool,
 ) -> None:
@@ -105,7 +105,9 @@ def search(
 @click.option("--key", default="", metavar="HEX", help="The public key all receipts must have.")
 @_folder_option
 @_json_option
-def verify(files: tuple[Path, ...], head: str, key: str, folder: Path, *, as_json: bool) -> None:
+def verify(
+    files: tuple[Path, ...], head: str, key: str, folder: Path | None, *, as_json: bool
+) -> None:
     """Check every entry and every receipt; say nothing when all is well.
 
     Give FILES, oldest first, to check an export or files that were moved away.
@@ -133,7 +135,7 @@ def verify(files: tuple[Path, ...], head: str, key: str, folder: Path, *, as_jso
 @command.command("head")
 @_folder_option
 @_json_option
-def head(folder: Path, *, as_json: bool) -> None:
+def head(folder: Path | None, *, as_json: bool) -> None:
     """Print number and hash of the newest entry, to be noted where this machine cannot write."""
     newest = None
     for path in reversed(_files(folder)):
@@ -152,7 +154,7 @@ def head(folder: Path, *, as_json: bool) -> None:
 @command.command("export")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new file, else stdout.")
 @_folder_option
-def export(output: Path | None, folder: Path) -> None:
+def export(output: Path | None, folder: Path | None) -> None:
     """Write the whole log as JSON lines, byte for byte, so that the copy can be verified."""
     paths = _files(folder)
     if output is None:
@@ -166,7 +168,10 @@ def export(output: Path | None, folder: Path) -> None:
             file.writelines(log_lines(path, live=True))
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path | None) -> list[Path]:
+    if folder is None:
+        only_own_session("the audit log can only be read")
+        folder = audit_path(load_now().config)
     hint = "`--folder PATH` reads another; a trial has its own, which ends with it"
     try:
         paths = log_files(folder)

@@ -4,16 +4,18 @@ import sys
 from typing import Final
 
 from privyseal.cli import approval as told
-from privyseal.cli.approve import ON_CONSOLE, decision, waiting
+from privyseal.cli.approve import ON_CONSOLE, decision, refuse_in_companion_mode, waiting
 from privyseal.cli.report import RED, paint, say
 from privyseal.cli.spec import Argument, Spec, Values
 from privyseal.errors import ConflictError, DeniedError
-from privyseal.runtime.blocking import ConsoleOnlyError, Keeper
+from privyseal.runtime.blocking import Keeper
+from privyseal.runtime.wayin import ConsoleOnlyError
 from privyseal.wire.sanitise import fit
 
 
 def run(values: Values) -> int:
     """Deny the request; nothing of it is done."""
+    refuse_in_companion_mode(values["id"])
     try:
         with Keeper.open() as keeper:
             approval = waiting(keeper, values["id"])

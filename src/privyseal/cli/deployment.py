@@ -15,7 +15,7 @@ from privyseal.runtime.paths import config_home, data_home
 UNITS: Final = ("privyseal-keeper.service", "privyseal-agent.service")
 KEYRING_UNIT: Final = "gnome-keyring-daemon.service"
 _TO_AGENT: Final = "SystemdService=privyseal-agent.service\n"
-_ALSO_KEYRING: Final = {"org.gnome.keyring": "", "org.freedesktop.impl.portal.Secret": _TO_AGENT}
+_ALSO_KEYRING: Final = {"org.gnome.keyring": False, "org.freedesktop.impl.portal.Secret": True}
 """Names whose activation starts gnome-keyring with its Secret Service, behind our back.
 
 The agent serves the portal in its place; nothing of ours stands in for the other.
@@ -48,18 +48,24 @@ class Places(NamedTuple):
         )
 
 
-def wanted(places: Places, options: tuple[str, ...] = ()) -> dict[Path, Entry]:
-    """Return every file of the installation; `options` are further words for the keeper."""
+def wanted(
+    places: Places, options: tuple[str, ...] = (), *, companion: bool = False
+) -> dict[Path, Entry]:
+    """Return every file of the installation; `options` are further words for the keeper.
+
+    With a `companion` keeper and agent are units of the system, which no program of the user can
+    stop: what stays is that nothing else is started in the agent's place.
+    """
     units = places.config / "systemd" / "user"
     activation = places.data / "dbus-1" / "services"
     files: dict[Path, Entry] = {}
-    for unit in UNITS:
+    for unit in () if companion else UNITS:
         files[units / unit] = Entry.text(_unit(unit, options))
         files[units / "default.target.wants" / unit] = Entry.link(f"../{unit}")
-    files[activation / f"{SECRETS}.service"] = Entry.text(_activation(SECRETS, _TO_AGENT))
-    for name, leads_to in _ALSO_KEYRING.items():
+    for name, agents in ((SECRETS, True), *_ALSO_KEYRING.items()):
+        leads_to = _TO_AGENT if agents and not companion else ""
         file = f"{name}.service"
-        if _find(places.shared_data, f"dbus-1/services/{file}"):
+        if name == SECRETS or _find(places.shared_data, f"dbus-1/services/{file}"):
             files[activation / file] = Entry.text(_activation(name, leads_to))
     if unit_file := _find(places.system_units, KEYRING_UNIT):
         files[units / f"{KEYRING_UNIT}.d" / "50-privyseal.conf"] = Entry.text(_demoted(unit_file))

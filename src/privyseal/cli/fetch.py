@@ -62,9 +62,7 @@ def _ask(
     if ticket["state"] == "pending":
         request = str(ticket["id"])
         try:
-            say(
-                f"waiting for a decision: approve it on the screen, or run: privy approve {request}"
-            )
+            say(f"waiting for a decision: {keeper.how_to_decide.format(request)}")
             keeper.resolved(request, seconds)
         except (KeyboardInterrupt, ExpiredError):
             with suppress(PrivysealError):
@@ -124,7 +122,7 @@ class _Finder:
         found = [item["ref"] for item in items if self._fits(item, ref)]
         if not found and any(item["locked"] and not item["label"] for item in items):
             raise LockedError(
-                "the store is locked, labels cannot be read", hint="unlock it with `privy unlock`"
+                "the store is locked, labels cannot be read", hint=self._keeper.how_to_unlock
             )
         return found
 

@@ -5,10 +5,10 @@ import sys
 from typing import Final
 
 from privyseal.cli.fetch import LONGEST_WAIT, TIMEOUT, fetch
+from privyseal.cli.reach import reach
 from privyseal.cli.ref import parse
 from privyseal.cli.spec import Argument, Option, Spec, Values, number
 from privyseal.errors import UsageError
-from privyseal.runtime.blocking import Keeper
 
 FORCE: Final = Option("--force", "Print it to a terminal even when it is no text.")
 
@@ -22,7 +22,7 @@ def run(values: Values) -> int:
     """Ask, wait for the decision, print the bytes."""
     ref = parse(values["ref"])
     seconds = number(values, TIMEOUT, 0, most=LONGEST_WAIT)
-    with Keeper.open() as keeper:
+    with reach() as keeper:
         [secret] = fetch(keeper, [ref], seconds or None)
     value = secret.expose()
     if os.isatty(sys.stdout.fileno()):

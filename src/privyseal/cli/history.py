@@ -3,9 +3,9 @@
 from typing import Final
 
 from privyseal.cli import approval as told
+from privyseal.cli.reach import deciding
 from privyseal.cli.report import ago, print_json, print_table
 from privyseal.cli.spec import JSON, Option, Spec, Values, number
-from privyseal.runtime.blocking import Keeper
 from privyseal.runtime.clock import SystemClock
 
 LIMIT: Final = Option("--limit", "Show at most so many (20).", "N")
@@ -14,7 +14,7 @@ LIMIT: Final = Option("--limit", "Show at most so many (20).", "N")
 def run(values: Values) -> int:
     """Print one line an ended request, newest first."""
     limit = number(values, LIMIT, 20, most=100_000)
-    with Keeper.open() as keeper:
+    with deciding("past requests can only be seen") as keeper:
         ended = keeper.history(limit)
     if values["json"]:
         print_json([told.public(a) for a in ended])

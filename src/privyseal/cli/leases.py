@@ -3,9 +3,10 @@
 from typing import Final
 
 from privyseal.cli.approval import find, short_ids
+from privyseal.cli.reach import deciding
 from privyseal.cli.report import print_json, print_table, say, span
 from privyseal.cli.spec import JSON, Option, Spec, Values
-from privyseal.runtime.blocking import Json, Keeper
+from privyseal.runtime.blocking import Json
 from privyseal.runtime.clock import SystemClock
 
 REVOKE: Final = Option("--revoke", "End this lease now.", "ID", complete="leases")
@@ -13,7 +14,7 @@ REVOKE: Final = Option("--revoke", "End this lease now.", "ID", complete="leases
 
 def run(values: Values) -> int:
     """List the leases in force, or end one."""
-    with Keeper.open() as keeper:
+    with deciding("leases can only be seen and ended") as keeper:
         leases = keeper.leases()
         if values["revoke"]:
             lease = find(

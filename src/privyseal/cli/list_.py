@@ -3,15 +3,15 @@
 from typing import Final
 
 from privyseal.cli import approval as told
+from privyseal.cli.reach import reach
 from privyseal.cli.report import print_json, print_table
 from privyseal.cli.spec import JSON, Spec, Values
-from privyseal.runtime.blocking import Keeper
 from privyseal.runtime.clock import SystemClock
 
 
 def run(values: Values) -> int:
     """Print one line a request, oldest first."""
-    with Keeper.open() as keeper:
+    with reach() as keeper:
         pending = keeper.pending()
     if values["json"]:
         print_json([told.public(a) for a in pending])

@@ -2,15 +2,15 @@
 
 from typing import Final
 
+from privyseal.cli.reach import reach
 from privyseal.cli.report import say
 from privyseal.cli.spec import Spec, Values
-from privyseal.runtime.blocking import Keeper
 
 
 def run(values: Values) -> int:
     """Lock the store; leases that last until then end."""
     del values
-    with Keeper.open() as keeper:
+    with reach() as keeper:
         keeper.lock()
     say("locked")
     return 0

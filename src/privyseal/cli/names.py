@@ -3,8 +3,8 @@
 from typing import Final
 
 from privyseal.cli.approval import what
+from privyseal.cli.reach import reach, way_in
 from privyseal.errors import PrivysealError
-from privyseal.runtime.blocking import Keeper
 from privyseal.wire.sanitise import fit
 
 _HISTORY: Final = 50
@@ -21,12 +21,12 @@ def candidates(source: str) -> list[tuple[str, str]]:
     if source not in {"waiting", "requests", "leases"}:
         return []
     try:
-        with Keeper.open() as keeper:
+        with reach() as keeper:
             if source == "leases":
                 return [
                     (lease["id"], fit(", ".join(lease["labels"]), 60)) for lease in keeper.leases()
                 ]
-            past = keeper.history(_HISTORY) if source == "requests" else []
+            past = keeper.history(_HISTORY) if source == "requests" and way_in() is None else []
             return [(a["id"], fit(what(a), 60)) for a in [*keeper.pending(), *past]]
     except PrivysealError:
         return []  # a completion has no place for an error

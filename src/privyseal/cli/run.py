@@ -6,10 +6,10 @@ from typing import Final
 
 from privyseal.cli.fetch import LONGEST_WAIT, TIMEOUT, fetch
 from privyseal.cli.get import NAMING
+from privyseal.cli.reach import reach
 from privyseal.cli.ref import Ref, parse
 from privyseal.cli.spec import Argument, Option, Spec, Values, number
 from privyseal.errors import NotFoundError, PrivysealError, UsageError
-from privyseal.runtime.blocking import Keeper
 
 SECRET: Final = Option("--secret", "Put this secret into variable NAME.", "NAME=REF", many=True)
 FILE: Final = Option(
@@ -32,7 +32,7 @@ def run(values: Values) -> int:
         raise UsageError(f"the variable {twice} stands twice")
     program = _program(command[0])
     seconds = number(values, TIMEOUT, 0, most=LONGEST_WAIT)
-    with Keeper.open() as keeper:
+    with reach() as keeper:
         secrets = fetch(keeper, [ref for _, ref in both], seconds or None)
     environment = dict(os.environb)
     for name, secret in zip(names, secrets, strict=True):

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import click
 
 from privyseal.cli.deployment import KEYRING_UNIT, UNITS, Places, wanted
 from privyseal.cli.journal import Change, Journal, difference, look
+from privyseal.cli.reach import no_companion
 from privyseal.errors import PrivysealError
 from privyseal.runtime.bus import DBUS, DBUS_PATH, Connection
 from privyseal.runtime.names import SECRETS, Names
@@ -37,13 +39,23 @@ def command() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--start/--no-start", default=True, help="Start it at once.", show_default=True)
-def install(*, backend: str, dry_run: bool, start: bool) -> int:
+@click.option("--companion", is_flag=True, hidden=True, help="As `privy provision` wants it.")
+def install(*, backend: str, dry_run: bool, start: bool, companion: bool) -> int:
     """Start keeper and agent with every login, in place of another Secret Service."""
+    if not companion:
+        no_companion("nothing to install here")
     journal = Journal(_journal_path())
+    if companion and _units(journal.read().changes):
+        if dry_run:
+            print("would first take back the installation in own-session mode")
+            return 0
+        _take_back(journal)
     options = ("--backend", backend) if backend != "embedded" else ()
-    record = journal.plan(wanted(Places.of_this_user(), options))
+    record = journal.plan(wanted(Places.of_this_user(), options, companion=companion))
     pending = [change for change in record.changes if look(Path(change.path)) != change.after]
-    commands = _starting(anew=bool(pending)) if start else []
+    commands = []
+    if start:
+        commands = _reloading() if companion else _starting(anew=bool(pending))
     if dry_run:
         for change in pending:
             print(difference(change.path, look(Path(change.path)), change.after))
@@ -72,14 +84,9 @@ def uninstall(*, dry_run: bool) -> int:
             now = look(Path(change.path))
             if now == change.after:
                 print(difference(change.path, now, change.before))
-        _would_run([*_stopping(), *_reloading()])
+        _would_run([*_stopping(_units(changes)), *_reloading()])
         return 0
-    _run_all(_stopping())
-    kept = journal.undo()
-    _run_all(_reloading())
-    for path in kept:
-        print(f"kept, because it was changed since the install: {path}")
-    print(f"{len(changes) - len(kept)} files put back")
+    kept = _take_back(journal)
     for folder in (data_home(), state_home()):
         if folder.exists():
             print(f"what was stored and recorded stays in {folder}")
@@ -94,7 +101,7 @@ def status(*, as_json: bool) -> int:
     problems = [f"{c.path} is not as installed" for c in changes if _differs(c)]
     problems += [] if changes else _leftovers()
     owners = asyncio.run(_owners())
-    units = {unit: _unit_state(unit) for unit in UNITS}
+    units = {unit: _unit_state(unit) for unit in (_units(changes) if changes else UNITS)}
     if changes and _manager_runs():
         problems += [f"{unit} is {state}" for unit, state in units.items() if state != "active"]
     report: dict[str, Any] = {
@@ -120,6 +127,24 @@ def _print_report(report: dict[str, Any]) -> None:
         print(f"problem    {problem}")
 
 
+def _take_back(journal: Journal) -> list[str]:
+    """Undo an installation; return the paths that somebody changed since and that stay."""
+    changes = journal.read().changes
+    _run_all(_stopping(_units(changes)))
+    kept = journal.undo()
+    _run_all(_reloading())
+    for path in kept:
+        print(f"kept, because it was changed since the install: {path}")
+    print(f"{len(changes) - len(kept)} files put back")
+    return kept
+
+
+def _units(changes: Sequence[Change]) -> list[str]:
+    """Return which of our units an installation holds: none of a user with a companion."""
+    names = {Path(change.path).name for change in changes}
+    return [unit for unit in UNITS if unit in names]
+
+
 def _journal_path() -> Path:
     return state_home() / "service.json"
 
@@ -134,10 +159,12 @@ def _differs(change: Change) -> bool:
 def _leftovers() -> list[str]:
     """Return files that only an install of ours writes, though no journal knows them."""
     places = Places.of_this_user()
+    masks = wanted(places, companion=True)
     return [
         f"{path} is left over from an install"
         for path, entry in wanted(places).items()
-        if look(path) == entry or (path.name in UNITS and look(path) is not None)
+        if look(path) in {entry, masks.get(path)} - {None}
+        or (path.name in UNITS and look(path) is not None)
     ]
 
 
@@ -154,8 +181,8 @@ def _starting(*, anew: bool) -> list[list[str]]:
     return [*_reloading(), _systemctl("restart" if anew else "start", *UNITS)]
 
 
-def _stopping() -> list[list[str]]:
-    return [_systemctl("stop", *reversed(UNITS))]
+def _stopping(units: list[str]) -> list[list[str]]:
+    return [_systemctl("stop", *reversed(units))] if units else []
 
 
 def _would_run(commands: list[list[str]]) -> None:

@@ -4,16 +4,17 @@ import sys
 from typing import Final
 
 from privyseal.cli import approval as told
+from privyseal.cli.reach import reach
 from privyseal.cli.report import ago, outcome, print_json
 from privyseal.cli.spec import JSON, Argument, Spec, Values
-from privyseal.runtime.blocking import Json, Keeper
+from privyseal.runtime.blocking import Json
 from privyseal.runtime.clock import SystemClock
 from privyseal.wire.sanitise import fit
 
 
 def run(values: Values) -> int:
     """Print what was put before a person, and how it stands."""
-    with Keeper.open() as keeper:
+    with reach() as keeper:
         approval = keeper.show(values["id"])
     if values["json"]:
         print_json(told.public(approval))

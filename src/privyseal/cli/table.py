@@ -19,6 +19,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "approve": ("privyseal.cli.approve", "Allow a request."),
     "deny": ("privyseal.cli.deny", "Deny a request."),
     "watch": ("privyseal.cli.watch", "Open the approval screen, or stream what happens."),
+    "review": ("privyseal.cli.review", "Bring the companion's console to the front."),
     "history": ("privyseal.cli.history", "List requests that have ended, newest first."),
     "leases": ("privyseal.cli.leases", "List what may be read without asking, or end a lease."),
     "lock": ("privyseal.cli.lock", "Lock the store."),

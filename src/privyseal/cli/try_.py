@@ -6,6 +6,7 @@ import sys
 import click
 
 from privyseal.cli.passphrase import passphrase
+from privyseal.cli.reach import no_companion
 from privyseal.cli.report import say
 from privyseal.errors import UsageError
 from privyseal.model.secret import Secret
@@ -28,6 +29,7 @@ def command(*, backend: str, headless: bool, keep: bool, own_bus: bool) -> int:
 
     Without --keep the store is a new one with a random passphrase, deleted at the end.
     """
+    no_companion("nothing to try here")
     from privyseal.cli.trial import Wish, run  # noqa: PLC0415 - help need not load the bus
 
     if not headless and not (sys.stdin.isatty() and sys.stdout.isatty()):

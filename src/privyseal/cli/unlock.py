@@ -3,9 +3,9 @@
 from typing import Final
 
 from privyseal.cli.passphrase import passphrase
+from privyseal.cli.reach import deciding
 from privyseal.cli.report import say
 from privyseal.cli.spec import Option, Spec, Values, number
-from privyseal.runtime.blocking import Keeper
 
 PASSPHRASE_FD: Final = Option(
     "--passphrase-fd", "Read the passphrase from file descriptor N, up to its end.", "N"
@@ -14,7 +14,7 @@ PASSPHRASE_FD: Final = Option(
 
 def run(values: Values) -> int:
     """Unlock the store; make it when there is none."""
-    with Keeper.open() as keeper:
+    with deciding("the store can only be unlocked") as keeper:
         status = keeper.status()
         if status["initialised"] and not status["locked"]:
             say("the store is unlocked already")

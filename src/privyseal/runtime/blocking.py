@@ -28,6 +28,7 @@ from privyseal.errors import (
 )
 from privyseal.model.secret import Secret
 from privyseal.runtime.memfd import read_sealed, seal
+from privyseal.runtime.wayin import ConsoleOnlyError
 
 # The words of privyseal.wire.keeper, which loads msgspec (18 ms); a test holds them equal.
 BUS_NAME: Final = "org.privyseal.Keeper1"
@@ -45,15 +46,12 @@ _ABSENT: Final = frozenset(
     f"{DBUS}.Error.{name}" for name in ("UnknownMethod", "UnknownInterface", "UnknownObject")
 )
 _LEAVING: Final = (
-    f"type='signal',sender='{DBUS}',interface='{DBUS}',member='NameOwnerChanged',arg0='{BUS_NAME}'"
+    f"type='signal',sender='{DBUS}',interface='{DBUS}',member='NameOwnerChanged',arg0="
 )
 _IN_FLIGHT: Final = 64
+_NO_SESSION_BUS: Final = "set DBUS_SESSION_BUS_ADDRESS: `privy try` prints the line for that"
 
 Json = dict[str, Any]
-
-
-class ConsoleOnlyError(DeniedError):
-    """Deciding is not offered on this bus: the keeper runs in companion mode."""
 
 
 class Bus:
@@ -66,20 +64,21 @@ class Bus:
         self._sent: set[int] = set()
 
     @classmethod
-    def open(cls) -> "Bus":
-        """Connect to the session bus.
+    def open(cls, address: str = "") -> "Bus":
+        """Connect to the bus at an address, by default to the session bus.
 
         Raises:
-            UnreachableError: No bus answers at its address.
+            UnreachableError: No bus answers there.
         """
-        address = os.environ.get("DBUS_SESSION_BUS_ADDRESS") or _default_address()
+        hint = "see `privy doctor`" if address else _NO_SESSION_BUS
+        address = address or os.environ.get("DBUS_SESSION_BUS_ADDRESS") or _default_address()
         try:
             path = next(get_connectable_addresses(address))
             return cls(DBusConnection(prep_socket(path, enable_fds=True), enable_fds=True))
         except (OSError, ValueError, RuntimeError, StopIteration) as error:
             raise UnreachableError(
                 f"cannot connect to the message bus: {_reason(error)}: {address!r}",
-                hint="set DBUS_SESSION_BUS_ADDRESS: `privy try` prints the line for that",
+                hint=hint,
             ) from error
 
     def close(self) -> None:
@@ -187,11 +186,15 @@ class Bus:
 
 
 class Keeper:
-    """The keeper as one command sees it."""
+    """The keeper as one command sees it. `how_to_unlock` and `how_to_decide` are hints."""
 
-    def __init__(self, bus: Bus, owner: str) -> None:
+    how_to_unlock = "unlock it with `privy unlock`"
+    how_to_decide = "approve it on the screen, or run: privy approve {}"
+
+    def __init__(self, bus: Bus, owner: str, name: str = BUS_NAME) -> None:
         self._bus = bus
         self._owner = owner
+        self._leaving = f"{_LEAVING}'{name}'"
 
     @classmethod
     @contextlib.contextmanager
@@ -219,13 +222,13 @@ class Keeper:
         try:
             sent = [
                 self._send("Register", "hs", [pidfd, "[]"]),
-                self._bus.send(DBUS, DBUS_PATH, DBUS, "AddMatch", "s", [_LEAVING]),
+                self._bus.send(DBUS, DBUS_PATH, DBUS, "AddMatch", "s", [self._leaving]),
                 self._send("Subscribe"),
             ]
         finally:
             os.close(pidfd)
         # All three are on their way at once; the first takes the longest.
-        token, _, _ = [self._bus.receive(serial) for serial in sent]
+        token, _, _ = [self._receive(serial) for serial in sent]
         return str(token[0])
 
     def look(self, requester: str, questions: Sequence[Json]) -> Iterator[Json]:
@@ -238,7 +241,7 @@ class Keeper:
                 sent.append(self._send("Look", "ss", body))
             if not sent:
                 return
-            yield _parse(self._bus.receive(sent.popleft())[0])
+            yield parse(self._receive(sent.popleft())[0])
 
     def submit(self, requester: str, ask: Json) -> tuple[Json, list[Secret]]:
         """Ask for something; the ticket is `pending`, or ended with its result and its secrets."""
@@ -267,23 +270,23 @@ class Keeper:
 
     def decide(self, decision: Json) -> Json:
         """Decide one request; return how it ended."""
-        return dict(_parse(self._decision("Decide", "s", [json.dumps(decision)])))
+        return dict(parse(self._decision("Decide", "s", [json.dumps(decision)])))
 
     def pending(self) -> list[Json]:
         """Return the requests that wait for a person, oldest first."""
-        return list(_parse(self._decision("Pending")))
+        return list(parse(self._decision("Pending")))
 
     def show(self, request: str) -> Json:
         """Return one request, waiting or past, by any unique prefix of its identifier."""
-        return dict(_parse(self._decision("Show", "s", [request])))
+        return dict(parse(self._decision("Show", "s", [request])))
 
     def history(self, limit: int) -> list[Json]:
         """Return ended requests, newest first."""
-        return list(_parse(self._decision("History", "u", [limit])))
+        return list(parse(self._decision("History", "u", [limit])))
 
     def leases(self) -> list[Json]:
         """Return the leases in force."""
-        return list(_parse(self._decision("Leases")))
+        return list(parse(self._decision("Leases")))
 
     def revoke(self, lease: str) -> None:
         """End a lease now."""
@@ -307,7 +310,7 @@ class Keeper:
 
     def status(self) -> Json:
         """Return the keeper's state in one glance."""
-        return dict(_parse(self._decision("Status")))
+        return dict(parse(self._decision("Status")))
 
     def watch(self, notice: Callable[[Json], None]) -> None:
         """Call `notice` with everything that happens from now on; never returns.
@@ -315,11 +318,11 @@ class Keeper:
         Raises:
             UnreachableError: The keeper left the bus.
         """
-        self._bus.ask_bus("AddMatch", _LEAVING)
+        self._bus.ask_bus("AddMatch", self._leaving)
         self._decision("Watch")
         for interface, member, body in self._signals(None):
             if (interface, member) == (DECISION, "Event"):
-                notice(_parse(body[0]))
+                notice(parse(body[0]))
 
     def _signals(self, deadline: float | None) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
         while (signal := self._bus.signal(deadline)) is not None:
@@ -327,13 +330,19 @@ class Keeper:
             if sender == self._owner:
                 yield interface, member, body
             elif sender == DBUS and member == "NameOwnerChanged" and body[1] == self._owner:
-                raise UnreachableError("the keeper stopped", hint="start it with `privy try`")
+                raise self._stopped()
+
+    def _stopped(self) -> PrivysealError:
+        return UnreachableError("the keeper stopped", hint="start it with `privy try`")
 
     def _send(self, member: str, signature: str = "", body: Sequence[object] = ()) -> int:
         return self._bus.send(self._owner, PATH, REQUEST, member, signature, body)
 
+    def _receive(self, serial: int) -> Any:
+        return self._bus.receive(serial)
+
     def _ask(self, member: str, signature: str = "", body: Sequence[object] = ()) -> Any:
-        return self._bus.receive(self._send(member, signature, body))
+        return self._receive(self._send(member, signature, body))
 
     def _decision(self, member: str, signature: str = "", body: Sequence[object] = ()) -> Any:
         reply = self._bus.call(self._owner, PATH, DECISION, member, signature, body)
@@ -363,7 +372,7 @@ def split_hint(text: str) -> tuple[str, str]:
 
 def _ticket(body: tuple[Any, ...]) -> tuple[Json, list[Secret]]:
     try:
-        ticket = _parse(body[0])
+        ticket = parse(body[0])
         slices = (ticket.get("result") or {}).get("slices")
         if not slices or not body[1]:
             return ticket, []
@@ -379,7 +388,8 @@ def _ticket(body: tuple[Any, ...]) -> tuple[Json, list[Secret]]:
         close_all(body)
 
 
-def _parse(text: str) -> Any:
+def parse(text: str) -> Any:
+    """Return the value of a JSON text that the keeper sent."""
     try:
         return json.loads(text)
     except ValueError as error:

@@ -1,0 +1,67 @@
+"""Where the keeper of this user is: on the session bus, or in companion mode on the system bus."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from privyseal.errors import ConflictError
+from privyseal.runtime.blocking import Keeper
+from privyseal.runtime.wayin import WayIn, console_only, find
+
+
+def way_in() -> WayIn | None:
+    """Return the way in to this user's companion, or None in own-session mode."""
+    return find(os.getuid())
+
+
+def reach() -> AbstractContextManager[Keeper]:
+    """Connect to the keeper of this user.
+
+    Raises:
+        UnreachableError: There is none within reach.
+    """
+    found = way_in()
+    if found is None:
+        return Keeper.open()
+    from privyseal.runtime.companionkeeper import (  # noqa: PLC0415 - own-session mode needs none of it
+        CompanionKeeper,
+    )
+
+    return CompanionKeeper.reach(found)
+
+
+@contextmanager
+def deciding(what: str) -> Iterator[Keeper]:
+    """Connect to the keeper for what in companion mode is done at the console alone.
+
+    Raises:
+        ConsoleOnlyError: This is companion mode; the text begins with `what`.
+    """
+    only_own_session(what)
+    with Keeper.open() as keeper:
+        yield keeper
+
+
+def only_own_session(what: str) -> None:
+    """Refuse what in companion mode is done at the console alone.
+
+    Raises:
+        ConsoleOnlyError: This is companion mode.
+    """
+    found = way_in()
+    if found is not None:
+        raise console_only(what, found.keys)
+
+
+def no_companion(what: str) -> None:
+    """Refuse what makes no sense for a user whose secrets a companion keeps.
+
+    Raises:
+        ConflictError: This user has one.
+    """
+    found = way_in()
+    if found is not None:
+        raise ConflictError(
+            f"{what}: the secrets of {found.user} are kept by the companion {found.account}",
+            hint="see `privy status`",
+        )

@@ -1,0 +1,257 @@
+"""The commands of a user who has a companion: asked on the system bus, decided elsewhere."""
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.fake_decider import FakeDecider, item
+from tests.integration.cli.conftest import Shell, Transcript
+
+from privyseal.model.ask import Read
+from privyseal.runtime.bus import Connection
+from privyseal.runtime.companion import Companion
+
+GITHUB = item("login", "i1", "GitHub token", service="github.com")
+RECORD = Companion(uid=os.getuid(), user="alice", vt=8)
+
+# The real program with the record of this test, and a keeper that for once is of our own UID.
+_PROGRAM = """
+import os, sys
+from privyseal.runtime import wayin
+wayin.RECORDS = sys.argv.pop(1)
+wayin.keeper_uid = lambda _account: int(os.environ.get("KEEPER_UID", os.getuid()))
+from privyseal.cli.main import main
+sys.exit(main())
+"""
+
+
+@dataclass
+class Desktop:
+    """A user with a companion, and the keeper on that user's system bus."""
+
+    shell: Shell
+    keeper: FakeDecider
+    records: Path
+
+    async def start(self, *words: str, **extra: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _PROGRAM, str(self.records), *words),
+            env=self.shell.environment | extra,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    async def privy(self, *words: str, **extra: str) -> Transcript:
+        return await self.shell.finish(await self.start(*words, **extra))
+
+
+@pytest.fixture
+async def desktop(
+    shell: Shell, connection: Connection, bus_address: str, tmp_path: Path
+) -> Desktop:
+    records = tmp_path / "companions"
+    records.mkdir()
+    record = {"uid": RECORD.uid, "user": RECORD.user, "vt": RECORD.vt}
+    (records / f"{RECORD.uid}.json").write_text(json.dumps(record))
+    shell.environment["DBUS_SYSTEM_BUS_ADDRESS"] = bus_address
+    del shell.environment["DBUS_SESSION_BUS_ADDRESS"]
+    keeper = FakeDecider()
+    keeper.companion = {"mode": "companion", "user": "alice", "vt": 8}
+    await keeper.serve(connection, deciding=False, name=RECORD.bus_name)
+    return Desktop(shell, keeper, records)
+
+
+async def test_what_waits_is_listed_and_shown(desktop: Desktop) -> None:
+    desktop.keeper.wait_for_decision("3f9a11", Read(items=(GITHUB.ref,)), [GITHUB])
+
+    listed = await desktop.privy("list")
+    shown = await desktop.privy("show", "3f")
+
+    assert (listed.status, listed.err) == (0, "")
+    assert "3f9a  read GitHub token" in listed.out
+    assert "asked by node agent.js" in shown.out
+    assert "request 3f9a11: waits" in shown.out
+
+
+async def test_a_past_request_is_shown_on_the_console_only(desktop: Desktop) -> None:
+    run = await desktop.privy("show", "beef")
+
+    assert run.status == 3
+    assert "past ones are seen on the console: Ctrl+Alt+F8" in run.err
+
+
+@pytest.mark.parametrize("verb", ["approve", "deny"])
+async def test_deciding_is_refused_with_the_way_in(desktop: Desktop, verb: str) -> None:
+    desktop.keeper.wait_for_decision("3f9a11", Read(items=(GITHUB.ref,)), [GITHUB])
+
+    run = await desktop.privy(verb, "3f")
+
+    assert (run.status, run.out) == (4, "")
+    assert run.err == (
+        "privy: 3f9a can only be decided on the console (Ctrl+Alt+F8): this is companion mode.\n"
+    )
+    assert desktop.keeper.decisions == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("approve", "nothing"),
+        ("deny", "nothing"),
+        ("unlock",),
+        ("history",),
+        ("leases",),
+        ("leases", "--revoke", "1"),
+        ("audit", "show"),
+        ("audit", "verify"),
+        ("audit", "head"),
+    ],
+)
+async def test_what_only_the_console_does_is_refused_in_one_line(
+    desktop: Desktop, words: tuple[str, ...]
+) -> None:
+    run = await desktop.privy(*words)
+
+    assert (run.status, run.out) == (4, "")
+    assert run.err.startswith("privy: ")
+    assert run.err.endswith(" on the console (Ctrl+Alt+F8): this is companion mode.\n")
+    assert run.err.count("\n") == 1
+
+
+async def test_an_exported_log_can_still_be_verified(desktop: Desktop, tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").touch()
+
+    run = await desktop.privy("audit", "verify", str(tmp_path / "log.jsonl"))
+
+    assert (run.status, run.err) == (0, "")
+
+
+async def test_the_status_names_console_witness_and_troubles(desktop: Desktop) -> None:
+    desktop.keeper.companion |= {"witness": False, "troubles": ("\x1b[2Ja squatter",)}
+
+    run = await desktop.privy("status")
+
+    assert run.status == 0
+    assert "companion mode" in run.out
+    assert "console   Ctrl+Alt+F8, of alice\n" in run.out
+    assert "witness   does not answer" in run.out
+    assert "trouble   ‹U+001B›[2Ja squatter\n" in run.out
+    assert json.loads((await desktop.privy("status", "--json")).out)["vt"] == 8
+
+
+async def test_lock_and_review_reach_the_keeper(desktop: Desktop) -> None:
+    assert (await desktop.privy("lock")).status == 0
+    assert (await desktop.privy("review")).status == 0
+
+    assert desktop.keeper.locked
+    assert desktop.keeper.reviews == 1
+
+
+async def test_review_means_nothing_in_own_session_mode(shell: Shell) -> None:
+    run = await shell.privy("review")
+
+    assert run.status == 1
+    assert "own-session mode" in run.err
+
+
+async def test_get_and_run_fetch_a_secret(desktop: Desktop) -> None:
+    desktop.keeper.add(GITHUB, b"s3cret")
+
+    got = await desktop.privy("get", "service=github.com")
+    ran = await desktop.privy("run", "--secret", "TOKEN=GitHub token", "--", "env")
+
+    assert (got.status, got.out) == (0, "s3cret")
+    assert "TOKEN=s3cret\n" in ran.out
+
+
+async def test_get_says_where_it_is_decided_and_ends_with_the_keeper(
+    desktop: Desktop, connection: Connection
+) -> None:
+    desktop.keeper.add(GITHUB, b"s3cret")
+    desktop.keeper.answer = "pending"
+    process = await desktop.start("get", "service=github.com")
+    assert process.stderr is not None
+    line = (await process.stderr.readline()).decode()
+
+    connection.close()
+    run = await desktop.shell.finish(process)
+
+    assert line.startswith("privy: waiting for a decision: decide on the console: Ctrl+Alt+F8")
+    assert run.status == 6
+    assert "unlock it on the console: Ctrl+Alt+F8" in run.err
+
+
+async def test_a_locked_store_says_since_when_and_where_to_unlock(desktop: Desktop) -> None:
+    desktop.keeper.locked = True
+    desktop.keeper.refuses = True
+
+    run = await desktop.privy("get", "service=github.com")
+
+    assert run.status == 7
+    assert "privy: Privyseal is locked since " in run.err
+    assert "  try: unlock it on the console: Ctrl+Alt+F8\n" in run.err
+
+
+async def test_watch_streams_what_waits(desktop: Desktop) -> None:
+    process = await desktop.start("watch", "--json")
+    assert process.stdout is not None
+
+    async def next_line() -> tuple[str, str]:
+        async with asyncio.timeout(10):
+            assert process.stdout is not None
+            told = json.loads(await process.stdout.readline())
+        return told["what"], (told["request"] or {}).get("id", "")
+
+    desktop.keeper.wait_for_decision("3f9a11", Read(items=(GITHUB.ref,)), [GITHUB])
+    assert await next_line() == ("asked", "3f9a11")
+    desktop.keeper.waiting.clear()
+    desktop.keeper.locked = True
+    assert {await next_line(), await next_line()} == {("resolved", "3f9a11"), ("locked", "")}
+    process.terminate()
+    await process.communicate()
+
+
+async def test_without_a_keeper_it_says_how_to_get_one(
+    desktop: Desktop, connection: Connection
+) -> None:
+    await connection.release(RECORD.bus_name)
+
+    run = await desktop.privy("list")
+
+    assert run.status == 6
+    assert run.err == (
+        "privy: Privyseal's companion does not run\n  try: log in, or see `privy doctor`\n"
+    )
+
+
+async def test_a_keeper_of_another_user_is_not_believed(desktop: Desktop) -> None:
+    run = await desktop.privy("list", KEEPER_UID="4711")
+
+    assert run.status == 6
+    assert f"UID {os.getuid()} answers on the system bus in place of" in run.err
+
+
+@pytest.mark.parametrize("words", [("try", "--headless"), ("service", "install")])
+async def test_own_session_mode_is_refused_on_such_an_account(
+    desktop: Desktop, words: tuple[str, ...]
+) -> None:
+    run = await desktop.privy(*words)
+
+    assert run.status == 1
+    assert f"kept by the companion {RECORD.account}" in run.err
+    assert list(Path(desktop.shell.environment["HOME"]).rglob("*.service")) == []
+
+
+async def test_a_malformed_record_is_one_clear_line(desktop: Desktop) -> None:
+    (desktop.records / f"{RECORD.uid}.json").write_text("{")
+
+    run = await desktop.privy("list")
+
+    assert run.status == 1
+    assert "is malformed" in run.err
