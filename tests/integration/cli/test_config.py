@@ -42,7 +42,8 @@ async def test_what_show_prints_is_a_configuration(
 
     again = await shell.privy("config", "show", "--json", "--config", str(copy))
 
-    assert json.loads(again.out)["timing.pending"] == {"value": 60, "origin": f"{copy}:23"}
+    line = copy.read_text().splitlines().index(f"  pending: 60  # {file}:3") + 1
+    assert json.loads(again.out)["timing.pending"] == {"value": 60, "origin": f"{copy}:{line}"}
 
 
 async def test_show_defaults_knows_nothing_of_files(shell: Shell, file: Path) -> None:
