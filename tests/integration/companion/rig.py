@@ -1,0 +1,370 @@
+"""Companions beside their desktop users: a system bus with a policy, real users, real processes."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tests.waiting import eventually
+
+from privyseal import errors
+
+ALICE: Final = 61000
+BOB: Final = 61010
+COMPANION: Final = {ALICE: 61001, BOB: 61011}
+PASSPHRASE: Final = "correct horse battery staple"
+PATIENCE: Final = 20.0
+
+_BUS: Final = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <listen>unix:path={socket}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus"/>
+    <allow send_destination="org.freedesktop.login1"/>
+  </policy>
+  <policy user="root">
+    <allow own="org.freedesktop.login1"/>
+    <allow send_type="method_call"/>
+  </policy>
+{companions}
+</busconfig>
+"""
+_COMPANION: Final = """  <policy user="{companion}">
+    <allow own="org.privyseal.Keeper1.u{user}"/>
+  </policy>
+  <policy user="{user}">
+    <allow send_destination="org.privyseal.Keeper1.u{user}"
+           send_interface="org.privyseal.Request1"/>
+  </policy>
+"""
+_PRIVATE_BUS: Final = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:path={socket}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"""
+
+
+class Puppet:
+    """One process of some user that a test moves; see puppet.py."""
+
+    def __init__(self, process: Process, group: asyncio.TaskGroup) -> None:
+        self.process = process
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[object]] = {}
+        group.create_task(self._listen())
+
+    async def do(self, what: str, *arguments: object) -> object:
+        """Return the result of one deed, or raise the error that it ended with."""
+        assert self.process.stdin is not None
+        number = next(self._numbers)
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        self.process.stdin.write(json.dumps([number, what, arguments]).encode() + b"\n")
+        async with asyncio.timeout(PATIENCE):
+            return await answer
+
+    async def _listen(self) -> None:
+        assert self.process.stdout is not None
+        while line := await self.process.stdout.readline():
+            number, result, *error = json.loads(line)
+            if error:
+                self._waiting[number].set_exception(getattr(errors, error[0])(error[1]))
+            else:
+                self._waiting[number].set_result(result)
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(errors.UnreachableError("the puppet ended"))
+
+
+@dataclass
+class Machine:
+    """The system bus, and all that runs for a test."""
+
+    folder: Path
+    group: asyncio.TaskGroup
+    processes: list[Process] = field(default_factory=list)
+
+    def _as(self, uid: int) -> list[str]:
+        # Everything shares the mounts of the bus, which are those of this system but for the
+        # accounts: the witness tells processes with other mounts apart.
+        mounts = ["nsenter", f"--mount=/proc/{self.processes[0].pid}/ns/mnt", "--"]
+        return [*mounts, "setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
+
+    @property
+    def bus(self) -> str:
+        """The address of the system bus."""
+        return f"unix:path={self.folder}/system"
+
+    async def start(
+        self,
+        uid: int,
+        *arguments: str,
+        name: str,
+        talks: bool = False,
+        passes: Sequence[int] = (),
+        **environ: str,
+    ) -> Process:
+        """Start a program as a user; its words are in a log of that name."""
+        log = (self.folder / f"{name}.log").open("ab")
+        process = await asyncio.create_subprocess_exec(
+            *self._as(uid),
+            *arguments,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **environ},
+            cwd="/",
+            stdin=PIPE if talks else asyncio.subprocess.DEVNULL,
+            stdout=PIPE if talks else log,
+            stderr=log,
+            pass_fds=passes,
+        )
+        log.close()
+        self.processes.append(process)
+        return process
+
+    async def puppet(self, uid: int, role: str, address: str, name: str) -> Puppet:
+        """Start a process that a test moves."""
+        script = str(Path(__file__).with_name("puppet.py"))
+        process = await self.start(
+            uid, sys.executable, "-I", script, role, address, name, name="puppet", talks=True
+        )
+        return Puppet(process, self.group)
+
+    async def face(self, uid: int, of: int = ALICE) -> Puppet:
+        """Start a face of a user, at the keeper of the same or another."""
+        return await self.puppet(uid, "ask", self.bus, f"org.privyseal.Keeper1.u{of}")
+
+    async def run(self, uid: int, *arguments: str) -> tuple[int, str]:
+        """Run a program to its end; return its status and its words."""
+        process = await asyncio.create_subprocess_exec(
+            *self._as(uid),
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(PATIENCE):
+            words, _ = await process.communicate()
+        return process.returncode or 0, words.decode()
+
+    async def call(
+        self, uid: int, address: str, to: str, method: str, *args: str
+    ) -> tuple[int, str]:
+        """Call a method of a keeper's object as a user."""
+        return await self.run(
+            uid, "gdbus", "call", "--address", address, "--dest", to,
+            "--object-path", "/org/privyseal/Keeper1", "--method", method, *args,
+        )  # fmt: skip
+
+    def log(self, name: str) -> str:
+        """Return what a program said."""
+        return (self.folder / f"{name}.log").read_text()
+
+
+@dataclass
+class Companion:
+    """The second user of one desktop user, and its processes."""
+
+    machine: Machine
+    user: int
+    person: Puppet = field(init=False)
+    keeper: Process = field(init=False)
+
+    @property
+    def uid(self) -> int:
+        """The companion's own UID."""
+        return COMPANION[self.user]
+
+    @property
+    def home(self) -> Path:
+        """Its folder, closed to everybody else."""
+        return self.machine.folder / str(self.user)
+
+    @property
+    def bus(self) -> str:
+        """The address of the private bus."""
+        return f"unix:path={self.home}/bus"
+
+    @property
+    def name(self) -> str:
+        """The keeper's name on the system bus."""
+        return f"org.privyseal.Keeper1.u{self.user}"
+
+    async def begin(self, *, witness: bool = True) -> None:
+        """Start the private bus, a provider, the witness and the keeper."""
+        self.home.mkdir(mode=0o700)
+        configuration = self.home / "bus.conf"
+        configuration.write_text(_PRIVATE_BUS.format(socket=self.home / "bus"))
+        for path in (self.home, configuration):
+            os.chown(path, self.uid, self.uid)
+        if witness:
+            await self.start_witness()
+        await self.start_all()
+
+    async def start_all(self) -> None:
+        """Start whatever runs as the companion, as systemd does after a lock."""
+        start, home = self.machine.start, str(self.home)
+        (self.home / "bus").unlink(missing_ok=True)
+        configuration = str(self.home / "bus.conf")
+        await start(
+            self.uid, "dbus-daemon", f"--config-file={configuration}", "--nofork", name="bus"
+        )
+        await eventually((self.home / "bus").exists)
+        await start(
+            self.uid, "gnome-keyring-daemon", "--foreground", "--components=secrets",
+            f"--control-directory={home}/control", name="provider", HOME=home, XDG_DATA_HOME=home,
+            XDG_RUNTIME_DIR=home, DBUS_SESSION_BUS_ADDRESS=self.bus,
+        )  # fmt: skip
+        await self._owned(self.bus, "org.freedesktop.secrets", self.uid)
+        await self.start_keeper()
+
+    async def start_keeper(self) -> None:
+        """Start the keeper alone."""
+        self.keeper = await self.machine.start(
+            self.uid, sys.executable, "-I", "-X", "importtime", "-m", "privyseal.keeper",
+            "--desktop-uid", str(self.user), "--state", str(self.home), "--bus-address", self.bus,
+            "--request-bus", self.machine.bus, "--witness", str(self.socket),
+            name=f"keeper-{self.user}", HOME=str(self.home),
+        )  # fmt: skip
+        await self._owned(self.bus, "org.privyseal.Keeper1", self.uid)
+        self.person = await self.machine.puppet(
+            self.uid, "decide", self.bus, "org.privyseal.Keeper1"
+        )
+        await self.person.do("watch")
+
+    @property
+    def socket(self) -> Path:
+        """Where the witness listens."""
+        return self.machine.folder / f"witness-{self.user}"
+
+    async def start_witness(self) -> Process:
+        """Start the witness as systemd does: root, with a listening socket as descriptor 3."""
+        self.socket.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(str(self.socket))
+            listener.listen()
+            os.chown(self.socket, self.uid, self.uid)
+            self.socket.chmod(0o600)
+            fd = listener.fileno()
+            script = f'exec 3<&{fd}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+            return await self.machine.start(
+                0, "bash", "-c", script, "bash", sys.executable, "-I", "-m", "privyseal.witness",
+                "--uid", str(self.user), "--peer", f"privyseal-{self.user}",
+                name="witness", passes=[fd],
+            )  # fmt: skip
+
+    async def waiting(self, number: int = 1) -> list[dict[str, object]]:
+        """Return what waits for a person, once so many requests do."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                pending = await self.person.do("pending")
+                assert isinstance(pending, list)
+                if len(pending) >= number:
+                    return pending
+                await asyncio.sleep(0.02)
+
+    async def decide(self, *, allow: bool = True) -> dict[str, object]:
+        """Wait for one request and decide it; return it as it was shown."""
+        approval = (await self.waiting())[0]
+        await self.person.do("decide", approval["id"], approval["digest"], allow)
+        return approval
+
+    async def fill(self) -> None:
+        """Unlock for the first time and store one item, as the desktop user would."""
+        await self.person.do("unlock", PASSPHRASE)
+        face = await self.machine.face(self.user, self.user)
+        await face.do("subscribe")
+        async with asyncio.TaskGroup() as group:
+            stored = group.create_task(face.do("store", "hunter2", "GitHub token", "demo"))
+            await self.decide()
+        assert stored.result() == "allowed"
+
+    async def _owned(self, address: str, name: str, uid: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                status, words = await self.machine.run(
+                    uid, "gdbus", "call", "--address", address, "--dest", "org.freedesktop.DBus",
+                    "--object-path", "/", "--method", "org.freedesktop.DBus.NameHasOwner", name,
+                )  # fmt: skip
+                if status == 0 and "true" in words:
+                    return
+                await asyncio.sleep(0.05)
+
+
+def _opened(folder: Path) -> list[str]:
+    """Return commands that let every user reach Python and the product, wherever they lie."""
+    wanted = {Path(sys.base_prefix), Path(sys.prefix), Path(__file__).parents[3]}
+    closed: set[Path] = set()
+    for path in wanted:
+        above = [each for each in reversed(path.parents) if not each.stat().st_mode & 0o001]
+        closed |= set(above[:1])
+    hidden = [path for path in wanted if closed & set(path.parents)]
+    spare = {path: folder / f"open-{number}" for number, path in enumerate(hidden)}
+    return [
+        *(f"mkdir {place} && mount --bind {path} {place}" for path, place in spare.items()),
+        *(f"mount -t tmpfs -o mode=755 none {path}" for path in closed),
+        *(f"mkdir -p {path} && mount --bind {place} {path}" for path, place in spare.items()),
+    ]
+
+
+@asynccontextmanager
+async def machine() -> AsyncIterator[Machine]:
+    """Start a system bus that knows two desktop users and their companions."""
+    folder = Path(tempfile.mkdtemp(prefix="privyseal-"))
+    folder.chmod(0o755)
+    policies = [_COMPANION.format(user=user, companion=own) for user, own in COMPANION.items()]
+    configuration = folder / "system.conf"
+    configuration.write_text(_BUS.format(socket=folder / "system", companions="".join(policies)))
+    accounts = Path("/etc/passwd").read_text()
+    for user, own in COMPANION.items():
+        for name, uid in ((f"user-{user}", user), (f"privyseal-{user}", own)):
+            accounts += f"{name}:x:{uid}:{uid}::/nonexistent:/usr/sbin/nologin\n"
+    passwd = folder / "passwd"
+    passwd.write_text(accounts)
+    commands = [f"mount --bind {passwd} /etc/passwd", *_opened(folder)]
+    script = " && ".join([*commands, f"exec dbus-daemon --config-file={configuration} --nofork"])
+    log = (folder / "system.log").open("ab")
+    async with asyncio.TaskGroup() as group:
+        bus = await asyncio.create_subprocess_exec("unshare", "-m", "sh", "-c", script, stderr=log)
+        log.close()
+        made = Machine(folder, group, [bus])
+        try:
+            await eventually((folder / "system").exists)
+            yield made
+        finally:
+            for process in made.processes:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGKILL)
+            for process in made.processes:
+                await process.wait()
+            shutil.rmtree(folder)
