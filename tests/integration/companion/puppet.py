@@ -90,8 +90,8 @@ def deciding(link: DecisionLink) -> dict[str, Deed]:
     """Return what a decider can be told to do."""
     notices: list[str] = []
 
-    async def watch() -> object:
-        return await link.watch(lambda notice: notices.append(notice.what))
+    async def watch() -> None:
+        await link.watch(lambda notice: notices.append(notice.what))
 
     async def heard() -> object:
         return notices
@@ -99,16 +99,14 @@ def deciding(link: DecisionLink) -> dict[str, Deed]:
     async def decide(request: str, digest: str, allow: bool) -> object:
         return await link.decide(Decision(request=request, digest=digest, allow=allow))
 
-    async def unlock(passphrase: str) -> object:
-        return await link.unlock(Secret(passphrase.encode()))
+    async def unlock(passphrase: str) -> None:
+        await link.unlock(Secret(passphrase.encode()))
 
     async def pin(text: str) -> object:
         return (await link.pin(text)).expose().decode()
 
-    async def answer_pin(pin: str, passphrase: str | None) -> object:
-        return await link.answer_pin(
-            pin, None if passphrase is None else Secret(passphrase.encode())
-        )
+    async def answer_pin(pin: str, passphrase: str | None) -> None:
+        await link.answer_pin(pin, None if passphrase is None else Secret(passphrase.encode()))
 
     return {
         "watch": watch,
@@ -144,7 +142,8 @@ async def main(role: str, address: str, name: str) -> None:
                 answer = [number, json.loads(encode(await deeds[what](*arguments)))]
             except PrivysealError as error:
                 answer = [number, None, type(error).__name__, str(error)]
-            print(json.dumps(answer), flush=True)
+            sys.stdout.write(json.dumps(answer) + "\n")
+            sys.stdout.flush()
 
         while line := await reader.readline():
             group.create_task(obey(*json.loads(line)))

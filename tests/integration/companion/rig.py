@@ -8,10 +8,11 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,7 @@ _PRIVATE_BUS: Final = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus B
   <listen>unix:path={socket}</listen>
   <auth>EXTERNAL</auth>
   <policy context="default">
+    <allow user="*"/>
     <allow send_destination="*" eavesdrop="true"/>
     <allow eavesdrop="true"/>
     <allow own="*"/>
@@ -114,7 +116,7 @@ class Machine:
 
     folder: Path
     group: asyncio.TaskGroup
-    processes: list[Process] = field(default_factory=list)
+    processes: list[Process]
 
     def _as(self, uid: int) -> list[str]:
         # Everything shares the mounts of the bus, which are those of this system but for the
@@ -186,6 +188,26 @@ class Machine:
             "--object-path", "/org/privyseal/Keeper1", "--method", method, *args,
         )  # fmt: skip
 
+    @contextlib.contextmanager
+    def control_group(self, path: str, pid: int) -> Iterator[None]:
+        """Put a process into a control group, as the first process of the system does."""
+        mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+        root = next(Path(mount[1]) for mount in mounts if mount[2] == "cgroup2")
+        group = root / path
+        made = [each for each in (group, *group.parents) if not each.exists()]
+        group.mkdir(parents=True, exist_ok=True)
+        (group / "cgroup.procs").write_text(str(pid))
+        try:
+            yield
+        finally:
+            (root / "cgroup.procs").write_text(str(pid))
+            for each in made:
+                each.rmdir()
+
+    async def said(self, name: str, words: str) -> None:
+        """Return once a program said something."""
+        await eventually(lambda: words in self.log(name))
+
     def log(self, name: str) -> str:
         """Return what a program said."""
         return (self.folder / f"{name}.log").read_text()
@@ -248,6 +270,13 @@ class Companion:
         await self._owned(self.bus, "org.freedesktop.secrets", self.uid)
         await self.start_keeper()
 
+    async def try_keeper(self, uid: int) -> tuple[int, str]:
+        """Start a keeper as some other user; return its status and its words."""
+        return await self.machine.run(
+            uid, sys.executable, "-I", "-m", "privyseal.keeper", "--desktop-uid", str(self.user),
+            "--state", str(self.machine.folder / "nowhere"),
+        )  # fmt: skip
+
     async def start_keeper(self) -> None:
         """Start the keeper alone."""
         self.keeper = await self.machine.start(
@@ -285,19 +314,22 @@ class Companion:
 
     async def waiting(self, number: int = 1) -> list[dict[str, object]]:
         """Return what waits for a person, once so many requests do."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                pending = await self.person.do("pending")
-                assert isinstance(pending, list)
-                if len(pending) >= number:
-                    return pending
-                await asyncio.sleep(0.02)
+        pending = await answers(
+            lambda: self.person.do("pending"),
+            lambda found: isinstance(found, list) and len(found) >= number,
+        )
+        assert isinstance(pending, list)
+        return pending
 
     async def decide(self, *, allow: bool = True) -> dict[str, object]:
         """Wait for one request and decide it; return it as it was shown."""
         approval = (await self.waiting())[0]
         await self.person.do("decide", approval["id"], approval["digest"], allow)
         return approval
+
+    async def heard(self, what: str) -> None:
+        """Return once those who watch were told of something."""
+        await answers(lambda: self.person.do("heard"), lambda heard: what in str(heard))
 
     async def fill(self) -> None:
         """Unlock for the first time and store one item, as the desktop user would."""
@@ -309,16 +341,33 @@ class Companion:
             await self.decide()
         assert stored.result() == "allowed"
 
-    async def _owned(self, address: str, name: str, uid: int) -> None:
+    async def ended(self) -> int:
+        """Return how the keeper ended, once no process of the companion is left."""
         async with asyncio.timeout(PATIENCE):
-            while True:
-                status, words = await self.machine.run(
-                    uid, "gdbus", "call", "--address", address, "--dest", "org.freedesktop.DBus",
-                    "--object-path", "/", "--method", "org.freedesktop.DBus.NameHasOwner", name,
-                )  # fmt: skip
-                if status == 0 and "true" in words:
-                    return
-                await asyncio.sleep(0.05)
+            status = await self.keeper.wait()
+        await eventually(lambda: not self._lives())
+        return status
+
+    def _lives(self) -> bool:
+        found = subprocess.run(["pgrep", "-U", str(self.uid)], check=False, capture_output=True)
+        return bool(found.stdout)
+
+    async def _owned(self, address: str, name: str, uid: int) -> None:
+        async def owned() -> object:
+            return await self.machine.run(
+                uid, "gdbus", "call", "--address", address, "--dest", "org.freedesktop.DBus",
+                "--object-path", "/", "--method", "org.freedesktop.DBus.NameHasOwner", name,
+            )  # fmt: skip
+
+        await answers(owned, lambda answer: "true" in str(answer))
+
+
+async def answers(ask: Callable[[], Awaitable[object]], wanted: Callable[[object], bool]) -> object:
+    """Return the answer once it is what is wanted; fail when it does not come to that in time."""
+    async with asyncio.timeout(PATIENCE):
+        while not wanted(answer := await ask()):  # noqa: ASYNC110 - another process tells no event
+            await asyncio.sleep(0.02)
+    return answer
 
 
 def _opened(folder: Path) -> list[str]:
