@@ -128,7 +128,8 @@ async def run(options: argparse.Namespace, ending: Ending | None) -> None:
         serve.ready()
         await _until_the_end(group, sides, core, asking, ending, options.config)
         pins.close()
-        requesters.close()
+        if ending is None or not ending.asked.is_set():
+            requesters.close()  # what waits while a companion locks is recorded as abandoned
         audit.append("stop")
 
 

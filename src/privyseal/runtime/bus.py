@@ -341,7 +341,11 @@ class Connection:
         if not self._bus.connected:
             _close(fds)
             return
-        sent = self._bus.send(message)
+        try:
+            sent = self._bus.send(message)
+        except OSError:  # the bus has just gone; whoever waits for that is about to hear of it
+            _close(fds)
+            return
 
         def done(future: "asyncio.Future[None]") -> None:
             _close(fds)
