@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 
 from privyseal.errors import ConflictError, DeniedError, LockedError, NotFoundError, UsageError
-from privyseal.model.approval import Approval, Content, Lease, Status
+from privyseal.model.approval import Approval, Content, Lease, PinAsk, Status
 from privyseal.model.ask import TITLES, Ask, Read, Search, decode_ask
 from privyseal.model.decision import Decision
 from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
 from privyseal.model.lifecycle import State
+from privyseal.model.policy import Policy
 from privyseal.model.value import decode, encode
 from privyseal.runtime.bus import Call, Connection, Method, Reply
 from privyseal.runtime.clock import SystemClock
@@ -81,6 +82,9 @@ class FakeDecider:
         self.reviews = 0
         self.refuses = False
         self.companion: dict[str, Any] = {"mode": "own-session"}
+        self.pins: list[PinAsk] = []
+        self.answered: dict[str, bytes | None] = {}
+        self.logged_out = asyncio.Event()
         self._tickets: dict[str, tuple[str, Ask]] = {}
         self._states: dict[str, State] = {}
         self._watchers: set[str] = set()
@@ -115,6 +119,10 @@ class FakeDecider:
                 (DECISION, "Unlock"): Method("h", "", self._unlock),
                 (DECISION, "Status"): Method("", "s", self._status),
                 (DECISION, "Watch"): Method("", "", self._watch),
+                (DECISION, "Rules"): Method("", "s", self._rules),
+                (DECISION, "LogOut"): Method("", "", self._log_out),
+                (DECISION, "Pins"): Method("", "s", self._pins),
+                (DECISION, "AnswerPin"): Method("sah", "", self._answer_pin),
             }
         connection.serve(table)
         await connection.claim(name)
@@ -312,6 +320,29 @@ class FakeDecider:
                 **self.companion,
             )
         )
+
+    async def _rules(self, call: Call) -> Reply:
+        del call
+        return _json(Policy())
+
+    async def _log_out(self, call: Call) -> Reply:
+        del call
+        self.logged_out.set()
+        return Reply()
+
+    async def _pins(self, call: Call) -> Reply:
+        del call
+        return _json(self.pins)
+
+    async def _answer_pin(self, call: Call) -> Reply:
+        pin, given = call.body
+        self.pins = [ask for ask in self.pins if ask.id != pin]
+        self.answered[pin] = None
+        if given:
+            fd = call.take_fd(given[0])
+            self.answered[pin] = read_sealed(fd, limit=4096)
+            os.close(fd)
+        return Reply()
 
     async def _watch(self, call: Call) -> Reply:
         self._watchers.add(call.sender)

@@ -7,6 +7,7 @@ root, and typing with TIOCSTI needs CAP_SYS_ADMIN.
 import array
 import fcntl
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from tests.waiting import until
+from tests.waiting import eventually
 
 NUMBER = 8
 _VT_GETMODE, _VT_GETSTATE, _VT_ACTIVATE = 0x5601, 0x5603, 0x5606
@@ -30,13 +31,10 @@ import fcntl, os, sys, termios
 os.setsid()
 fd = os.open(sys.argv[1], os.O_RDWR)
 fcntl.ioctl(fd, termios.TIOCSCTTY, 1)
-if os.getuid() == 0 and int(sys.argv[2]):
-    os.fchown(fd, int(sys.argv[2]), -1)
-    os.setgroups([]), os.setgid(int(sys.argv[2])), os.setuid(int(sys.argv[2]))
 for number in (0, 1):
     os.dup2(fd, number)
 os.write(1, b"\\x1bc\\x1b%G")
-os.execv(sys.argv[3], sys.argv[3:])
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
 
 
@@ -48,6 +46,7 @@ class Seat:
         for base, name in ((0, "vcs"), (64, "vcsu"), (128, "vcsa")):
             if not Path(f"/dev/{name}{NUMBER}").exists():
                 os.mknod(f"/dev/{name}{NUMBER}", 0o20600, os.makedev(7, base + NUMBER))
+        self.write(b"\x1bc\x1b%G")
 
     def close(self) -> None:
         self.activate(1)
@@ -62,14 +61,38 @@ class Seat:
         state = struct.unpack("HHH", fcntl.ioctl(self._zero, _VT_GETSTATE, bytes(6)))
         return int(state[0])
 
-    def shows(self, *texts: str, seconds: float = 20) -> None:
+    async def shows(self, *texts: str) -> None:
+        """Return when the terminal shows all of these texts."""
         try:
-            until(lambda: all(text in self.text() for text in texts), seconds=seconds)
+            await eventually(lambda: all(text in self.text() for text in texts), seconds=20)
         except AssertionError:
             raise AssertionError(f"{texts} not in\n{self.text()}") from None
 
-    def reaches(self, number: int) -> None:
-        until(lambda: self.active == number)
+    async def reaches(self, number: int) -> None:
+        """Return when that virtual terminal is in front."""
+        await eventually(lambda: self.active == number)
+
+    async def comes(self) -> None:
+        """Switch to the console."""
+        self.activate(NUMBER)
+        await self.reaches(NUMBER)
+
+    async def leaves(self) -> None:
+        """Switch away from it, or try to until it lets go."""
+
+        def away() -> bool:
+            self.activate(1)
+            return self.active == 1
+
+        await eventually(away)
+
+    async def pair(self) -> str:
+        """Return the two letters on the screen, once they count."""
+        letters = re.compile(r"type  ([a-z]) ([a-z]) ")
+        await eventually(lambda: letters.search(self.text()) is not None)
+        match = letters.search(self.text())
+        assert match is not None
+        return match[1] + match[2]
 
     def text(self) -> str:
         """Return what stands on the terminal, in the characters that were written."""
@@ -110,14 +133,14 @@ class Seat:
         return {chr(code) for code in found[: 2 * count : 2]}
 
     def run(
-        self, arguments: Sequence[str], environment: Mapping[str, str], uid: int = 0
+        self, arguments: Sequence[str], environment: Mapping[str, str]
     ) -> "subprocess.Popen[bytes]":
         """Start a program whose controlling terminal this is, as systemd's TTYPath= does."""
-        script = [sys.executable, "-I", "-c", _TAKE, f"/dev/tty{NUMBER}", str(uid), sys.executable]
+        script = [sys.executable, "-I", "-c", _TAKE, f"/dev/tty{NUMBER}"]
         return subprocess.Popen(
             [*script, *arguments],
             env={"TERM": "linux", "LANG": "C.UTF-8", **environment},
-            stderr=subprocess.DEVNULL,
+            stderr=None if os.environ.get("DBG") else subprocess.DEVNULL,
         )
 
     @staticmethod

@@ -44,8 +44,8 @@ _LATIN_1: Final = frozenset(map(chr, range(256)))
 # The kernel's built-in font draws these; what it lacks would all appear as the same block.
 _CONSOLE: Final = frozenset(
     {chr(code) for code in range(0x20, 0x7F)}
-    | {chr(code) for code in range(0xC0, 0x100)}
-    | set("\u00a1\u00a3\u00a5\u00a7\u00ab\u00b0\u00b1\u00b5\u00b7\u00bb\u00bf\u2026\u2022")
+    | {chr(code) for code in range(0xC0, 0x100) if code not in {0xDE, 0xFE}}  # no thorn there
+    | set("\u00a1\u00a3\u00a5\u00a7\u00ab\u00b0\u00b1\u00b5\u00b7\u00bb\u00bf\u2022")
 )
 
 
@@ -97,7 +97,8 @@ def _fitted(text: str, cells: int, *, console: bool) -> tuple[str, ...]:
     tokens = tuple(_tokens(text if whole else text[:reach] + text[-reach:], console=console))
     if whole and sum(map(width, tokens)) <= cells:
         return tokens
-    gap = f"…{_marker(f'{len(text)} long', console=console)}…" if cells >= _SAID else "…"
+    gap = ".." if console else "…"
+    gap = f"{gap}{_marker(f'{len(text)} long', console=console)}{gap}" if cells >= _SAID else gap
     room = cells - width(gap)
     tail = _take(reversed(tokens), room // 2)
     return (*_take(tokens, room - room // 2), gap, *reversed(tail)) if room >= 0 else ()
@@ -122,6 +123,8 @@ def _tokens(text: str, *, console: bool) -> list[str]:
     if text.isascii() and text.isprintable():
         return list(text)
     text = unicodedata.normalize("NFC", text)
+    if console:
+        text = text.replace("…", "...")  # ours too: the kernel's own font lacks it
     posing = all(_script(char) not in _NEAR_LATIN or char in _LOOKALIKE for char in text)
     tokens: list[str] = []
     for word in re.split("( )", text):
