@@ -6,7 +6,7 @@ It is held to the words of `privyseal.wire.keeper` by encoding real values of th
 import asyncio
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -82,6 +82,7 @@ class FakeDecider:
         self.reviews = 0
         self.refuses = False
         self.companion: dict[str, Any] = {"mode": "own-session"}
+        self.before_unlock: Callable[[], Awaitable[object]] | None = None
         self.pins: list[PinAsk] = []
         self.answered: dict[str, bytes | None] = {}
         self.logged_out = asyncio.Event()
@@ -292,6 +293,8 @@ class FakeDecider:
         return Reply()
 
     async def _unlock(self, call: Call) -> Reply:
+        if self.before_unlock is not None:
+            await self.before_unlock()
         fd = call.take_fd(0)
         try:
             given = read_sealed(fd, limit=4096)
