@@ -156,7 +156,8 @@ PIN = PinAsk(id="p1", text="Unlock the OpenPGP key of Alice Example <alice@examp
 def companion(*pending: Approval, status: Status = COMPANION, **fields: object) -> ScreenState:
     """Return the screen of a companion on its virtual terminal."""
     state = replace(screen(*pending, status=status), console_font=True)
-    return replace(state, user="alice", vt=8, phrase="maple.harbor.ninth", **fields)  # type: ignore[arg-type]  # fields of it
+    own = {"user": "alice", "vt": 8, "phrase": "maple.harbor.ninth"}
+    return replace(state, **{**own, **fields})  # type: ignore[arg-type]  # fields of it
 
 
 def hostile(name: str = "e411") -> Approval:

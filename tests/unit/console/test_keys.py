@@ -4,15 +4,40 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from tests.unit.console.sample import LEASES, NOW, STATUS, approval, delete, hostile, item, screen
+from tests.unit.console.sample import (
+    COMPANION,
+    LEASES,
+    NOW,
+    PIN,
+    STATUS,
+    approval,
+    companion,
+    delete,
+    hostile,
+    item,
+    screen,
+)
 
-from privyseal.console.keys import Command, Decide, Lock, Quit, Revoke, Unlock, press
+from privyseal.console.keys import (
+    Answer,
+    AskRules,
+    Command,
+    Decide,
+    Lock,
+    LogOut,
+    Quit,
+    Revoke,
+    Unlock,
+    press,
+)
 from privyseal.console.screen import frame_text
-from privyseal.console.state import LETTERS, ScreenState, rearmed, synced, told
+from privyseal.console.state import LETTERS, ScreenState, left, rearmed, synced, told
 from privyseal.model.decision import Scope
+from privyseal.model.secret import Secret
 from privyseal.wire.keeper import Notice
 
 FRESH = b"\x21"
+LOCKED = msgspec.structs.replace(COMPANION, locked=True)
 
 
 def after(state: ScreenState, *keys: str) -> tuple[ScreenState, list[Command]]:
@@ -234,3 +259,126 @@ def test_no_letter_of_a_challenge_is_a_command() -> None:
     state = screen(approval())
     assert all(after(state, letter)[0].view == "requests" for letter in LETTERS)
     assert all(after(state, letter)[1] == [] for letter in LETTERS)
+
+
+def typing(state: ScreenState) -> ScreenState:
+    """Return the state with the first letter of the pair typed just now."""
+    return after(state, state.challenge[0])[0]
+
+
+@pytest.mark.parametrize(("waited", "holds"), [(0.0, True), (2.9, True), (3.1, False)])
+def test_a_switch_away_is_refused_for_three_seconds_after_a_letter(
+    waited: float, holds: bool
+) -> None:
+    state = typing(companion(approval()))
+    assert later(state, waited).holds is holds
+
+
+def test_a_switch_away_is_refused_only_under_a_hand_that_types() -> None:
+    assert not companion(approval()).holds
+    assert not after(companion(), "h", "down")[0].holds
+    assert not after(companion(), "u")[0].holds
+
+
+def kept_typing(state: ScreenState, *keys: str, seconds: float) -> ScreenState:
+    """Return the state after these keys, one each second, again and again."""
+    for n in range(int(seconds)):
+        state, _ = after(later(state, 1.0), keys[n % len(keys)])
+    return state
+
+
+@pytest.mark.parametrize(("seconds", "holds"), [(28, True), (31, False)])
+def test_a_passphrase_holds_the_screen_for_half_a_minute_in_all(
+    seconds: float, holds: bool
+) -> None:
+    state, _ = after(companion(status=LOCKED), "u", "x")
+    assert kept_typing(state, "x", seconds=seconds).holds is holds
+
+
+def test_letters_hold_the_screen_for_ten_seconds_in_all() -> None:
+    state = typing(companion(approval()))
+    state = replace(state, touched=state.touched + 9.9)
+    assert later(state, 9.9).holds
+    assert not later(replace(state, touched=state.touched + 1), 10.1).holds
+
+
+def test_a_typed_and_erased_passphrase_holds_nothing() -> None:
+    assert not after(companion(status=LOCKED), "u", "x", "backspace")[0].holds
+
+
+@pytest.mark.parametrize("keys", [("u", "x"), ("u", "x", "enter"), ("g",), ("o", "g"), ("h",)])
+def test_leaving_the_terminal_forgets_everything_that_was_begun(keys: tuple[str, ...]) -> None:
+    new = msgspec.structs.replace(COMPANION, initialised=False, locked=True)
+    before = after(companion(approval(), status=new), *keys)[0]
+    state = left(before, b"\x99")
+    assert (state.view, state.unfinished, state.armed) == ("requests", False, False)
+    assert state.challenge != before.challenge
+
+
+def test_no_key_counts_while_another_terminal_is_in_front() -> None:
+    state = companion(approval(), front=False)
+    for key in (*state.challenge, "n", "l", "u", "o", "q", "ctrl-c"):
+        assert after(state, key) == (state, [])
+
+
+def test_logging_out_takes_a_pair() -> None:
+    state = after(companion(), "o")[0]
+    assert after(state, *state.challenge)[1] == []
+    state = later(state)
+    wrong = next(letter for letter in LETTERS if letter not in state.challenge)
+    assert after(state, wrong, wrong)[1] == []
+    assert after(state, *state.challenge)[1] == [LogOut()]
+
+
+def test_logging_out_waits_after_a_wrong_pair() -> None:
+    state = later(after(companion(), "o")[0])
+    wrong = next(letter for letter in LETTERS if letter not in state.challenge)
+    state, _ = after(state, wrong, wrong)
+    assert after(later(state, 2.9), *state.challenge)[1] == []
+    assert after(later(state, 3.1), *state.challenge)[1] == [LogOut()]
+
+
+def test_an_own_session_has_nobody_to_log_out() -> None:
+    assert after(screen(), "o")[0].view == "requests"
+
+
+def test_a_passphrase_for_gnupg_goes_to_the_question_on_the_screen() -> None:
+    commands = after(companion(pins=(PIN,)), "u", *"tr0ub4dor", "enter")[1]
+    assert commands == [Answer("p1", Secret(b"tr0ub4dor"))]
+
+
+def test_escape_refuses_gnupg() -> None:
+    assert after(companion(pins=(PIN,)), "u", "x", "esc")[1] == [Answer("p1", None)]
+
+
+def test_what_was_typed_for_one_question_never_answers_another() -> None:
+    other = msgspec.structs.replace(PIN, id="p2")
+    state = after(companion(pins=(PIN, other)), "u", *"tr0ub")[0]
+    changed = synced(state, COMPANION, [], [], FRESH, [other])
+    assert (changed.view, changed.entered) == ("requests", "")
+    same = synced(state, COMPANION, [], [], FRESH, [PIN, other])
+    assert (same.view, same.entered) == ("pins", "tr0ub")
+
+
+def test_no_passphrase_is_asked_for_while_nobody_is_logged_in() -> None:
+    nobody = replace(companion(), status=None, linked=False)
+    assert after(nobody, "u")[0].view == "requests"
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl-c"])
+def test_no_key_ends_the_console_of_a_companion(key: str) -> None:
+    assert after(companion(approval()), key)[1] == []
+    assert after(companion(approval(), columns=40), key)[1] == []
+
+
+def test_a_past_request_can_be_read_whole_and_put_away() -> None:
+    state = after(companion(), "h", "down", "enter")[0]
+    assert state.subject is not None
+    assert state.subject.id == "0002"
+    assert after(later(state), *state.challenge, "n")[1] == []
+    assert after(state, "esc")[0].subject is None
+
+
+def test_opening_the_rules_asks_for_them() -> None:
+    state, commands = after(companion(), "i")
+    assert (state.view, commands) == ("rules", [AskRules()])

@@ -2,10 +2,20 @@
 
 import unicodedata
 from dataclasses import replace
+from typing import get_args
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
-from tests.unit.console.sample import approval, hostile, item, screen
+from tests.unit.console.sample import (
+    COMPANION,
+    PIN,
+    approval,
+    companion,
+    hostile,
+    item,
+    screen,
+)
 
 from privyseal.console.layout import GUTTER, plain
 from privyseal.console.screen import frame_text, render
@@ -23,7 +33,7 @@ def assert_whole(lines: list[str], columns: int, rows: int) -> None:
     assert bad == set()
 
 
-@pytest.mark.parametrize("view", ["requests", "history", "leases", "help", "unlock"])
+@pytest.mark.parametrize("view", get_args(View))
 @pytest.mark.parametrize(
     ("columns", "rows"), [(80, 24), (80, 25), (81, 26), (120, 40), (300, 100), (20, 5)]
 )
@@ -87,3 +97,43 @@ def test_a_passphrase_leaves_no_trace_in_a_frame() -> None:
 
 def test_a_frame_says_that_own_session_mode_is_no_boundary() -> None:
     assert any("could approve this" in plain(row) for row in render(screen(approval())))
+
+
+@pytest.mark.parametrize("view", get_args(View))
+def test_no_frame_of_a_companion_holds_foreign_text_outside_its_column(view: View) -> None:
+    evil = "\x1b[2J\u202e" + "A" * 2000
+    pin = msgspec.structs.replace(PIN, text=evil)
+    status = msgspec.structs.replace(COMPANION, troubles=(evil, evil), witness=False)
+    state = companion(hostile(), status=status, pins=(pin, pin), view=view)
+    assert_whole(frame_text(state), 80, 25)
+    for row in render(state)[1:]:
+        for before, span in zip((("", "plain"), *row), row, strict=False):
+            assert span[1] != "foreign" or before[0] == GUTTER
+            assert span[1] == "foreign" or "AAAA" not in span[0]
+
+
+def test_the_phrase_is_whole_however_long_the_name_of_the_user_is() -> None:
+    status = msgspec.structs.replace(COMPANION, witness=False)
+    state = companion(status=status, user="a" * 200)
+    assert "maple.harbor.ninth" in frame_text(state)[0]
+
+
+def test_a_frame_says_that_nobody_verifies() -> None:
+    alone = msgspec.structs.replace(COMPANION, witness=False)
+    assert "no witness" in frame_text(companion(approval(), status=alone))[0]
+    assert "no witness" not in "".join(frame_text(companion(approval())))
+
+
+def test_a_terminal_that_was_left_shows_nothing_of_a_request() -> None:
+    text = "".join(frame_text(companion(approval(), front=False)))
+    assert "GitHub" not in text
+    assert "node" not in text
+
+
+def test_the_help_of_a_companion_is_whole_on_the_smallest_screen() -> None:
+    def words(columns: int, rows: int) -> list[str]:
+        state = replace(companion(view="help"), columns=columns, rows=rows)
+        text = (row.strip("│ ") for row in frame_text(state)[2:-3])
+        return [row for row in text if row]
+
+    assert words(80, 24) == words(120, 40)
