@@ -1,6 +1,7 @@
 """The program `python -m privyseal.console`: the approval screen on this terminal."""
 
 import argparse
+import os
 import sys
 
 from privyseal.console.opening import paint, phrase
@@ -40,7 +41,7 @@ def _own_session(options: argparse.Namespace) -> None:
 
 def _companion(uid: int) -> None:
     vt, words = VirtualTerminal(), phrase()
-    with Terminal() as terminal:
+    with Terminal(environ={**os.environ, "TERM": "linux"}) as terminal:
         paint(terminal, vt.number, words)
         from privyseal.console import start  # noqa: PLC0415 - the first frame is there before it
 

@@ -117,12 +117,12 @@ class Console:
                 for task in tasks:
                     task.cancel()
         finally:
+            if self._vt is not None:
+                self._vt.unguard()  # first: unheard, its signals would end this process
             loop.remove_reader(self._terminal.fd)
             for number in signals:
                 loop.remove_signal_handler(number)
             loop.set_exception_handler(None)
-            if self._vt is not None:
-                self._vt.unguard()
         if self._defect is not None:
             raise self._defect
 
