@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import pytest
+from tests.integration.gnupg_folder import gnupg_folder
 from tests.integration.keyring_bus import keyring_bus, open_backend
 from tests.integration.provider_bus import served
 
@@ -71,7 +72,8 @@ async def gnome_keyring(folder: Path) -> AsyncIterator[Rig]:
 async def provider_of_embedded(folder: Path) -> AsyncIterator[Rig]:
     passphrase = Secret(b"correct horse")
     async with (
-        open_store("embedded", folder / "store", SystemClock(), Cost(log2_n=10)) as store,
+        asyncio.TaskGroup() as group,
+        open_store("embedded", folder / "store", group, SystemClock(), Cost(log2_n=10)) as store,
         served(folder, store) as address,
         open_backend(address) as backend,
     ):
@@ -79,10 +81,26 @@ async def provider_of_embedded(folder: Path) -> AsyncIterator[Rig]:
         yield Rig(backend=backend, passphrase=passphrase, differs=frozenset({"no-order"}))
 
 
+@asynccontextmanager
+async def provider_of_pass(folder: Path) -> AsyncIterator[Rig]:
+    passphrase = Secret(b"correct horse")
+    with gnupg_folder() as home:
+        async with (
+            asyncio.TaskGroup() as group,
+            open_store("pass", home / "store", group, SystemClock()) as store,
+            served(folder, store) as address,
+            open_backend(address) as backend,
+        ):
+            await backend.unlock(passphrase)
+            differs: frozenset[Difference] = frozenset({"names-return", "no-order"})
+            yield Rig(backend=backend, passphrase=passphrase, differs=differs)
+
+
 FACTORIES: Final[Mapping[str, Callable[[Path], AbstractAsyncContextManager[Rig]]]] = {
     "embedded": embedded,
     "gnome-keyring": gnome_keyring,
     "provider-embedded": provider_of_embedded,
+    "provider-pass": provider_of_pass,
 }
 
 TEXTS: Final = [

@@ -38,8 +38,8 @@ async def run(options: argparse.Namespace) -> None:
     folder = options.store or config.store_path(settings)
     kind = options.kind or settings.provider
     async with (
-        open_store(kind, folder, SystemClock()) as store,
         asyncio.TaskGroup() as group,
+        open_store(kind, folder, group, SystemClock()) as store,
     ):
         connection = await Connection.open(group, options.bus_address)
         with contextlib.closing(connection):

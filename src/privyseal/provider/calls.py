@@ -143,10 +143,10 @@ class PassphraseCalls:
         self._desk = desk
 
     async def create(self, visit: Visit) -> Reply:
-        """CreateWithMasterPassword: the first makes the store, later ones must know its passphrase.
+        """CreateWithMasterPassword: the first makes the store, whose passphrase all later ones have.
 
         Raises:
-            DeniedError: The store has another passphrase.
+            DeniedError: The store is locked and has another passphrase.
         """
         backend = self._desk.store.backend
         properties, struct = visit.body

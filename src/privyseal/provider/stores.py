@@ -10,6 +10,8 @@ from typing import Final, Literal, TypeAlias
 from privyseal.errors import UnsupportedError
 from privyseal.model.clock import Clock
 from privyseal.model.secret import Secret
+from privyseal.provider.passtree.backend import PassBackend
+from privyseal.provider.volatile import WithSession
 from privyseal.runtime import vault, vaultcare
 from privyseal.runtime.backend import Backend
 from privyseal.runtime.embedded import EmbeddedBackend
@@ -29,24 +31,40 @@ class Store:
 
 @asynccontextmanager
 async def open_store(
-    kind: Kind, folder: Path, clock: Clock, cost: Cost | None = None
+    kind: Kind,
+    folder: Path,
+    group: asyncio.TaskGroup,
+    clock: Clock,
+    cost: Cost | None = None,
 ) -> AsyncIterator[Store]:
     """Yield the store of this kind in `folder`; leaving closes it and forgets its keys.
 
     `cost` is that of the passphrase of an embedded store that is still to be made.
     """
-    if kind != "embedded":
-        raise UnsupportedError(f"there is no store of the kind {kind!r} yet")
-    backend = EmbeddedBackend(folder, clock=clock, cost=cost)
+    if kind == "embedded":
+        store = _embedded(folder, clock, cost)
+    else:
+        tree = PassBackend(folder, group, clock, git=kind == "gopass")
+        store = Store(WithSession(tree, clock), _unchangeable)
+    try:
+        yield store
+    finally:
+        await store.backend.close()
 
+
+def _embedded(folder: Path, clock: Clock, cost: Cost | None) -> Store:
     async def change(old: Secret, new: Secret) -> None:
         def work() -> None:
             with closing(vault.load(folder, clock=clock)) as stored:
-                vaultcare.change_passphrase(stored, old, new)
+                vaultcare.change_passphrase(stored, old, new, cost)
 
         await asyncio.to_thread(work)
 
-    try:
-        yield Store(backend, change)
-    finally:
-        await backend.close()
+    return Store(EmbeddedBackend(folder, clock=clock, cost=cost), change)
+
+
+async def _unchangeable(_old: Secret, _new: Secret) -> None:
+    raise UnsupportedError(
+        "the passphrase of this store is that of its gpg key",
+        hint="change it with `gpg --change-passphrase`",
+    )

@@ -1,0 +1,575 @@
+"""A tree of pass or gopass as a backend: each file an item, each marked folder a collection.
+
+Names, times and collections are known without a key. Labels, attributes and values are in the
+encrypted files; what was read once is remembered for as long as the file is the same. Nothing
+waits for another call's decryption except a search, which waits until every entry was read.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace as with_changes
+from pathlib import Path
+from typing import Final, Literal, TypeVar, final
+
+import msgspec
+
+from privyseal.errors import (
+    ConflictError,
+    CorruptError,
+    LimitError,
+    LockedError,
+    NotFoundError,
+    PrivysealError,
+    UnreachableError,
+    UnsupportedError,
+)
+from privyseal.model.clock import Clock
+from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
+from privyseal.model.secret import Secret
+from privyseal.model.value import MAX_SECRET
+from privyseal.provider.passtree.git import History
+from privyseal.provider.passtree.gpg import Gpg
+from privyseal.provider.passtree.index import Searchable
+from privyseal.provider.passtree.tree import ABOUT, GPG_ID, LOGIN, File, Folder, Snapshot, Tree
+from privyseal.runtime.backend import ChangeCallback
+from privyseal.runtime.durable import durable_file, sync_folder
+from privyseal.wire.keeper import StoreChange
+from privyseal.wire.passentry import Entry, parse, render, with_value
+from privyseal.wire.passnames import fit, identifier, unescape
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_AT_ONCE: Final = 4
+_SEARCH_SECONDS: Final = 45.0
+_FOLLOW_SECONDS: Final = 5.0
+_RECHECK_SECONDS: Final = 2.0
+_ATTEMPTS: Final = 3
+_MAX_NUMBER: Final = 10_000
+_SAMPLE: Final = b"privyseal\n"
+
+
+@final
+class PassBackend:
+    """The `Backend` port over a tree; `privyseal.provider.volatile` adds the collection `session`."""
+
+    def __init__(self, root: Path, group: asyncio.TaskGroup, clock: Clock, *, git: bool) -> None:
+        self.description = f"pass store in {root}"
+        self._clock = clock
+        self._git = git
+        self._tree = Tree(root)
+        self._gpg = Gpg(root.parent / ".gnupg")
+        self._history = History(root)
+        self._index = Searchable(root.parent / f".{root.name}.index")
+        self._known: dict[str, tuple[File, Entry]] = {}
+        self._listeners: list[ChangeCallback] = []
+        self._open = False
+        self._checked = 0.0
+        self._sample: tuple[list[str], bytes] = ([], b"")
+        self._reading = asyncio.Lock()
+        self._replacing = asyncio.Lock()
+        self._seen = self._tree.scan()
+        self._following = group.create_task(self._follow(), name="pass store")
+
+    # The store as a whole.
+
+    async def initialised(self) -> bool:
+        """Return whether there is a `.gpg-id`; the first `unlock` makes the store and a key."""
+        return self._tree.made
+
+    async def locked(self) -> bool:
+        """Return whether gpg would have to ask for a passphrase."""
+        return not await self._opened()
+
+    async def unlock(self, passphrase: Secret, collections: Sequence[str] = ()) -> None:
+        """Give gpg's agent the passphrase; an open store stays open whatever it is."""
+        if not self._tree.made:
+            await self._make(passphrase)
+        snapshot = await self._scan()
+        for collection in collections:
+            snapshot.folder(collection)
+        if not await self._opened(now=True):
+            await self._gpg.unlock(await self._sealed(), passphrase)
+            self._open = True
+        self._tell_all(snapshot)
+
+    async def lock(self, collections: Sequence[str] = ()) -> None:
+        """Let gpg's agent forget its passphrases: one key opens all collections."""
+        snapshot = await self._scan()
+        for collection in collections:
+            snapshot.folder(collection)
+        await self._gpg.lock()
+        self._open = False
+        self._known.clear()
+        self._tell_all(snapshot)
+
+    async def close(self) -> None:
+        """End gpg's agent and with it what it knows."""
+        self._following.cancel()
+        self._known.clear()
+        self._index.save(self._seen.entries.values())
+        await self._gpg.close()
+
+    def listen(self, callback: ChangeCallback) -> None:
+        """Call `callback` after every change, whoever made it."""
+        self._listeners.append(callback)
+
+    # Collections and aliases.
+
+    async def collections(self) -> tuple[CollectionInfo, ...]:
+        """Return every collection, the tree itself first."""
+        snapshot = await self._scan()
+        locked = not await self._opened()
+        return tuple(
+            CollectionInfo(
+                id=folder.id,
+                label=folder.label,
+                created=folder.created,
+                modified=folder.modified,
+                locked=locked,
+            )
+            for folder in sorted(
+                snapshot.folders.values(), key=lambda folder: (folder.id != LOGIN, folder.created)
+            )
+        )
+
+    async def aliases(self) -> Mapping[str, str]:
+        """Return what each alias points to."""
+        folders = (await self._scan()).folders
+        held = folders[LOGIN].aliases if folders else {}
+        return {alias: found for alias, found in held.items() if found in folders}
+
+    async def create_collection(self, label: str, alias: str) -> str:
+        """Make a folder, or return the collection that `alias` means already."""
+        taken = (await self.aliases()).get(alias)
+        if taken is not None:
+            return taken
+        await self._need_open()
+        now = int(self._clock.wall())
+        about = Folder(id=os.urandom(8).hex(), label=label, created=now, modified=now)
+
+        def make() -> str:
+            for name in _numbered(fit(label)):
+                with suppress(FileExistsError):
+                    (self._tree.root / name).mkdir(mode=0o700)
+                    return self._tree.write_about(name, about)
+            raise ConflictError(f"too many collections with the label {label[:80]!r}")
+
+        path = await asyncio.to_thread(_named, make)
+        await self._history.record(f"Add collection {os.path.dirname(path)}.", [path])  # noqa: PTH120 - a path in the tree
+        if alias:
+            await self.set_alias(alias, about.id)
+        self._tell("created", about.id)
+        return about.id
+
+    async def change_collection(self, collection: str, label: str) -> None:
+        """Change the label of a collection; its folder keeps its name."""
+        await self._need_open()
+        now = int(self._clock.wall())
+        await self._keep(collection, lambda folder: _changed(folder, label=label, modified=now))
+        self._tell("changed", collection)
+
+    async def delete_collection(self, collection: str) -> None:
+        """Delete a folder with everything in it."""
+        snapshot = await self._scan()
+        snapshot.folder(collection)
+        name = snapshot.names[collection]
+        if not name:
+            raise UnsupportedError("the collection that is the whole tree cannot be deleted")
+        await self._need_open()
+
+        def remove() -> None:
+            doomed = self._tree.root / f".gone-{os.urandom(8).hex()}"
+            (self._tree.root / name).rename(doomed)
+            sync_folder(self._tree.root)
+            shutil.rmtree(doomed)
+
+        await asyncio.to_thread(_named, remove)
+        await self._history.record(f"Remove {name} from store.", [name])
+        self._tell("deleted", collection)
+
+    async def set_alias(self, alias: str, collection: str) -> None:
+        """Let an alias point to a collection; the empty name removes it."""
+        await self._need_open()
+        if collection:
+            (await self._scan()).folder(collection)
+
+        def change(folder: Folder) -> Folder:
+            rest = {name: held for name, held in folder.aliases.items() if name != alias}
+            return _changed(folder, aliases={**rest, **({alias: collection} if collection else {})})
+
+        await self._keep(LOGIN, change)
+
+    # Items.
+
+    async def items(self, collection: str) -> tuple[str, ...]:
+        """Return the identifiers of the entries of a collection, in the order of their paths."""
+        snapshot = await self._scan()
+        snapshot.folder(collection)
+        return tuple(ref.item for ref in snapshot.entries if ref.collection == collection)
+
+    async def describe(self, item: ItemRef) -> ItemInfo:
+        """Return what is known of an item; one that no key here opens has its path as label."""
+        snapshot = await self._here(item)
+        file = snapshot.file(item)
+        modified = file.stamp.mtime_ns // 10**9
+        unread = ItemInfo(ref=item, created=modified, modified=modified, locked=True)
+        if not await self._opened():
+            return unread
+        path = _readable(snapshot.inner(item))
+        try:
+            entry = await self._entry(file)
+        except LockedError:
+            return unread
+        except CorruptError as error:
+            log.warning("the entry %r cannot be read: %s", file.path, error)
+            return msgspec.structs.replace(unread, label=path, locked=False)
+        return ItemInfo(
+            ref=item,
+            label=_label(entry, path),
+            attributes=_attributes(entry, path),
+            content_type=entry.secret.content_type,
+            created=entry.created or modified,
+            modified=max(modified, entry.created),
+        )
+
+    async def search(
+        self, attributes: Mapping[str, str], collection: str = ""
+    ) -> tuple[ItemRef, ...]:
+        """Return the items that have all these attributes; while locked, those read before."""
+        snapshot = await self._scan()
+        if collection:
+            snapshot.folder(collection)
+        if attributes and await self._opened():
+            try:
+                async with asyncio.timeout(_SEARCH_SECONDS):
+                    await self._read_all(snapshot)
+            except TimeoutError:
+                left = sum(not self._index.knows(file) for file in snapshot.entries.values())
+                raise UnreachableError(
+                    f"gpg still has to read {left} of {len(snapshot.entries)} entries once",
+                    hint="search again later; what was read is remembered",
+                ) from None
+        return tuple(
+            ref
+            for ref, file in snapshot.entries.items()
+            if collection in {"", ref.collection}
+            and (
+                self._index.matches(file, attributes)
+                or attributes == {"path": _readable(snapshot.inner(ref))}
+            )
+        )
+
+    async def read(self, item: ItemRef) -> Secret:
+        """Return the value of an item."""
+        await self._need_open()
+        entry = await self._decrypted((await self._here(item)).file(item))
+        return parse(entry).secret
+
+    async def create(
+        self,
+        collection: str,
+        label: str,
+        attributes: Mapping[str, str],
+        value: Secret,
+        *,
+        replace: bool,
+    ) -> ItemRef:
+        """Store a new item; with `replace`, overwrite the one with exactly these attributes."""
+        snapshot = await self._scan()
+        snapshot.folder(collection)
+        await self._need_open()
+        _refuse_huge(value)
+        if not replace:
+            return await self._create(
+                snapshot.names[collection], collection, label, attributes, value
+            )
+        async with self._replacing:  # or two of them would both find nothing, and both create
+            for ref in await self.search(attributes, collection):
+                if (await self.describe(ref)).attributes == attributes:
+                    await self._rewrite(
+                        ref, lambda _, entry: render(with_changes(entry, secret=value, label=label))
+                    )
+                    return ref
+            return await self._create(
+                snapshot.names[collection], collection, label, attributes, value
+            )
+
+    async def write(self, item: ItemRef, value: Secret) -> None:
+        """Overwrite the value of an item."""
+        _refuse_huge(value)
+        await self._rewrite(item, lambda content, entry: with_value(content, value, entry))
+
+    async def change(
+        self, item: ItemRef, *, label: str | None, attributes: Mapping[str, str] | None
+    ) -> None:
+        """Change label or attributes of an item; None leaves them as they are."""
+
+        def changed(_: bytes, entry: Entry) -> bytes:
+            if label is not None:
+                entry = with_changes(entry, label=label)
+            if attributes is not None:
+                entry = with_changes(entry, attributes=dict(attributes))
+            return render(entry)
+
+        await self._rewrite(item, changed)
+
+    async def delete(self, item: ItemRef) -> None:
+        """Delete an item's file."""
+        file = (await self._here(item)).file(item)
+        await self._need_open()
+
+        def remove() -> None:
+            path = self._tree.path(file.path)
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+
+        await asyncio.to_thread(_named, remove)
+        self._known.pop(file.path, None)
+        await self._history.record(
+            f"Remove {_readable(file.path)} from store.", [f"{file.path}.gpg"]
+        )
+        self._tell("deleted", item.collection, item.item)
+
+    # What is behind it.
+
+    async def _make(self, passphrase: Secret) -> None:
+        key = await self._gpg.make_key(passphrase)
+
+        def make() -> None:
+            self._tree.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with durable_file(self._tree.root / GPG_ID, replace=False) as file:
+                file.write(f"{key}\n".encode())
+
+        await asyncio.to_thread(_named, make)
+        if self._git:
+            await self._history.begin()
+        self._open = False  # so that it is looked at anew
+
+    async def _opened(self, *, now: bool = False) -> bool:
+        """Return whether gpg can decrypt without asking.
+
+        What is open stays so until a decryption fails; what is closed is looked at every 2 s, for
+        a person may have given the agent the passphrase.
+        """
+        time = self._clock.monotonic()
+        if not self._tree.made:
+            return False
+        if not self._open and (now or not self._checked or time > self._checked + _RECHECK_SECONDS):
+            self._checked = time
+            with suppress(LockedError, CorruptError):
+                await self._gpg.decrypt(await self._sealed())
+                self._open = True
+        return self._open
+
+    async def _need_open(self) -> None:
+        if not await self._opened():
+            raise LockedError("the store is locked", hint="open it with `privy unlock`")
+
+    async def _sealed(self) -> bytes:
+        """Return a text of no meaning, encrypted as the store's entries are."""
+        recipients = self._tree.recipients("sample")
+        if self._sample[0] != recipients:
+            self._sample = recipients, await self._gpg.encrypt(_SAMPLE, recipients)
+        return self._sample[1]
+
+    async def _scan(self) -> Snapshot:
+        return await asyncio.to_thread(self._tree.scan)
+
+    async def _here(self, item: ItemRef) -> Snapshot:
+        """Return a snapshot in which the item is as it is now.
+
+        Raises:
+            NotFoundError: It is not there.
+        """
+        held = self._seen.entries.get(item)
+        if held is not None and self._tree.stamp(held.path) == held.stamp:
+            return self._seen
+        self._seen = await self._scan()
+        self._seen.file(item)
+        return self._seen
+
+    async def _decrypted(self, file: File) -> bytes:
+        content = await asyncio.to_thread(self._tree.read, file)
+        try:
+            return await self._gpg.decrypt(content)
+        except LockedError:
+            self._open = False
+            raise
+
+    async def _entry(self, file: File) -> Entry:
+        """Return what an entry says; not its value, which nobody remembers."""
+        held, known = self._known.get(file.path, (None, None))
+        if held == file and known is not None:
+            return known
+        return self._remember(file, parse(await self._decrypted(file)))
+
+    def _remember(self, file: File, entry: Entry) -> Entry:
+        known = with_changes(entry, secret=Secret(b"", entry.secret.content_type), notes=())
+        self._known[file.path] = file, known
+        collection, _, inner = file.path.partition("/")
+        named = inner if collection in self._seen.names.values() else file.path
+        self._index.note(file, _attributes(known, _readable(named)))
+        return known
+
+    async def _read_all(self, snapshot: Snapshot) -> None:
+        """Read every entry that is not known as it is now, a few at once."""
+        async with self._reading:
+            stale = [file for file in snapshot.entries.values() if not self._index.knows(file)]
+            if not stale:
+                return
+            some = asyncio.Semaphore(_AT_ONCE)
+
+            async def look(file: File) -> None:
+                async with some:
+                    try:
+                        await self._entry(file)
+                    except CorruptError:
+                        self._index.note(file, {})
+                    except (NotFoundError, LockedError):
+                        pass
+
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for file in stale:
+                        group.create_task(look(file), name="entry")
+            finally:
+                self._index.save(snapshot.entries.values())
+
+    async def _create(
+        self, folder: str, collection: str, label: str, attributes: Mapping[str, str], value: Secret
+    ) -> ItemRef:
+        created = int(self._clock.wall())
+        base = fit(label)
+        sealed: dict[bool, bytes] = {}
+        inner = f"{folder}/" if folder else ""
+        recipients = self._tree.recipients(f"{inner}{base}")
+        for name in _numbered(base):
+            named = unescape(name) == label
+            entry = Entry(
+                secret=value,
+                label=None if named else label,
+                attributes=dict(attributes),
+                created=created,
+            )
+            if named not in sealed:
+                sealed[named] = await self._gpg.encrypt(render(entry), recipients)
+            with suppress(FileExistsError):
+                stamp = await asyncio.to_thread(
+                    self._tree.write, inner + name, sealed[named], replace=False
+                )
+                break
+        else:
+            raise ConflictError(f"too many items with the label {label[:80]!r}")
+        file = File(inner + name, stamp)
+        ref = ItemRef(collection=collection, item=identifier(name))
+        self._remember(file, entry)
+        await self._history.record(
+            f"Add given password for {_readable(file.path)} to store.", [f"{file.path}.gpg"]
+        )
+        self._tell("created", collection, ref.item)
+        return ref
+
+    async def _rewrite(self, item: ItemRef, change: Callable[[bytes, Entry], bytes]) -> None:
+        """Put `change` of an entry in its place, unless somebody else changed it meanwhile."""
+        await self._need_open()
+        for _ in range(_ATTEMPTS):
+            snapshot = await self._here(item)
+            file, path = snapshot.file(item), _readable(snapshot.inner(item))
+            content = await self._decrypted(file)
+            entry = parse(content)
+            if not entry.ours:
+                entry = with_changes(entry, label=path, ours=True)
+            fresh = change(content, entry)
+            sealed = await self._gpg.encrypt(fresh, self._tree.recipients(file.path))
+            if self._tree.stamp(file.path) != file.stamp:
+                continue
+            stamp = await asyncio.to_thread(self._tree.write, file.path, sealed, replace=True)
+            self._remember(File(file.path, stamp), parse(fresh))
+            await self._history.record(
+                f"Edit {_readable(file.path)} in store.", [f"{file.path}.gpg"]
+            )
+            self._tell("changed", item.collection, item.item)
+            return
+        raise ConflictError("another program keeps changing this entry")
+
+    async def _keep(self, collection: str, change: Callable[[Folder], Folder]) -> None:
+        snapshot = await self._scan()
+        folder, name = change(snapshot.folder(collection)), snapshot.names[collection]
+        path = await asyncio.to_thread(self._tree.write_about, name, folder)
+        await self._history.record(f"Edit {ABOUT} of {name or 'the store'}.", [path])
+
+    async def _follow(self) -> None:
+        """Tell of what others change, and read it once so that a search finds it."""
+        while True:
+            await asyncio.sleep(_FOLLOW_SECONDS)
+            try:
+                fresh = await self._scan()
+                before, self._seen = self._seen, fresh
+                self._compare(before, fresh)
+                if await self._opened():
+                    await self._read_all(fresh)
+            except PrivysealError as error:
+                log.warning("the store cannot be followed: %s", error)
+
+    def _compare(self, before: Snapshot, fresh: Snapshot) -> None:
+        for ref in before.entries.keys() - fresh.entries.keys():
+            self._tell("deleted", ref.collection, ref.item)
+        for ref, file in fresh.entries.items():
+            held = before.entries.get(ref)
+            known = self._known.get(file.path, (None, None))[0]
+            if held is None and known != file:
+                self._tell("created", ref.collection, ref.item)
+            elif held is not None and file not in {held, known}:
+                self._tell("changed", ref.collection, ref.item)
+
+    def _tell_all(self, snapshot: Snapshot) -> None:
+        for collection in snapshot.folders:
+            self._tell("changed", collection)
+
+    def _tell(
+        self, what: Literal["created", "deleted", "changed"], collection: str, item: str = ""
+    ) -> None:
+        change = StoreChange(what=what, collection=collection, item=item)
+        for callback in self._listeners:
+            callback(change)
+
+
+def _label(entry: Entry, path: str) -> str:
+    if entry.label is not None:
+        return entry.label
+    return unescape(path.rpartition("/")[2]) if entry.ours else path
+
+
+def _attributes(entry: Entry, path: str) -> dict[str, str]:
+    """Return the attributes of an item; an entry of somebody else's is also found by its path."""
+    return dict(entry.attributes) if entry.ours else {"path": path, **entry.attributes}
+
+
+def _readable(path: str) -> str:
+    return path.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _numbered(base: str) -> "list[str]":
+    return [base, *(f"{base}.{number}" for number in range(2, _MAX_NUMBER))]
+
+
+def _changed(folder: Folder, **changes: object) -> Folder:
+    return msgspec.structs.replace(folder, **changes)
+
+
+def _named(work: Callable[[], _T]) -> _T:
+    """Turn a failure of the file system into one of ours."""
+    try:
+        return work()
+    except OSError as error:
+        raise PrivysealError(f"the store cannot be changed: {error}") from error
+
+
+def _refuse_huge(value: Secret) -> None:
+    if len(value) > MAX_SECRET:
+        raise LimitError(f"a value of {len(value)} bytes exceeds the limit of {MAX_SECRET}")
