@@ -4,6 +4,7 @@ The keys are those of the GnuPG home beside the store. Open means that the agent
 passphrase; nothing of it stays here.
 """
 
+import asyncio
 import os
 import re
 from collections.abc import Sequence
@@ -25,8 +26,10 @@ from privyseal.runtime.memfd import seal
 MAX_CONTENT: Final = 4 * 1024 * 1024
 MAX_FILE: Final = 2 * MAX_CONTENT
 
-# Not --quiet: with it, gpg 2.2 does not say why a decryption failed.
-_GPG: Final = ("gpg", "--batch", "--no-tty", "--yes", "--status-fd", "2")
+# Not --quiet: with it, gpg 2.2 does not say why a decryption failed. The file with the random seed
+# is locked for seconds where many run at once; the kernel's randomness needs no such file.
+_GPG: Final = ("gpg", "--batch", "--no-tty", "--yes", "--no-random-seed-file", "--status-fd", "2")
+_AT_ONCE: Final = 8
 _FAILED: Final = re.compile(r"^\[GNUPG:\] ERROR pkdecrypt_failed (\d+)", re.MULTILINE)
 _MADE: Final = re.compile(r"^\[GNUPG:\] KEY_CREATED \S+ ([0-9A-F]{40,64})", re.MULTILINE)
 _MAX_PASSPHRASE: Final = 4096
@@ -48,6 +51,7 @@ class Gpg:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self._some = asyncio.Semaphore(_AT_ONCE)
         self._env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(home.parent),
@@ -140,7 +144,8 @@ class Gpg:
     async def _run(
         self, *words: str, given: bytes = b"", limit: int = 0, fds: Sequence[int] = ()
     ) -> Outcome:
-        return await run([*_GPG, *words], env=self._env, given=given, limit=limit, fds=fds)
+        async with self._some:
+            return await run([*_GPG, *words], env=self._env, given=given, limit=limit, fds=fds)
 
 
 def _check(outcome: Outcome) -> None:
