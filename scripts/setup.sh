@@ -20,7 +20,8 @@ case $level in
   dev)
     wanted='dbus-daemon:dbus-daemon secret-tool:libsecret-tools setpriv:util-linux
       dbus-send:dbus-bin gdbus:libglib2.0-bin gnome-keyring-daemon:gnome-keyring
-      git:git make:make ps:procps unshare:util-linux systemd-analyze:systemd'
+      git:git make:make ps:procps unshare:util-linux systemd-analyze:systemd
+      gpg:gnupg pass:pass'
     ;;
   *) refuse "unknown level '$level': use run or dev" ;;
 esac
@@ -78,7 +79,7 @@ fi
 
 python=.venv/bin/python
 fingerprint() {
-  { pwd -P; python3 -VV; cat pyproject.toml requirements/*.txt scripts/setup.sh; } | sha256sum
+  { pwd -P; python3 -VV; cat pyproject.toml requirements/*.txt scripts/setup.sh tests/gopass/go.*; } | sha256sum
 }
 now=$(fingerprint)
 for done_level in dev "$level"; do
@@ -107,4 +108,13 @@ say "installing the packages pinned in requirements ($level)"
 pip install --require-hashes --no-deps $pinned
 say 'installing privyseal from this checkout'
 pip install --no-build-isolation --no-deps --editable .
+# gopass for the tests of pass stores: Debian's is years behind, so it is built where Go is new enough
+
+if [ "$level" = dev ] && ! command -v gopass >/dev/null; then
+  say 'building gopass'
+  if ! (cd tests/gopass && GOTOOLCHAIN=local GOFLAGS=-mod=readonly \
+    go build -trimpath -o ../../.venv/bin/gopass github.com/gopasspw/gopass) 2>.venv/gopass.log; then
+    say "gopass is not built, so its tests do not run: $(tail -n 1 .venv/gopass.log)"
+  fi
+fi
 printf '%s\n' "$now" >".venv/.ready-$level"

@@ -111,7 +111,8 @@ class PassBackend:
         """End gpg's agent and with it what it knows."""
         self._following.cancel()
         self._known.clear()
-        self._index.save(self._seen.entries.values())
+        with suppress(PrivysealError):
+            self._index.save((await self._scan()).entries.values())
         await self._gpg.close()
 
     def listen(self, callback: ChangeCallback) -> None:

@@ -18,8 +18,7 @@ _CALM: Final = (
     "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "commit.gpgSign=false",
     "-c", "gc.auto=0",
 )  # fmt: skip
-_NAME: Final = "Privyseal"
-_MAIL: Final = "privyseal@localhost"
+_AUTHOR: Final = (("user.name", "Privyseal"), ("user.email", "privyseal@localhost"))
 
 
 class History:
@@ -45,6 +44,9 @@ class History:
         """Make the store a repository with gopass's attributes, if it is none."""
         if not self.kept:
             await self._git("init", "--quiet", "--initial-branch=main")
+            for key, ours in _AUTHOR:  # pass and gopass refuse to commit without one
+                if (await self._git("config", "--get", key)).status:
+                    await self._git("config", key, ours)
             (self._root / ".gitattributes").write_text("*.gpg diff=gpg\n")
             await self.record("Initialise the store.", [".gitattributes", ".gpg-id"])
 
@@ -64,7 +66,7 @@ class History:
 
     async def _commit(self, message: str, paths: Sequence[str]) -> Outcome:
         author: list[str] = []
-        for key, ours in (("user.name", _NAME), ("user.email", _MAIL)):
+        for key, ours in _AUTHOR:
             if (await self._git("config", "--get", key)).status:
                 author += ["-c", f"{key}={ours}"]
         words = ["commit", "--quiet", "--no-verify", "-m", message, "--", *paths]
