@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from privyseal.cli.journal import Change, Journal, Record, difference, look
+from privyseal.cli.journal import Change, Journal, Record, difference, look, put
 from privyseal.cli.provisionaccount import (
     make_account,
     make_home,
@@ -35,6 +35,7 @@ from privyseal.cli.provisionground import (
     refuse_writable_code,
 )
 from privyseal.cli.provisionhost import Host
+from privyseal.cli.provisionpam import pam_change
 from privyseal.errors import ConflictError, NotFoundError
 from privyseal.runtime.companion import Companion
 
@@ -50,6 +51,11 @@ _RELOADING = (
 @click.command(name="provision")
 @click.option("--user", metavar="NAME", help="The desktop user; default: who called sudo.")
 @click.option("--vt", type=int, metavar="N", help="The console's terminal; default: a free one.")
+@click.option(
+    "--pam/--no-pam",
+    default=None,
+    help="Start the companion at each login by a PAM hook as well, or no longer.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--undo", is_flag=True, help="Take everything back.")
 @click.option(
@@ -61,6 +67,7 @@ def command(
     *,
     user: str | None,
     vt: int | None,
+    pam: bool | None,
     dry_run: bool,
     undo: bool,
     delete_secrets: bool,
@@ -76,12 +83,13 @@ def command(
     refuse_writable_code()
     account = person(host, name)
     companion = Companion(uid=account.uid, user=account.name, vt=choose_vt(host, account.uid, vt))
+    hook = None if pam is None else pam_change(host.root, wanted=pam)
     if dry_run:
-        return _show(host, companion)
-    return _provision(host, companion)
+        return _show(host, companion, hook)
+    return _provision(host, companion, hook)
 
 
-def _provision(host: Host, companion: Companion) -> int:
+def _provision(host: Host, companion: Companion, hook: Change | None) -> int:
     shared, own = _journals(host, companion.uid)
     done = _apply(shared, _plan_shared(host, shared))
     if host.account(companion.account) is None:
@@ -92,6 +100,9 @@ def _provision(host: Host, companion: Companion) -> int:
     done += _apply(own, _plan_own(host, own, companion))
     if make_home(host, companion):
         done.append(f"made {companion.home}")
+    if hook is not None:
+        put(Path(hook.path), hook.after)
+        done.append(f"wrote {hook.path}")
     for line in done:
         print(line)
     for words in _commands(host, companion, anew=bool(done)):
@@ -104,9 +115,10 @@ def _provision(host: Host, companion: Companion) -> int:
     return 0
 
 
-def _show(host: Host, companion: Companion) -> int:
+def _show(host: Host, companion: Companion, hook: Change | None) -> int:
     shared, own = _journals(host, companion.uid)
     pending = _pending(_plan_shared(host, shared)) + _pending(_plan_own(host, own, companion))
+    pending += [hook] if hook is not None else []
     for change in pending:
         print(difference(change.path, look(Path(change.path)), change.after))
     homeless = not at(host.root, companion.home).exists()
@@ -133,12 +145,15 @@ def _undo(host: Host, name: str, *, dry_run: bool, delete_secrets: bool) -> int:
     shared, own = _journals(host, companion.uid)
     last = [known.uid for known in companions(host)] == [companion.uid]
     journals = [own, shared] if last else [own]
+    hook = pam_change(host.root, wanted=False) if last else None
     if dry_run:
-        return _show_undo(host, companion, journals)
+        return _show_undo(host, companion, journals, hook)
     for words in _stopping(host, companion):
         host.run(*words)
     remove_account(host, companion)
     remove_home(host, companion)
+    if hook is not None:
+        put(Path(hook.path), hook.after)
     kept = [path for journal in journals for path in journal.undo()]
     _leave_runtime(host, companion)
     for words in _RELOADING:
@@ -149,10 +164,14 @@ def _undo(host: Host, name: str, *, dry_run: bool, delete_secrets: bool) -> int:
     return 1 if kept else 0
 
 
-def _show_undo(host: Host, companion: Companion, journals: list[Journal]) -> int:
+def _show_undo(
+    host: Host, companion: Companion, journals: list[Journal], hook: Change | None
+) -> int:
     for words in _stopping(host, companion):
         print(f"would run: {shlex.join(words)}")
     print(f"would delete {companion.home} and the user {companion.account}")
+    if hook is not None:
+        print(difference(hook.path, hook.before, hook.after))
     for journal in journals:
         for change in reversed(journal.read().changes):
             if look(Path(change.path)) == change.after:
