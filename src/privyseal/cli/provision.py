@@ -9,14 +9,15 @@ from pathlib import Path
 import click
 
 from privyseal.cli.journal import Change, Journal, Record, difference, look, put
-from privyseal.cli.provisionaccount import (
+from privyseal.cli.machine import report, show
+from privyseal.cli.provision_account import (
     make_account,
     make_home,
     remove_account,
     remove_home,
     stored,
 )
-from privyseal.cli.provisionfiles import (
+from privyseal.cli.provision_files import (
     STATE,
     account_files,
     at,
@@ -25,7 +26,7 @@ from privyseal.cli.provisionfiles import (
     shared_files,
     shared_folders,
 )
-from privyseal.cli.provisionground import (
+from privyseal.cli.provision_ground import (
     choose_vt,
     companions,
     person,
@@ -34,10 +35,10 @@ from privyseal.cli.provisionground import (
     refuse_without_services,
     refuse_writable_code,
 )
-from privyseal.cli.provisionhost import Host
-from privyseal.cli.provisionpam import pam_change
+from privyseal.cli.provision_host import Host
+from privyseal.cli.provision_pam import pam_change
 from privyseal.errors import ConflictError, NotFoundError
-from privyseal.runtime.companion import Companion
+from privyseal.runtime.companion import Companion, find
 
 _RELOADING = (
     ("systemctl", "daemon-reload"),
@@ -56,6 +57,8 @@ _RELOADING = (
     default=None,
     help="Start the companion at each login by a PAM hook as well, or no longer.",
 )
+@click.option("--check", is_flag=True, help="Try the pieces and grade the machine; no root needed.")
+@click.option("--json", "as_json", is_flag=True, help="With --check: print JSON.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--undo", is_flag=True, help="Take everything back.")
 @click.option(
@@ -68,25 +71,39 @@ def command(
     user: str | None,
     vt: int | None,
     pam: bool | None,
+    check: bool,
+    as_json: bool,
     dry_run: bool,
     undo: bool,
     delete_secrets: bool,
 ) -> int:
     """Give a desktop user a companion and a trusted console, or take them back (root)."""
     host = host or Host()
+    name = user if user is not None else os.environ.get("SUDO_USER", "")
+    if check:
+        return _check(host, name, as_json=as_json)
     refuse_unless_root()
     os.umask(0o022)  # what others have to read must not depend on root's habits
-    name = user if user is not None else os.environ.get("SUDO_USER", "")
     if undo:
         return _undo(host, name, dry_run=dry_run, delete_secrets=delete_secrets)
     refuse_without_services(host)
-    refuse_writable_code()
+    refuse_writable_code(host)
     account = person(host, name)
     companion = Companion(uid=account.uid, user=account.name, vt=choose_vt(host, account.uid, vt))
     hook = None if pam is None else pam_change(host.root, wanted=pam)
     if dry_run:
         return _show(host, companion, hook)
     return _provision(host, companion, hook)
+
+
+def _check(host: Host, name: str, *, as_json: bool) -> int:
+    companion = recorded(host, name) if name else find(os.getuid())
+    if companion is None:
+        raise NotFoundError(
+            f"{name or 'this user'!r} has no companion",
+            hint="name another user with --user, or make one with `privy provision`",
+        )
+    return show(report(companion), companion, as_json=as_json)
 
 
 def _provision(host: Host, companion: Companion, hook: Change | None) -> int:
@@ -185,7 +202,7 @@ def _undo_rest(host: Host, name: str, *, dry_run: bool) -> int:
     """Take back what a provisioning left that was cut off before it wrote its record."""
     shared, _own = _journals(host, 0)
     if not shared.read().changes or companions(host):
-        raise NotFoundError(f"{name!r} has no companion", hint="name the user with --user")
+        raise NotFoundError(f"{name!r} has no companion", hint="name another user with --user")
     if not dry_run:
         shared.undo()
         for words in _RELOADING:

@@ -5,9 +5,12 @@ import os
 import pwd
 import struct
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from privyseal.cli.machine_account import loaded_from
 
 _SECONDS: Final = 60
 _VT_GETSTATE: Final = 0x5603  # linux/vt.h: active, signal, and a bit for each open VT below 16
@@ -27,6 +30,10 @@ class Host:
     """This machine; a test puts another in its place."""
 
     root = Path("/")
+
+    def code(self) -> list[Path]:
+        """Return what this program is loaded from: the interpreter and its folders."""
+        return [*loaded_from(), Path(sys.executable).resolve()]
 
     def accounts(self) -> list[Account]:
         """Return every account that the machine lists."""

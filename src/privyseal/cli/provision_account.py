@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from privyseal.cli.journal import Entry, look, put
-from privyseal.cli.provisionfiles import SYSUSERS, at, deploy
-from privyseal.cli.provisionhost import Host
+from privyseal.cli.provision_files import SYSUSERS, at, deploy
+from privyseal.cli.provision_host import Host
 from privyseal.errors import PrivysealError
 from privyseal.runtime.companion import Companion
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from privyseal.cli.journal import Change, look
-from privyseal.cli.provisionfiles import at, deploy
+from privyseal.cli.provision_files import at, deploy
 from privyseal.errors import UnsupportedError
 
 _STACKS: Final = ("common-session", "system-login", "postlogin")  # Debian and SUSE, Arch, Fedora

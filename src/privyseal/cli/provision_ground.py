@@ -2,20 +2,17 @@
 
 import os
 import re
-import stat
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from privyseal.cli.provisionfiles import UNITS, at
-from privyseal.cli.provisionhost import Account, Host
+from privyseal.cli.machine_account import import_path
+from privyseal.cli.provision_files import UNITS, at
+from privyseal.cli.provision_host import Account, Host
 from privyseal.errors import (
     ConflictError,
     DeniedError,
     LimitError,
     NotFoundError,
-    PrivysealError,
     UnsupportedError,
     UsageError,
 )
@@ -153,44 +150,15 @@ def _login_terminals(root: Path) -> int:
     return highest
 
 
-def refuse_writable_code(places: Iterable[str] | None = None) -> None:
+def refuse_writable_code(host: Host) -> None:
     """Refuse an installation that anybody but root can change: root's programs would run it.
 
-    Args:
-        places: Files and folders that programs are loaded from; default: those of this program.
-
     Raises:
-        DeniedError: One of them, a folder above or a file within `sys.prefix` is writable.
+        DeniedError: Somebody can.
     """
-    if places is None:
-        places = [*sys.path, sys.prefix, sys.base_prefix, sys.executable]
-    checked: set[Path] = set()
-    for place in places:
-        named = Path(place or ".").absolute()
-        for path in (named, named.resolve()):
-            for step in (path, *path.parents):
-                if step not in checked:
-                    checked.add(step)
-                    _refuse_writable(step)
-    for folder, folders, files in os.walk(sys.prefix):
-        for name in (*folders, *files):
-            _refuse_writable(Path(folder, name))
-
-
-def _refuse_writable(path: Path) -> None:
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise PrivysealError(f"cannot read {path}: {error.strerror}") from error
-    if stat.S_ISLNK(status.st_mode):
-        loose = False  # its folder decides who may replace it; where it leads is checked by itself
-    else:
-        group = stat.S_IWGRP if status.st_gid != 0 else 0
-        loose = bool(status.st_mode & (stat.S_IWOTH | group))
-    if status.st_uid != 0 or loose:
+    finding = import_path(host.code())
+    if finding.state != "ok":
         raise DeniedError(
-            f"not only root can write {path}, from where this program is loaded",
+            f"this program is not only root's: {finding.text}",
             hint="install it with scripts/install.sh and run that `privy`",
         )
