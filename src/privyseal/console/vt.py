@@ -59,7 +59,11 @@ class VirtualTerminal:
             ) from error
 
     def reset(self) -> None:
-        """Undo what another program may have done to screen and keyboard."""
+        """Undo what another program may have done to screen and keyboard.
+
+        systemd hands terminals over so that write(1) and wall(1) can write to them; not this one.
+        """
+        os.fchmod(self._fd, 0o600)
         fcntl.ioctl(self._fd, _KDSETMODE, _KD_TEXT)
         fcntl.ioctl(self._fd, _KDSKBMODE, _K_UNICODE)
 
