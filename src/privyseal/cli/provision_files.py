@@ -89,7 +89,7 @@ def own_files(companion: Companion) -> dict[Path, Entry]:
 
 def deploy() -> Path:
     """Return the folder of the package that holds what is installed into other places."""
-    return (Path(privyseal.__file__).parent / "deploy").resolve()
+    return Path(privyseal.__file__).parent / "deploy"
 
 
 def _filled(name: str, companion: Companion | None = None) -> str:

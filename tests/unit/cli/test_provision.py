@@ -1,0 +1,291 @@
+"""`privy provision` on a file system of a test's own: what it writes, shows, refuses and takes back."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner
+from tests.unit.cli.provisioned import FakeHost
+
+from privyseal.cli.journal import Entry, look
+from privyseal.cli.provision import command
+from privyseal.errors import (
+    ConflictError,
+    DeniedError,
+    NotFoundError,
+    PrivysealError,
+    UnsupportedError,
+    UsageError,
+)
+
+pytestmark = pytest.mark.root
+
+
+class Done(NamedTuple):
+    status: int
+    output: str
+
+
+def _privy(host: FakeHost, *words: str) -> Done:
+    result = CliRunner().invoke(command, words, standalone_mode=False, obj=host)
+    if result.exception is not None:
+        raise result.exception
+    return Done(int(result.return_value or 0), result.output)
+
+
+def _tree(root: Path) -> dict[str, tuple[int, Entry | None]]:
+    return {
+        str(path.relative_to(root)): (
+            path.lstat().st_mode,
+            None if path.is_dir() and not path.is_symlink() else look(path),
+        )
+        for path in sorted(root.rglob("*"))
+        if path.name != "system_bus_socket"
+    }
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    return FakeHost(tmp_path)
+
+
+def test_undo_gives_back_the_same_file_system(host: FakeHost) -> None:
+    before = _tree(host.root)
+    assert _privy(host, "--user", "alice", "--pam").status == 0
+    assert _tree(host.root) != before
+    assert _privy(host, "--user", "alice", "--undo").status == 0
+    assert _tree(host.root) == before
+
+
+def test_a_second_run_changes_nothing_and_says_so(host: FakeHost) -> None:
+    _privy(host, "--user", "alice", "--pam")
+    once = _tree(host.root)
+    again = _privy(host, "--user", "alice", "--pam")
+    assert again.output == "alice has a companion already: nothing changed\n"
+    assert _tree(host.root) == once
+
+
+def test_what_all_companions_share_goes_with_the_last_one(host: FakeHost) -> None:
+    before = _tree(host.root)
+    _privy(host, "--user", "alice")
+    alone = _tree(host.root)
+    _privy(host, "--user", "bob", "--pam")
+    _privy(host, "--user", "bob", "--undo")
+    hook = host.root / "etc/pam.d/common-session"
+    assert "login.sh" in hook.read_text()  # alice may want it as well
+    _privy(host, "--user", "alice", "--no-pam")
+    assert _tree(host.root) == alone
+    _privy(host, "--user", "alice", "--undo")
+    assert _tree(host.root) == before
+
+
+@pytest.mark.parametrize("first", ["alice", "bob"])
+def test_companions_are_taken_back_in_any_order(host: FakeHost, first: str) -> None:
+    before = _tree(host.root)
+    for name in ("alice", "bob"):
+        _privy(host, "--user", name)
+    for name in sorted(("alice", "bob"), key=lambda name: name != first):
+        _privy(host, "--user", name, "--undo")
+    assert _tree(host.root) == before
+
+
+def test_a_run_that_was_cut_off_is_finished_or_taken_back(host: FakeHost) -> None:
+    before = _tree(host.root)
+    host.broken = {"systemd-sysusers"}
+    with pytest.raises(PrivysealError, match="cannot create privyseal-1000: it is broken"):
+        _privy(host, "--user", "alice")
+    host.broken = set()
+    cut_off = _tree(host.root)
+    _privy(host, "--user", "alice", "--undo")
+    assert _tree(host.root) == before
+    assert cut_off != before
+    _privy(host, "--user", "alice")
+    whole = _tree(host.root)
+    assert "etc/dbus-1/system.d/org.privyseal.Keeper1.u1000.conf" in whole
+
+
+def test_a_dry_run_shows_every_line_and_touches_nothing(host: FakeHost) -> None:
+    before = _tree(host.root)
+    shown = _privy(host, "--user", "alice", "--dry-run", "--pam").output
+    assert _tree(host.root) == before
+    assert f"+++ {host.root}/etc/systemd/system/privyseal-keeper@.service\n" in shown
+    assert "\n+TTYPath=/dev/tty8\n" in shown
+    assert "\n+session optional pam_exec.so " in shown
+    assert "would run: systemd-sysusers /etc/sysusers.d/privyseal-1000.conf\n" in shown
+    assert "would run: systemctl daemon-reload\n" in shown
+    assert not [words for words in host.ran if "is-active" not in words]
+
+    _privy(host, "--user", "alice")
+    made = _tree(host.root)
+    undone = _privy(host, "--user", "alice", "--undo", "--dry-run").output
+    assert _tree(host.root) == made
+    assert "\n-TTYPath=/dev/tty8\n" in undone
+    assert "would delete /var/lib/privyseal/1000 and the user privyseal-1000\n" in undone
+
+
+def test_the_home_is_the_companions_alone_and_the_phrase_is_never_told(host: FakeHost) -> None:
+    output = _privy(host, "--user", "alice").output
+    home = host.root / "var/lib/privyseal/1000"
+    phrase = home / "phrase"
+    account = host.account("privyseal-1000")
+    assert account is not None
+    assert (home.stat().st_mode & 0o777, home.stat().st_uid) == (0o700, account.uid)
+    assert (phrase.stat().st_mode & 0o777, phrase.stat().st_uid) == (0o400, 0)
+    assert re.fullmatch(r"[a-z]+\.[a-z]+\.[a-z]+", phrase.read_text())
+    assert phrase.read_text() not in output
+    journals = (host.root / "var/lib/privyseal").glob("*.json")
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in journals)
+
+
+def test_the_phrase_comes_from_many_distinct_words() -> None:
+    words = Path("deploy/words.txt").read_text().split()
+    assert len(set(words)) == len(words) == 256
+    assert all(re.fullmatch(r"[a-z]{3,8}", word) for word in words)
+
+
+def test_a_store_with_secrets_is_not_deleted_unasked(host: FakeHost) -> None:
+    _privy(host, "--user", "alice")
+    store = host.root / "var/lib/privyseal/1000/store"
+    store.mkdir()
+    (store / "vault").write_bytes(b"sealed")
+    made = _tree(host.root)
+    with pytest.raises(ConflictError, match="may hold secrets") as refused:
+        _privy(host, "--user", "alice", "--undo")
+    assert "--delete-secrets" in refused.value.hint
+    assert _tree(host.root) == made
+    _privy(host, "--user", "alice", "--undo", "--delete-secrets")
+    assert not store.exists()
+
+
+def test_the_account_files_backups_stay_as_they_were(host: FakeHost) -> None:
+    backup = host.root / "etc/passwd-"
+    before = backup.read_bytes()
+    _privy(host, "--user", "alice")
+    assert "privyseal-1000" in (host.root / "etc/passwd").read_text()
+    assert backup.read_bytes() == before
+    assert not (host.root / "etc/group-").exists()
+
+
+def test_a_terminal_is_found_and_kept(host: FakeHost) -> None:
+    host.terminals = {8}
+    assert "Ctrl+Alt+F9" in _privy(host, "--user", "alice").output
+    assert "Ctrl+Alt+F10" in _privy(host, "--user", "bob").output
+    host.terminals = {8, 9, 10}
+    _privy(host, "--user", "alice")
+    record = json.loads((host.root / "etc/privyseal/companions/1000.json").read_text())
+    assert record == {"uid": 1000, "user": "alice", "vt": 9}
+    _privy(host, "--user", "alice", "--vt", "12")
+    record = json.loads((host.root / "etc/privyseal/companions/1000.json").read_text())
+    assert record["vt"] == 12
+
+
+@pytest.mark.parametrize(
+    ("vt", "reason"),
+    [
+        (3, "is not between 8 and 63"),
+        (9, "is the console of 'bob'"),
+        (10, "has a getty"),
+        (11, "is one of logind's"),
+        (15, "is in use"),
+    ],
+)
+def test_a_terminal_that_is_taken_is_refused(host: FakeHost, vt: int, reason: str) -> None:
+    _privy(host, "--user", "bob", "--vt", "9")
+    wants = host.root / "etc/systemd/system/getty.target.wants"
+    wants.mkdir(parents=True)
+    (wants / "getty@tty10.service").symlink_to("/lib/systemd/system/getty@.service")
+    host.terminals = {15}
+    if vt == 11:
+        (host.root / "etc/systemd/logind.conf").write_text("[Login]\nReserveVT=11\n")
+    with pytest.raises(ConflictError, match=re.escape(f"VT {vt} {reason}")):
+        _privy(host, "--user", "alice", "--vt", str(vt))
+
+
+def test_what_cannot_have_a_companion_is_refused_before_anything_changes(host: FakeHost) -> None:
+    host.add("twin", 1001)
+    host.add("privyseal-1002", 990, home="/home/somebody")
+    host.add("carol", 1002)
+    host.add("privyseal-7", 991)
+    before = _tree(host.root)
+    refusals: list[tuple[tuple[str, ...], type[PrivysealError], str]] = [
+        ((), UsageError, "whose companion?"),
+        (("--user", "nobody-here"), NotFoundError, "no user 'nobody-here'"),
+        (("--user", "root"), UsageError, "root needs no companion"),
+        (("--user", "bob"), ConflictError, "'bob' and 'twin' share UID 1001"),
+        (("--user", "carol"), ConflictError, "there is a user 'privyseal-1002' with the home"),
+        (("--user", "privyseal-7"), UsageError, "is a companion itself"),
+        (("--user", "alice", "--undo"), NotFoundError, "'alice' has no companion"),
+        (("--user", "alice", "--check"), NotFoundError, "'alice' has no companion"),
+    ]
+    for words, kind, text in refusals:
+        with pytest.raises(kind, match=re.escape(text)):
+            _privy(host, *words)
+    assert _tree(host.root) == before
+
+
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [
+        ("run/systemd/system", "not booted with systemd"),
+        ("run/dbus/system_bus_socket", "no system bus"),
+        ("usr/bin/dbus-daemon", "no /usr/bin/dbus-daemon"),
+    ],
+)
+def test_a_machine_that_cannot_run_it_is_refused(host: FakeHost, missing: str, reason: str) -> None:
+    path = host.root / missing
+    if path.is_dir():
+        path.rmdir()
+    else:
+        path.unlink()
+    with pytest.raises(UnsupportedError, match=reason):
+        _privy(host, "--user", "alice")
+
+
+def test_code_that_others_can_change_is_refused(host: FakeHost) -> None:
+    place = host.root / "opt/somewhere"
+    place.mkdir(parents=True)
+    (place / "module.py").touch()
+    (place / "module.py").chmod(0o666)
+    host.places = [place]
+    with pytest.raises(DeniedError, match=r"module\.py can be written by others") as refused:
+        _privy(host, "--user", "alice")
+    assert "scripts/install.sh" in refused.value.hint
+    (place / "module.py").chmod(0o644)
+    os.chown(place, 1000, 0)
+    with pytest.raises(DeniedError, match="belongs to user 1000"):
+        _privy(host, "--user", "alice")
+
+
+def test_a_file_that_somebody_changed_is_named_and_kept(host: FakeHost) -> None:
+    _privy(host, "--user", "alice")
+    policy = host.root / "etc/dbus-1/system.d/org.privyseal.Keeper1.u1000.conf"
+    policy.write_text("<busconfig/>\n")
+    with pytest.raises(ConflictError, match="was changed since"):
+        _privy(host, "--user", "alice")
+    done = _privy(host, "--user", "alice", "--undo")
+    assert (done.status, policy.read_text()) == (1, "<busconfig/>\n")
+    assert f"kept, because it was changed since: {policy}\n" in done.output
+
+
+def test_the_companion_starts_at_once_for_who_is_logged_in(host: FakeHost) -> None:
+    _privy(host, "--user", "alice")
+    start = ("systemctl", "start", "--no-block", "privyseal-companion@1000.target")
+    assert not [words for words in host.ran if words[:4] == start]
+    host.active = {"user@1000.service"}
+    _privy(host, "--user", "alice")
+    assert [words for words in host.ran if words[:4] == start]
+
+
+def test_the_session_side_is_done_as_the_user(host: FakeHost) -> None:
+    _privy(host, "--user", "alice")
+    _privy(host, "--user", "alice", "--undo")
+    mine = [words for words in host.ran if words[0] == "runuser"]
+    assert [words[:5] for words in mine] == [("runuser", "-u", "alice", "--", "env")] * 2
+    assert [words[-3:] for words in mine] == [
+        ("install", "--companion", "--no-start"),
+        (mine[1][-3], "service", "uninstall"),
+    ]
