@@ -73,7 +73,7 @@ def import_path(places: list[Path]) -> Finding:
     """Check that nobody but root can change what our programs load."""
     name, seen = "import path", 0
     for place in places:
-        for above in [*reversed(place.resolve().parents), place]:
+        for above in sorted({*place.parents, *place.resolve().parents, place}):
             if (reason := _changeable(above)) is not None:
                 return Finding(name, "broken", reason, "install it where only root writes")
         for folder, folders, files in os.walk(place):
@@ -87,8 +87,15 @@ def import_path(places: list[Path]) -> Finding:
 
 
 def loaded_from() -> list[Path]:
-    """Return the folders that this interpreter loads code from, without those inside others."""
-    places = {Path(place) for place in (sys.prefix, *sys.path) if place and Path(place).exists()}
+    """Return the files and folders that this interpreter is and loads, without those inside others."""
+    program = Path(sys.executable)
+    named: list[str | Path] = [
+        *sys.path,
+        program,
+        program.resolve(),
+        Path(sys.prefix) / "pyvenv.cfg",
+    ]
+    places = {Path(place) for place in named if place and Path(place).exists()}
     return sorted(p for p in places if not any(q in places for q in p.parents))
 
 

@@ -105,7 +105,8 @@ def memory_on_disk(host: Host) -> Iterator[Finding]:
     areas = [line.split()[0].replace("\\040", " ") for line in lines if line.split()]
     plain = [area for area in areas if not _is_covered(host, area)]
     if plain:
-        text = f"memory goes to a disk unencrypted: {', '.join(plain)}"
+        # The companion's units forbid swapping (MemorySwapMax=0); who got a secret does not.
+        text = f"what programs were given goes to a disk unencrypted: {', '.join(plain)}"
         yield Finding("swap", "weak", text, "encrypt it (crypttab(5), option swap), or use zram")
     else:
         yield Finding("swap", "ok", "is encrypted or in memory" if areas else "there is none")

@@ -37,6 +37,7 @@ def pieces(host: Host, companion: Companion) -> Iterator[Finding]:
         yield Finding("systemd", "unknown", "does not answer", "systemctl status")
         return
     yield from judge_units(units, companion)
+    yield from _core_limits(host, companion, units)
     owner = host.account(companion.account)
     if owner is not None:
         yield from _terminal(host, companion, owner.uid, units)
@@ -76,32 +77,51 @@ def parse_units(text: str) -> dict[str, dict[str, str]]:
 
 def judge_units(units: Units, companion: Companion) -> Iterator[Finding]:
     """Judge the units by their properties."""
-    user = units.get(f"user@{companion.uid}.service", {})
-    logged_in = user.get("ActiveState") == "active"
+    wanted = {"boot": True, "login": _logged_in(units, companion)}
+    away = _logged_out(units, companion)
     for unit, when in unit_names(companion).items():
-        yield _judge_unit(unit, units.get(unit, {}), when, logged_in=logged_in)
-    if not logged_in:
+        resting = away and when == "login" and "-agent@" not in unit
+        yield _judge_unit(
+            unit, units.get(unit, {}), wanted=wanted[when] and not resting, boot=when == "boot"
+        )
+    if away:
+        yield Finding("session", "unknown", "the companion is logged out until somebody asks")
+    elif not wanted["login"]:
         text = f"{companion.user} is not logged in, so the pieces of the session were not tried"
         yield Finding("session", "unknown", text, f"log in as {companion.user} and check again")
 
 
-def _judge_unit(unit: str, found: Mapping[str, str], when: str, *, logged_in: bool) -> Finding:
+def _logged_in(units: Units, companion: Companion) -> bool:
+    return units.get(f"user@{companion.uid}.service", {}).get("ActiveState") == "active"
+
+
+def _logged_out(units: Units, companion: Companion) -> bool:
+    keeper = units.get(f"privyseal-keeper@{companion.uid}.service", {})
+    return keeper.get("ActiveState") != "active" and keeper.get("ExecMainStatus") == _LOGGED_OUT
+
+
+def _judge_unit(unit: str, found: Mapping[str, str], *, wanted: bool, boot: bool) -> Finding:
     load, active = found.get("LoadState", "not-found"), found.get("ActiveState", "inactive")
-    status = f"systemctl status {unit}"
     if load != "loaded":
         return Finding(unit, "broken", f"is not there: {load}", "privy provision")
-    if when == "boot":
-        if not (found.get("WantedBy") or found.get("UnitFileState") == "enabled"):
-            text = "does not start with the machine"
-            return Finding(unit, "broken", text, f"systemctl enable {unit}")
-    elif active == "active" and not logged_in:
-        return Finding(unit, "broken", "runs though nobody is logged in", status)
-    elif active != "active" and found.get("ExecMainStatus") == _LOGGED_OUT:
-        return Finding(unit, "ok", "is logged out until somebody asks")
-    wanted = when == "boot" or logged_in
-    return Finding(
-        unit, "broken" if wanted and active != "active" else "ok", f"is {active}", status
-    )
+    if boot and not (found.get("WantedBy") or found.get("UnitFileState") == "enabled"):
+        return Finding(
+            unit, "broken", "does not start with the machine", f"systemctl enable {unit}"
+        )
+    if wanted != (active == "active"):
+        text = f"is {active}" if wanted else "runs though nobody is logged in"
+        return Finding(unit, "broken", text, f"systemctl status {unit}")
+    return Finding(unit, "ok", f"is {active}")
+
+
+def _core_limits(host: Host, companion: Companion, units: Units) -> Iterator[Finding]:
+    for unit in unit_names(companion):
+        pid = units.get(unit, {}).get("MainPID", "0")
+        limits = host.text(f"proc/{pid}/limits")
+        line = re.search(r"(?m)^Max core file size\s+(\S+)\s+(\S+)", limits)
+        if line is not None and line.groups() != ("0", "0"):
+            text = f"may leave an image of its memory: limit {line[1]}, at most {line[2]}"
+            yield Finding(unit, "broken", text, f"systemctl restart {unit}")
 
 
 def _terminal(host: Host, companion: Companion, uid: int, units: Units) -> Iterator[Finding]:
@@ -152,17 +172,18 @@ def _sockets(host: Host, companion: Companion, uid: int) -> Iterator[Finding]:
 
 
 def _trials(companion: Companion, units: Units) -> Iterator[Finding]:
-    logged_in = units.get(f"user@{companion.uid}.service", {}).get("ActiveState") == "active"
     outcomes = probe(companion, companion.uid, ("own", "private bus", "witness", "home", *_TTY))
     if outcomes is None:
         text = f"what {companion.user} may do can only be tried by root or {companion.user}"
         yield Finding("trials", "unknown", text, "run it as root")
         return
     yield from judge_refusals(outcomes, companion)
-    if not logged_in:
+    if not _logged_in(units, companion):
         return
-    yield from judge_asking(probe(companion, companion.uid, ("ask",)) or {}, companion)
     yield _judge_agent(probe(companion, companion.uid, ("agent",)) or {}, companion)
+    if _logged_out(units, companion):
+        return  # asking would start it again
+    yield from judge_asking(probe(companion, companion.uid, ("ask",)) or {}, companion)
     for uid, who in ((_NOBODY, "another user"), (0, "root")):
         strangers = probe(companion, uid, ("ask",))
         if strangers is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.keyring_bus import keyring_bus, open_backend
+from tests.integration.prompter import Prompter
 from tests.waiting import eventually
 
 from privyseal.cli.migration import Sides, Wishes, import_secrets
@@ -16,6 +17,7 @@ from privyseal.errors import LockedError, NotFoundError, UnreachableError
 from privyseal.keeper.backends.secretservice import SecretServiceBackend
 from privyseal.model.keyring import ItemRef
 from privyseal.model.secret import Secret
+from privyseal.runtime.bus import Connection
 from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.privatebus import PrivateBus
 
@@ -228,6 +230,21 @@ async def test_a_locked_old_keyring_opens_with_its_passphrase(
     os.close(write)
     assert await stage.run(Wishes(passphrase_fd=read)) == 0
     os.close(read)
+    async with stage.new() as new:
+        assert len(await contents(new)) == 1
+
+
+async def test_without_a_passphrase_the_old_provider_asks_for_it_itself(stage: Stage) -> None:
+    async with stage.old() as old:
+        await put(old, 1, b"one")
+        await old.lock()
+    async with asyncio.TaskGroup() as group:
+        connection = await Connection.open(group, stage.sides.old_bus)
+        prompter = Prompter(group, connection, [PASSPHRASE.expose().decode()])
+        await prompter.serve()
+        assert await stage.run() == 0
+        assert len(prompter.questions) == 1
+        connection.close()
     async with stage.new() as new:
         assert len(await contents(new)) == 1
 

@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis.strategies import text
 
 from privyseal.cli.machine import grade, report, show, wrong
+from privyseal.cli.machine_account import import_path, loaded_from
 from privyseal.cli.machine_files import parse_keys
 from privyseal.cli.machine_groups import granting_actions
 from privyseal.cli.machine_host import Finding, permitted
@@ -470,10 +472,17 @@ def test_units_are_judged_by_when_they_are_to_run() -> None:
         "privyseal-console@47110.service",
         "privyseal-witness@47110.socket",
     ]
-    assert _judged("active", ActiveState="inactive", ExecMainStatus="75", WantedBy="x")[
-        0
-    ].check == ("privyseal-console@47110.service")
-    assert len(_judged("inactive")) == 6
+    assert len([f for f in _judged("inactive") if f.state == "broken"]) == 5
+
+
+def test_a_companion_that_is_logged_out_rests_and_its_agent_does_not() -> None:
+    out = _judged("active", ActiveState="inactive", ExecMainStatus="75")
+    assert [f.check for f in out] == [
+        "privyseal-console@47110.service",
+        "privyseal-witness@47110.socket",
+        "privyseal-agent@47110.service",
+        "session",
+    ]
 
 
 def test_what_the_user_can_do_and_must_not_voids_the_machine() -> None:
@@ -512,3 +521,28 @@ def test_the_agent_is_known_by_its_control_group_only() -> None:
     feigned = "/user.slice/user-47110.slice/user@47110.service/privyseal-agent@47110.service"
     assert judge_agent_group(feigned, "9", ALICE).state == "broken"
     assert judge_agent_group("", "9", ALICE).state == "broken"
+
+
+def test_the_interpreter_and_our_code_are_among_what_is_looked_at() -> None:
+    places = loaded_from()
+    for needed in (Path(sys.executable), Path(sys.executable).resolve(), Path(json.__file__)):
+        assert any(place == needed or place in needed.parents for place in places)
+
+
+def test_code_that_others_may_write_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "module.py").touch()
+    (tmp_path / "lib" / "module.py").chmod(0o666)
+    finding = import_path([tmp_path / "lib"])
+    assert finding.state == "broken"
+    assert str(tmp_path) in finding.text
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, whose files are the sound ones")
+def test_code_of_root_is_sound_until_a_folder_above_it_is_not(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "module.py").touch()
+    assert import_path([tmp_path / "lib"]).state == "ok"
+    tmp_path.chmod(0o777)
+    assert import_path([tmp_path / "lib"]).state == "broken"
