@@ -38,7 +38,7 @@ _WORDS: Final[dict[Outcome, str]] = {
     "old": "to be moved",
     "moved": "moved",
     "replaced": "moved over an older one",
-    "there": "was there already",
+    "there": "there already",
     "newer": "a newer one is there: left alone",
     "failed": "failed",
     "locked": "locked",

@@ -174,6 +174,21 @@ async def test_old_copies_are_deleted_only_on_request(stage: Stage) -> None:
         assert await contents(old) == {}
 
 
+@pytest.mark.parametrize(("answer", "left"), [(b"y\n", 0), (b"\n", 1), (b"n\n", 1)])
+async def test_on_a_terminal_deletion_is_offered_and_no_is_the_default(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, answer: bytes, left: int
+) -> None:
+    async with stage.old() as old:
+        await put(old, 1, b"one")
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs) as terminal, os.fdopen(ours, "wb", buffering=0) as keyboard:
+        monkeypatch.setattr("sys.stdin", terminal)
+        keyboard.write(answer)
+        assert await stage.run() == 0
+    async with stage.old() as old:
+        assert len(await contents(old)) == left
+
+
 async def test_one_item_that_fails_keeps_every_old_copy(
     stage: Stage, capfd: pytest.CaptureFixture[str]
 ) -> None:
