@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from privyseal.errors import NotFoundError
+from privyseal.model.approval import Approval, Content, Status
 from privyseal.model.ask import (
+    TITLES,
     Ask,
     Change,
     ChangeCollection,
@@ -25,7 +27,7 @@ from privyseal.model.ask import (
     decode_ask,
     kind_of,
 )
-from privyseal.model.evidence import Fact
+from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
 from privyseal.model.lifecycle import GRANTED, State
 from privyseal.model.secret import Secret
@@ -107,11 +109,16 @@ class FakeKeeper:
         self.requesters: set[str] = set()
         self.readable: set[tuple[str, ItemRef]] = set()
         self.narrowed: set[ItemRef] = set()
+        self.since = 1_700_000_000.0
+        self.locked = False
+        self.initialised = True
+        self.reviews = 0
+        self.reports: list[str] = []
         self._numbers = itertools.count(1)
         self._subscribers: set[str] = set()
         self._connection: Connection | None = None
 
-    async def serve(self, connection: Connection) -> None:
+    async def serve(self, connection: Connection, name: str = BUS_NAME) -> None:
         """Take the keeper's name on a bus."""
         self._connection = connection
         connection.serve(
@@ -123,9 +130,13 @@ class FakeKeeper:
                 (REQUEST, "Collect"): Method("s", "sah", self._collect),
                 (REQUEST, "Cancel"): Method("s", "", self._cancel),
                 (REQUEST, "Subscribe"): Method("", "", self._subscribe),
+                (REQUEST, "Status"): Method("", "s", self._status),
+                (REQUEST, "Waiting"): Method("", "s", self._waiting),
+                (REQUEST, "Review"): Method("", "", self._review),
+                (REQUEST, "Report"): Method("s", "", self._report),
             }
         )
-        await connection.claim(BUS_NAME)
+        await connection.claim(name)
 
     def put(
         self, name: str, value: bytes = b"s3cret", *, collection: str = "login", **attributes: str
@@ -246,6 +257,35 @@ class FakeKeeper:
 
     async def _subscribe(self, call: Call) -> Reply:
         self._subscribers.add(call.sender)
+        return Reply()
+
+    async def _status(self, _call: Call) -> Reply:
+        status = Status(
+            version="0.1.0",
+            mode="companion",
+            backend="fake",
+            locked=self.locked,
+            initialised=self.initialised,
+            pending=sum(asked.state == "pending" for asked in self.asked),
+            leases=0,
+            since=self.since,
+            audit_entries=0,
+            receipt_key="ab" * 32,
+            user="alice",
+            vt=8,
+        )
+        return Reply([encode(status).decode()])
+
+    async def _waiting(self, _call: Call) -> Reply:
+        waiting = [_approval(asked) for asked in self.asked if asked.state == "pending"]
+        return Reply([encode(waiting).decode()])
+
+    async def _review(self, _call: Call) -> Reply:
+        self.reviews += 1
+        return Reply()
+
+    async def _report(self, call: Call) -> Reply:
+        self.reports.append(call.body[0])
         return Reply()
 
     def _answer(self, asked: Asked) -> Reply:
@@ -375,3 +415,24 @@ class FakeKeeper:
 
     def _announce_item(self, what: Literal["changed", "deleted"], ref: ItemRef) -> None:
         self.announce(StoreChange(what=what, collection=ref.collection, item=ref.item))
+
+
+def _approval(asked: Asked) -> Approval:
+    badge, title = TITLES[type(asked.ask)]
+    items = asked.ask.items if isinstance(asked.ask, Read) else ()
+    content = Content(
+        request=asked.id,
+        badge=badge,
+        title=title,
+        evidence=Evidence(summary="node agent.js", trusted=True),
+        items=tuple(ItemInfo(ref=ref, label=ref.item) for ref in items),
+    )
+    return Approval(
+        id=asked.id,
+        state=asked.state,
+        ask=asked.ask,
+        content=content,
+        digest=content.digest(),
+        created=1.0,
+        expires=2.0,
+    )

@@ -5,6 +5,7 @@ import asyncio
 import resource
 import sys
 
+from privyseal.agent import companion
 from privyseal.agent.notify import Notifier
 from privyseal.agent.service import Face
 from privyseal.errors import UnreachableError
@@ -23,14 +24,30 @@ def main() -> int:
     parser.add_argument("--bus-address", help="where programs call; default: the session bus")
     parser.add_argument("--keeper-bus-address", help="where the keeper is; default: the same bus")
     parser.add_argument("--keeper-name", default=BUS_NAME)
+    parser.add_argument("--companion", type=int, metavar="UID", help="whose companion to ask")
     parser.add_argument("--debug", action="store_true")
     options = parser.parse_args()
+    serve.log_to_stderr(debug=options.debug)
+    if options.companion is not None:
+        # The keeper's witness is root: it needs no leave to see us, and nobody else gets it.
+        serve.harden()
+        serve.allow_many_files()
+        return serve.to_the_end(in_companion_mode(options))
     # Secrets pass through here: no core file. The process stays readable to its own user, since
     # the keeper shows a person which program a request came through.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     serve.allow_many_files()
-    serve.log_to_stderr(debug=options.debug)
     return serve.to_the_end(run(options))
+
+
+async def in_companion_mode(options: argparse.Namespace) -> None:
+    """Serve the session of a user who has a companion.
+
+    Raises:
+        UsageError: There is none, or we are somebody else.
+    """
+    around = companion.setting(options.companion, options.bus_address, options.keeper_bus_address)
+    await companion.run(around, SystemClock())
 
 
 async def run(options: argparse.Namespace) -> None:

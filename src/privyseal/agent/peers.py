@@ -99,6 +99,14 @@ class Peers:
     def __len__(self) -> int:
         return len(self._peers)
 
+    def let_go(self) -> None:
+        """Close every pidfd: the bus that these peers are on is gone."""
+        for peer in self._peers.values():
+            for requester in (*peer.applications.values(), peer.requester):
+                if requester is not None:
+                    requester.close()
+        self._peers.clear()
+
     async def identify(self, name: str) -> Peer:
         """Return the peer behind a unique name, with its process held by a pidfd.
 

@@ -68,6 +68,31 @@ class Outcome:
     values: Sequence[Secret] = ()
 
 
+_STOPPED: Final = UnreachableError(
+    "the keeper stopped while the request waited", hint="ask again once it runs"
+)
+
+
+async def _any(_ask: Ask) -> None:
+    """Let every request be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What differs between own-session and companion mode.
+
+    `guard` may refuse what a plain call would have to wait for too long, `moved` is called when a
+    request begins or ends to wait, `interrupted` is what those hear whose keeper went away.
+    """
+
+    guard: Callable[[Ask], Awaitable[None]] = _any
+    moved: Callable[[], None] = lambda: None
+    interrupted: UnreachableError = _STOPPED
+
+
+OWN_SESSION: Final = Circumstances()
+
+
 class Requests:
     """The keeper's asking side, for many requesters at once."""
 
@@ -76,10 +101,12 @@ class Requests:
         link: RequestLink,
         group: asyncio.TaskGroup,
         changed: Callable[[StoreChange], None],
+        around: Circumstances,
     ) -> None:
         self._link = link
         self._group = group
         self._changed = changed
+        self._around = around
         self._waiting: dict[str, Request] = {}
         # A signal can be read before the coroutine that awaits Submit's reply runs again.
         self._early: dict[str, State] = {}
@@ -92,20 +119,31 @@ class Requests:
         """Watch the keeper come and go; it need not run yet."""
         await self._link.watch_owner(self.abandon, self._back)
         with suppress(PrivysealError):
-            await self._ready()
+            if await self._link.present():
+                await self._ready()
 
     async def look(self, requester: Requester, question: Question) -> Answer:
         """Return metadata; never waits for a person."""
         return await self._link.look(await self._token(requester), question)
 
-    async def ask(self, requester: Requester, ask: Ask, value: Secret | None = None) -> Outcome:
-        """Submit and wait for the end.
+    async def ask(
+        self,
+        requester: Requester,
+        ask: Ask,
+        value: Secret | None = None,
+        *,
+        patient: bool = False,
+    ) -> Outcome:
+        """Submit and wait for the end; who is `patient` waits at a prompt, not inside a call.
 
         Raises:
+            LockedError: It would take the store's passphrase first.
             DeniedError: It was denied, or withdrawn because the requester left.
             ExpiredError: Nobody decided in time.
             UnreachableError: The keeper is not there, or went away meanwhile.
         """
+        if not patient:
+            await self._around.guard(ask)
         return await self.finish(await self.begin(requester, ask, value))
 
     async def begin(self, requester: Requester, ask: Ask, value: Secret | None = None) -> Request:
@@ -146,7 +184,7 @@ class Requests:
                 ticket, values = await self._link.collect(ticket.id)
         if ticket.state in GRANTED:
             return Outcome(ticket.result, values)
-        raise _refusal(ticket)
+        raise self._refusal(ticket)
 
     def withdraw(self, request: Request) -> None:
         """Cancel a request that still waits; one that has ended stays as it is."""
@@ -213,6 +251,7 @@ class Requests:
         number = request.ticket.id
         request.end = asyncio.get_running_loop().create_future()
         self._waiting[number] = request
+        self._around.moved()
         if number in self._early:
             self._end(number, self._early.pop(number))
         elif generation != self._generation:
@@ -229,6 +268,7 @@ class Requests:
         request = self._waiting.pop(number, None)
         if request is None or request.end is None:
             return False
+        self._around.moved()
         # The future is done already when the call that awaited it was cancelled.
         if not request.end.done():
             request.end.set_result(state)
@@ -239,6 +279,18 @@ class Requests:
         self.abandon()
         self._later(self._ready())
 
+    def _refusal(self, ticket: Ticket) -> PrivysealError:
+        match ticket.state:
+            case "expired":
+                return ExpiredError(ticket.reason or "nobody decided in time", hint="ask again")
+            case "abandoned":
+                words = self._around.interrupted
+                return UnreachableError(ticket.reason or str(words), hint=words.hint)
+            case "cancelled":
+                return DeniedError(ticket.reason or "the request was withdrawn")
+            case _:
+                return DeniedError(ticket.reason or "the request was denied")
+
     def _later(self, work: Awaitable[None]) -> None:
         async def run() -> None:
             try:
@@ -247,18 +299,3 @@ class Requests:
                 log.debug("the keeper did not take a notice: %s", error)
 
         self._group.create_task(run(), name="notice")
-
-
-def _refusal(ticket: Ticket) -> PrivysealError:
-    match ticket.state:
-        case "expired":
-            return ExpiredError(ticket.reason or "nobody decided in time", hint="ask again")
-        case "abandoned":
-            return UnreachableError(
-                ticket.reason or "the keeper stopped while the request waited",
-                hint="ask again once it runs",
-            )
-        case "cancelled":
-            return DeniedError(ticket.reason or "the request was withdrawn")
-        case _:
-            return DeniedError(ticket.reason or "the request was denied")

@@ -7,6 +7,7 @@ is taken over can ask in its callers' names and see what is released to them, an
 import asyncio
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from privyseal.agent.changes import Changes
 from privyseal.agent.items import CollectionCalls, ItemCalls
@@ -15,7 +16,7 @@ from privyseal.agent.peers import MAX_CALLS, Peers
 from privyseal.agent.portal import Portal
 from privyseal.agent.prompts import Prompts
 from privyseal.agent.properties import Properties
-from privyseal.agent.requests import Requests
+from privyseal.agent.requests import OWN_SESSION, Circumstances, Requests
 from privyseal.agent.visit import Desk, Visit, Visitor
 from privyseal.errors import ConflictError, LimitError, UnknownMethodError
 from privyseal.model.clock import Clock
@@ -42,17 +43,25 @@ from privyseal.wire.secretservice import (
     parse,
 )
 
+NAMES: Final = (PORTAL, NAME)
+"""The bus names under which programs look for what the face serves."""
+
 
 class Face:
     """The Secret Service on one bus."""
 
     def __init__(
-        self, connection: Connection, link: RequestLink, group: asyncio.TaskGroup, clock: Clock
+        self,
+        connection: Connection,
+        link: RequestLink,
+        group: asyncio.TaskGroup,
+        clock: Clock,
+        around: Circumstances = OWN_SESSION,
     ) -> None:
         self._connection = connection
         self._group = group
         self.changes = Changes()
-        self._requests = Requests(link, group, self._changed)
+        self._requests = Requests(link, group, self._changed, around)
         self.peers = Peers(connection, self._requests, clock)
         self.sessions = Sessions()
         self.prompts = Prompts(connection, group)
@@ -68,14 +77,22 @@ class Face:
         Raises:
             ConflictError: Another program owns the name.
         """
-        await self.peers.start()
-        await self._requests.start()
-        self._announcing = self._group.create_task(self.changes.run(self._desk), name="changes")
-        self._connection.serve(self._table())
+        await self.open()
+        await self.follow()
         # Portals usually look for the Secret Service's name; some are configured with their own.
         with suppress(ConflictError):  # whoever has that serves those portals, as before
             await self._connection.claim(PORTAL)
         await self._connection.claim(NAME)
+
+    async def open(self) -> None:
+        """Serve, and leave the bus names to somebody else."""
+        await self.peers.start()
+        self._announcing = self._group.create_task(self.changes.run(self._desk), name="changes")
+        self._connection.serve(self._table())
+
+    async def follow(self) -> None:
+        """Watch the keeper come and go; calls are answered before that too."""
+        await self._requests.start()
 
     def _changed(self, change: StoreChange) -> None:
         self.peers.changes += 1
@@ -83,7 +100,7 @@ class Face:
 
     async def stop(self) -> None:
         """Give the bus name back, and let every waiting call end."""
-        for name in (PORTAL, NAME):
+        for name in NAMES:
             await self._connection.release(name)
         self._requests.abandon()
         if self._announcing is not None:

@@ -112,9 +112,11 @@ class Unlocking:
         done = list(wish.collections)
         if wish.collections:
             names = tuple(dict.fromkeys(wish.collections.values()))
-            await requests.ask(visit.requester, Unlock(collections=names))
+            await requests.ask(visit.requester, Unlock(collections=names), patient=True)
         if wish.items:
-            outcome = await requests.ask(visit.requester, Read(items=wish.reads(), deliver=False))
+            outcome = await requests.ask(
+                visit.requester, Read(items=wish.reads(), deliver=False), patient=True
+            )
             granted = outcome.result.items if isinstance(outcome.result, Granted) else ()
             self._desk.note_open(visit.peer, granted)
             for item in granted:

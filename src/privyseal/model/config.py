@@ -29,10 +29,14 @@ class AuditSettings(Value, frozen=True, rename="kebab"):
 
 
 class NotificationSettings(Value, frozen=True, rename="kebab"):
-    """Whether the desktop is told of requests, and whether it may answer them."""
+    """Whether the desktop is told of requests, and whether it may answer them.
+
+    In companion mode it never may; there `names` lets notifications say what is asked for.
+    """
 
     enabled: bool = True
     buttons: bool = True
+    names: bool = False
 
 
 class Config(Value, frozen=True, rename="kebab"):

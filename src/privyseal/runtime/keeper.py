@@ -37,6 +37,10 @@ class Link:
         if not self._owner:
             raise UnreachableError("the keeper does not run", hint="start it with `privy try`")
 
+    async def present(self) -> bool:
+        """Return whether a keeper is there now."""
+        return bool(await self._connection.owner(self._bus_name))
+
     async def watch_owner(self, gone: Callable[[], None], back: Callable[[], None]) -> None:
         """Call `gone` when the keeper leaves the bus and `back` when one is there again."""
 

@@ -8,9 +8,11 @@ import json
 import os
 import pwd
 import time
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from privyseal.errors import DeniedError, LockedError, PrivysealError, UnreachableError
+
+_Error = TypeVar("_Error", bound=PrivysealError)
 
 RECORDS: Final = "/etc/privyseal/companions"
 _MAX_RECORD: Final = 4096
@@ -125,6 +127,12 @@ def impostor(uid: int, account: str) -> UnreachableError:
         f"UID {uid} answers on the system bus in place of {account}, and is not believed",
         hint="see `privy doctor`",
     )
+
+
+def sentence(error: _Error) -> _Error:
+    """Return an error with its hint as a second sentence, fit for a dialog of any program."""
+    hint = error.hint[:1].upper() + error.hint[1:]
+    return type(error)(f"{error}. {hint}.")
 
 
 def _clock(moment: float) -> str:

@@ -12,7 +12,8 @@ from tests.integration.rig import ended, house
 from tests.unit.console.sample import approval, hostile, item
 from tests.waiting import eventually
 
-from privyseal.agent.notify import SERVER, SERVER_PATH, Notifier
+from privyseal.agent.board import SERVER, SERVER_PATH
+from privyseal.agent.notify import Notifier
 from privyseal.model.approval import Approval
 from privyseal.model.decision import Decision
 from privyseal.model.value import decode, encode
