@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.fake_keeper import FakeKeeper
-from tests.integration.agent.stage import LOGIN, call, open_session, perform
+from tests.integration.agent.stage import call, open_session, perform
 from tests.integration.agent.test_notify import FakeServer, invoke
 from tests.private_bus import private_bus
 from tests.waiting import eventually
@@ -22,7 +22,7 @@ from privyseal.errors import LockedError, UnreachableError
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.companion import Companion
 from privyseal.runtime.names import Names
-from privyseal.wire.secretservice import COLLECTION, ITEM, NAME, PORTAL, item_path
+from privyseal.wire.secretservice import ITEM, NAME, PORTAL, item_path
 
 RECORD = Companion(uid=os.getuid(), user="alice", vt=8)
 
@@ -324,7 +324,7 @@ async def test_a_keeper_of_another_user_gets_no_request(desk: Scene) -> None:
 
 async def waits(desk: Scene, **extra: str) -> tuple[FakeServer, Connection]:
     """Have one request wait, and return the server that tells of it."""
-    path = item_path(desk.keeper.put("mail-password"))
+    path = item_path(desk.keeper.put("mail_password"))
     desk.keeper.verdicts["delete"] = desk.keeper.verdicts["read"] = "wait"
     await desk.start_keeper()
     server = FakeServer(await desk.connect())
@@ -346,7 +346,6 @@ async def test_a_notification_says_who_waits_but_not_for_what(desk: Scene) -> No
     assert body == "Asked by: node agent.js\nDecide on the console: Ctrl+Alt+F8"
     assert actions[1::2] == ["Review"]
 
-    await call(bus, "Delete", path=LOGIN, interface=COLLECTION)
     await call(bus, "Delete", path=item_path(desk.keeper.put("two")), interface=ITEM)
     await eventually(lambda: any("2 requests wait for you" in text for text in server.texts()))
     for asked in list(desk.keeper.asked):
@@ -358,7 +357,7 @@ async def test_a_notification_says_who_waits_but_not_for_what(desk: Scene) -> No
 async def test_a_person_may_want_the_names_in_notifications(desk: Scene) -> None:
     server, _ = await waits(desk, PRIVYSEAL_NOTIFICATIONS_NAMES="true")
 
-    assert "What: mail-password" in server.texts()[0]
+    assert "What: mail_password" in server.texts()[0]
 
 
 async def test_review_brings_the_console_to_the_front_and_only_if_the_server_says_so(
