@@ -43,6 +43,10 @@ class Finding(NamedTuple):
     hint: str = ""
 
 
+Checks = tuple[tuple[str, Callable[[str], Finding]], ...]
+"""Every check by its name, in the order in which a person reads them."""
+
+
 class Machine:
     """What the checks look at: the bus, the keeper, the configuration and the kernel."""
 
@@ -63,7 +67,7 @@ class Machine:
         if self.bus is not None:
             self.bus.close()
 
-    def _checks(self) -> tuple[tuple[str, Callable[[str], Finding]], ...]:
+    def _checks(self) -> Checks:
         return (
             ("configuration", self._configuration),
             ("session bus", self._session_bus),
@@ -93,18 +97,22 @@ class Machine:
         with Keeper.open() as keeper:
             status = keeper.status()
         self.keeper = self._pid(BUS_NAME)
+        return self._answers(name, status)
+
+    def _answers(self, name: str, status: Json) -> Finding:
         ours, theirs = version("privyseal"), status["version"]
         if ours != theirs:
             hint = "start it again, so that both are the same"
             return Finding(name, "warn", f"is version {theirs}, this command {ours}", hint)
-        return Finding(name, "ok", f"version {theirs}, {status['mode']} mode, pid {self.keeper}")
+        pid = f", pid {self.keeper}" if self.keeper else ""
+        return Finding(name, "ok", f"version {theirs}, {status['mode']} mode{pid}")
 
     def _provider(self, name: str) -> Finding:
         pid = self._pid(SECRETS)
         if not pid:
             hint = "start Privyseal with `privy try` or `privy service install`"
             return Finding(name, "FAIL", f"nobody serves {SECRETS}", hint)
-        exe, words = _program(pid)
+        exe, words = program_of(pid)
         if "privyseal.agent" not in words:
             hint = "stop it, then start Privyseal: until then it gives secrets out unasked"
             return Finding(name, "FAIL", f"{SECRETS} is served by {exe}, pid {pid}", hint)
@@ -118,8 +126,10 @@ class Machine:
         for folder in _service_folders():
             for file in sorted(folder.glob("*.service")):
                 command = _activates(file, SECRETS)
-                if not command or Path(command[0]).name in {"false", "true"}:
+                if not command:
                     continue
+                if Path(command[0]).name in {"false", "true"}:
+                    return Finding(name, "ok", f"{file} keeps other providers from being started")
                 if any("privyseal" in word for word in command):
                     return Finding(name, "ok", f"{file} starts our agent")
                 hint = "`privy service install` puts a file of ours before it"
@@ -227,7 +237,8 @@ class Machine:
         return int(self._bus().ask_bus("GetConnectionUnixProcessID", name))
 
 
-def _program(pid: int) -> tuple[str, list[str]]:
+def program_of(pid: int) -> tuple[str, list[str]]:
+    """Return the program of a process and its arguments, as far as they can be seen."""
     try:
         exe = os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 - "(deleted)" is no part of a path
     except OSError:

@@ -1,11 +1,15 @@
 """`privy doctor`: does everything work, and if not, what to do."""
 
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from privyseal.cli.reach import way_in
 from privyseal.cli.report import AMBER, GREEN, RED, paint, print_json
 from privyseal.cli.spec import JSON, Spec, Values
 from privyseal.wire.sanitise import fit
+
+if TYPE_CHECKING:
+    from privyseal.cli.checkup import Machine
 
 _COLOURS: Final = {"ok": GREEN, "warn": AMBER, "FAIL": RED}
 _WIDE: Final = 300
@@ -13,10 +17,8 @@ _WIDE: Final = 300
 
 def run(values: Values) -> int:
     """Print one line a check; return 1 when one failed."""
-    from privyseal.cli.checkup import Machine  # noqa: PLC0415 - 60 ms that only this command needs
-
     findings = []
-    for finding in Machine().findings():
+    for finding in _machine().findings():
         findings.append(finding)
         if values["json"]:
             continue
@@ -27,6 +29,18 @@ def run(values: Values) -> int:
     if values["json"]:
         print_json([finding._asdict() for finding in findings])
     return int(any(finding.state == "FAIL" for finding in findings))
+
+
+def _machine() -> "Machine":
+    # 60 ms that only this command needs, and only one of them.
+    found = way_in()
+    if found is None:
+        from privyseal.cli.checkup import Machine  # noqa: PLC0415 - see above
+
+        return Machine()
+    from privyseal.cli.provisioned import ProvisionedMachine  # noqa: PLC0415 - see above
+
+    return ProvisionedMachine(found)
 
 
 SPEC: Final = Spec(

@@ -11,6 +11,7 @@ import pytest
 from tests.fake_decider import FakeDecider, item
 from tests.integration.cli.conftest import Shell, Transcript
 
+from privyseal.cli.provisioned import is_in_unit
 from privyseal.model.ask import Read
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.companion import Companion
@@ -255,3 +256,60 @@ async def test_a_malformed_record_is_one_clear_line(desktop: Desktop) -> None:
 
     assert run.status == 1
     assert "is malformed" in run.err
+
+
+async def findings(desktop: Desktop, **extra: str) -> tuple[int, dict[str, tuple[str, str]]]:
+    run = await desktop.privy("doctor", "--json", **extra)
+    assert run.err == ""
+    return run.status, {f["check"]: (f["state"], f["text"]) for f in json.loads(run.out)}
+
+
+async def test_doctor_looks_at_both_sides_of_a_companion(
+    desktop: Desktop, bus_address: str
+) -> None:
+    home = Path(desktop.shell.environment["HOME"])
+    desktop.keeper.companion |= {"witness": False, "troubles": ("a squatter",)}
+    assert desktop.keeper.connection is not None
+    await desktop.keeper.connection.claim("org.freedesktop.secrets")
+    mask = home / ".local/share/dbus-1/services/org.freedesktop.secrets.service"
+    mask.parent.mkdir(parents=True)
+    mask.write_text("[D-BUS Service]\nName=org.freedesktop.secrets\nExec=/bin/false\n")
+
+    status, found = await findings(desktop, DBUS_SESSION_BUS_ADDRESS=bus_address)
+
+    assert status == 1
+    assert found["companion"][0] == "ok"
+    assert "console: Ctrl+Alt+F8" in found["companion"][1]
+    assert found["system bus"] == ("ok", f"{RECORD.bus_name} is owned by UID {os.getuid()}")
+    assert found["keeper"][0] == "ok"
+    assert found["store"] == ("ok", "unlocked: embedded store")
+    assert found["witness"][0] == "FAIL"
+    assert found["troubles"] == ("FAIL", "a squatter")
+    assert found["agent"][0] == "FAIL"
+    assert str(os.getpid()) in found["agent"][1]
+    assert found["activation"] == ("ok", f"{mask} keeps other providers from being started")
+    assert len(found) == 15
+
+
+async def test_doctor_names_a_keeper_of_another_user(desktop: Desktop) -> None:
+    status, found = await findings(desktop, KEEPER_UID="4711")
+
+    assert status == 1
+    assert found["system bus"][0] == "FAIL"
+    assert found["keeper"][0] == "FAIL"
+    assert found["witness"] == ("FAIL", "cannot be checked without the keeper")
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "ours"),
+    [
+        ("0::/system.slice/system-privyseal\\x2dagent.slice/privyseal-agent@1000.service\n", True),
+        ("1:name=systemd:/system.slice/privyseal-agent@1000.service\n", True),
+        ("0::/user.slice/user-1000.slice/user@1000.service/privyseal-agent@1000.service\n", False),
+        ("0::/system.slice/privyseal-agent@1001.service\n", False),
+        ("0::/system.slice/x-privyseal-agent@1000.service\n", False),
+        ("", False),
+    ],
+)
+def test_the_agent_is_known_by_a_control_group_of_the_system(cgroup: str, ours: bool) -> None:
+    assert is_in_unit(cgroup, "privyseal-agent@1000.service") is ours
