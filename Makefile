@@ -2,12 +2,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help try test check soak bench lock clean setup
+.PHONY: help try test test-vm check soak bench lock clean setup
 
 BIN := .venv/bin
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 8
 
 try: ## run Privyseal on this machine until Ctrl-C (ARGS="--headless")
 	@scripts/setup.sh run
@@ -21,6 +21,9 @@ check: setup ## format, lint, types, import contracts, unused code, spelling
 
 test: setup ## everything of `check`, all tests, coverage, closure and budget
 	@scripts/test.sh
+
+test-vm: ## the deployment, in a virtual machine that this builds (ARGS="-k console --keep")
+	@scripts/test-vm.sh $(ARGS)
 
 soak: setup ## the same tests with their long counts
 	@SOAK=1 $(BIN)/python -m pytest --timeout=3600 $(ARGS)

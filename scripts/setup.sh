@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh run     what `make try` needs
 #   scripts/setup.sh dev     what `make test` needs as well
+#   scripts/setup.sh vm      what `make test-vm` needs besides
 #
 # Exits 2 with one line when something has to be installed first and this user may not do it.
 set -euo pipefail
@@ -23,7 +24,9 @@ case $level in
       git:git make:make ps:procps unshare:util-linux systemd-analyze:systemd
       gpg:gnupg pass:pass'
     ;;
-  *) refuse "unknown level '$level': use run or dev" ;;
+  vm)
+    wanted='make:make qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mke2fs:e2fsprogs unshare:util-linux' ;;
+  *) refuse "unknown level '$level': use run, dev or vm" ;;
 esac
 
 # Python itself
@@ -100,8 +103,8 @@ pip() {
   $python -m pip --quiet --disable-pip-version-check --no-input "$@"
 }
 case $level in
+  vm | dev) pinned='-r requirements/dev.txt' ;;
   run) pinned='-r requirements/run.txt -r requirements/build.txt' ;;
-  dev) pinned='-r requirements/dev.txt' ;;
 esac
 say "installing the packages pinned in requirements ($level)"
 # shellcheck disable=SC2086 # two options
