@@ -1,0 +1,51 @@
+"""The first day: provision, log in, set a passphrase, store a secret, read it back."""
+
+from tests.vm.desk import Desk
+from tests.vm.registry import check
+
+
+@check("1: the console is on its terminal before anybody logs in")
+def console_from_boot(desk: Desk) -> None:
+    desk.provisioned()
+    desk.logged_out()
+    desk.vm.show(8)
+    desk.vm.shows(8, "PRIVYSEAL", "alice", "not logged in", "phrase")
+    desk.vm.picture("console-idle")
+    desk.vm.show(1)
+
+
+@check("1: alice logs in by typing at a getty, and her companion starts", seconds=240)
+def companion_starts(desk: Desk) -> None:
+    desk.companion()
+    running = desk.vm.succeed("ps -o args= -u privyseal-1000")
+    for program in ("keeper", "provider", "console"):
+        assert f"privyseal.{program}" in running, running
+
+
+@check(
+    "1: secret-tool asks, the console shows who, typed letters allow, secret-tool prints",
+    seconds=300,
+)
+def ask_and_allow(desk: Desk) -> None:
+    desk.unlocked()
+    desk.stored("tr0ub4dor", service="first.example", label="First secret")
+    asked = desk.lookup("first.example")
+    seen = desk.asked("Read a secret", "First secret", "/usr/bin/secret-tool")
+    assert "= program " in seen, seen
+    desk.vm.show(8)
+    desk.vm.picture("console-request")
+    desk.allow()
+    done = asked.finish()
+    assert (done.status, done.out) == (0, "tr0ub4dor"), done.text
+    desk.vm.picture("console-allowed")
+
+
+@check("1: a denial on the console reaches secret-tool, which prints nothing", seconds=240)
+def ask_and_deny(desk: Desk) -> None:
+    desk.unlocked()
+    desk.stored("never-out", service="denied.example")
+    asked = desk.lookup("denied.example")
+    desk.asked("Read a secret", "denied.example")
+    desk.deny()
+    done = asked.finish()
+    assert (done.status, done.out) == (1, ""), done.text
