@@ -312,6 +312,22 @@ class Companion:
                 name="witness", passes=[fd],
             )  # fmt: skip
 
+    async def kill_witness(self, witness: Process) -> None:
+        """Kill the witness with its children, and its socket, which systemd would keep."""
+        self.socket.unlink()
+        children = Path(f"/proc/{witness.pid}/task/{witness.pid}/children").read_text().split()
+        for pid in (witness.pid, *map(int, children)):
+            os.kill(pid, signal.SIGKILL)
+        await witness.wait()
+
+    async def refused(self, approval: dict[str, object]) -> str:
+        """Try to allow what has changed; return why that was refused."""
+        try:
+            await self.person.do("decide", approval["id"], approval["digest"], True)  # noqa: FBT003 - JSON
+        except errors.ConflictError as error:
+            return str(error)
+        return ""
+
     async def waiting(self, number: int = 1) -> list[dict[str, object]]:
         """Return what waits for a person, once so many requests do."""
         pending = await answers(
