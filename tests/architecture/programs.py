@@ -15,6 +15,9 @@ SOURCE: Final = Path(__file__).parents[2] / "src" / "privyseal"
 TRUSTED: Final = ("privyseal.keeper.__main__", "privyseal.console.__main__", "privyseal.witness")
 """The programs that see secrets, decide, or run as root: the trusted base is what they load."""
 
+OWN_SESSION: Final = "privyseal.keeper.backends.choice"
+"""The way to the stores of own-session mode; a keeper in companion mode never goes it."""
+
 BUDGET: Final = 7200
 """Most code lines of ours in the trusted base; raising it takes a page in docs/decisions."""
 
@@ -88,14 +91,38 @@ def third_party(program: str) -> set[str]:
 
 
 def trusted_files() -> list[Path]:
-    """Return every file of ours in the trusted base."""
-    files = {
-        Path(file)
-        for program in TRUSTED
-        for name, file in loaded(program).items()
-        if name.partition(".")[0] == "privyseal" and file
-    }
-    return sorted(files)
+    """Return every file of ours in the trusted base: what companion mode may load, late or not."""
+    keeper, *others = TRUSTED
+    names = companion_modules(keeper)
+    for program in others:
+        names |= {name for name in loaded(program) if name.partition(".")[0] == "privyseal"}
+    return sorted(file for file in map(_file, names) if file is not None)
+
+
+def companion_modules(program: str) -> set[str]:
+    """Return the modules of ours that `program` can come to import without `OWN_SESSION`."""
+    found: set[str] = set()
+    left = {program}
+    while left:
+        name = left.pop()
+        file = _file(name)
+        if file is None or name in found or name == OWN_SESSION:
+            continue
+        found.add(name)
+        left.add(name.rpartition(".")[0])
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                left |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def _file(name: str) -> Path | None:
+    root, *parts = name.split(".")
+    place = SOURCE.joinpath(*parts)
+    for file in (place.with_suffix(".py") if parts else SOURCE, place / "__init__.py"):
+        if root == "privyseal" and file.is_file():
+            return file
+    return None
 
 
 def code_lines(text: str) -> int:

@@ -39,6 +39,10 @@ def test_the_trusted_base_is_within_its_budget() -> None:
     assert sum(sizes.values()) <= BUDGET, sorted(sizes.items(), key=lambda pair: -pair[1])[:10]
 
 
+def test_the_program_that_runs_as_root_is_short() -> None:
+    assert code_lines((SOURCE / "witness.py").read_text()) <= 300
+
+
 def test_the_trusted_base_rests_on_three_packages() -> None:
     packages = set().union(*map(third_party, TRUSTED))
     private = {"typing_extensions", "cffi", "_cffi_backend"}

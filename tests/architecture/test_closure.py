@@ -1,10 +1,20 @@
 """What a program loads is pinned: the boundary is the process, and this is what stands inside."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from tests.architecture.programs import ALLOWED, loaded, third_party
+from tests.architecture.programs import ALLOWED, companion_modules, loaded, third_party
 
+_COMPANION = """
+import os, sys
+os.getuid = lambda: 61001  # whoever runs this test, it stands for the companion
+from privyseal.keeper.__main__ import main
+status = main()
+print(*sorted(name for name in sys.modules if name.startswith("privyseal")))
+sys.exit(status)
+"""
 _SLOW = {"asyncio", "click", "cryptography", "dbus_fast", "msgspec", "ruamel", "unittest"}
 
 
@@ -39,3 +49,35 @@ def test_only_the_keeper_loads_the_keeper(program: str) -> None:
         assert "privyseal.keeper.__main__" in loaded(program)
     else:
         assert not any(name.startswith("privyseal.keeper") for name in loaded(program))
+
+
+def test_a_keeper_in_companion_mode_loads_no_store_of_its_own(tmp_path: Path) -> None:
+    nowhere = f"unix:path={tmp_path}/nowhere"
+    places = ["--state", str(tmp_path / "state"), "--bus-address", nowhere]
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _COMPANION, "--desktop-uid", "61000", *places],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"HOME": str(tmp_path), "PRIVYSEAL_BACKEND": "embedded"},
+        timeout=30,
+    )
+    names = set(done.stdout.split())
+    assert "cannot connect to the message bus" in done.stderr
+    assert "privyseal.keeper.backends.secretservice" in names
+    assert names <= companion_modules("privyseal.keeper.__main__")
+    stores = ("vault", "embedded", "privatebus", "choice")
+    assert [name for name in names if any(store in name for store in stores)] == []
+
+
+@pytest.mark.parametrize("choice", [["--backend", "embedded"], ["--store", "/tmp"]])
+def test_a_companion_leaves_no_choice_of_a_backend(choice: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "privyseal.keeper", "--desktop-uid", "61000", *choice],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 2
+    assert "the provider on its private bus" in done.stderr
