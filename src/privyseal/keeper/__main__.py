@@ -63,6 +63,12 @@ def main() -> int:
     options = parser.parse_args()
     if options.desktop_uid is not None and (options.store or options.backend):
         parser.error("a companion's secrets lie with the provider on its private bus")
+    if (user := options.desktop_uid) is not None:
+        options.bus_address = options.bus_address or f"unix:path=/run/privyseal/{user}/bus"
+        system = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", SYSTEM_BUS)
+        options.request_bus = options.request_bus or system
+        options.request_name = options.request_name or f"{BUS_NAME}.u{user}"
+        options.witness = options.witness or Path(f"/run/privyseal/witness-{user}")
     serve.harden()
     serve.allow_many_files()
     serve.log_to_stderr(debug=options.debug)
@@ -98,7 +104,7 @@ async def run(options: argparse.Namespace, ending: Ending | None) -> None:
         stack.push_async_callback(audit.close)
         signer = Signer.open(options.state / "receipt.key")
         backend = await inner.enter_async_context(_backend(options, settings, group, clock))
-        witness = await stack.enter_async_context(Witness.open(_witness(options)))
+        witness = await stack.enter_async_context(Witness.open(options.witness))
         sides = await _connect(options, group, witness, stack)
         audience = BusAudience(sides.asking, sides.deciding)
         core = Core(Ports(backend, witness, audit, signer, clock, audience), settings.policy)
@@ -122,7 +128,7 @@ async def run(options: argparse.Namespace, ending: Ending | None) -> None:
         await _serve(options, sides, desk, asking, requesters)
         if ending is not None:
             lock = functools.partial(ending.lock, core)
-            follow = follow_logind(group, _request_bus(options), options.desktop_uid, lock)
+            follow = follow_logind(group, options.request_bus, options.desktop_uid, lock)
             await inner.enter_async_context(follow)
         audit.append("start", detail=f"backend {backend.description}")
         serve.ready()
@@ -139,13 +145,13 @@ async def _connect(
     witness: Witness,
     stack: contextlib.AsyncExitStack,
 ) -> Sides:
-    private = await Connection.open(group, _private_bus(options))
+    private = await Connection.open(group, options.bus_address)
     stack.callback(private.close)
     user: int | None = options.desktop_uid
     if user is None:
         callers = Callers(private, witness.look, os.getuid())
         return Sides(private, private, callers, callers)
-    public = await Connection.open(group, _request_bus(options))
+    public = await Connection.open(group, options.request_bus)
     stack.callback(public.close)
     return Sides(
         asking=public,
@@ -180,7 +186,7 @@ async def _serve(
         await _each_that_leaves(sides.deciding, [decider_left])
         sides.asking.serve(requests)
         sides.deciding.serve(decisions)
-        await sides.asking.claim(options.request_name or f"{BUS_NAME}.u{options.desktop_uid}")
+        await sides.asking.claim(options.request_name)
     await sides.deciding.claim(options.bus_name)
 
 
@@ -246,24 +252,6 @@ def _station(options: argparse.Namespace) -> Station:
     return Station("companion", record.user, record.vt)
 
 
-def _private_bus(options: argparse.Namespace) -> str | None:
-    address: str | None = options.bus_address
-    if address is None and options.desktop_uid is not None:
-        return f"unix:path=/run/privyseal/{options.desktop_uid}/bus"
-    return address
-
-
-def _witness(options: argparse.Namespace) -> Path | None:
-    if options.witness is None and options.desktop_uid is not None:
-        return Path(f"/run/privyseal/witness-{options.desktop_uid}")
-    witness: Path | None = options.witness
-    return witness
-
-
-def _request_bus(options: argparse.Namespace) -> str:
-    return options.request_bus or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or SYSTEM_BUS
-
-
 @contextlib.asynccontextmanager
 async def _backend(
     options: argparse.Namespace, settings: Config, group: asyncio.TaskGroup, clock: Clock
@@ -281,8 +269,8 @@ async def _backend(
         SecretServiceBackend,
     )
 
-    address = _private_bus(options) or ""
-    provider = SecretServiceBackend(group, address, "provider on the private bus")
+    backend = "provider on the private bus"
+    provider = SecretServiceBackend(group, options.bus_address, backend)
     try:
         yield provider
     finally:

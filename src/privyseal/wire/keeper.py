@@ -169,20 +169,15 @@ class StoreChange(Value, frozen=True):
     item: Name = ""
 
 
+Happening = Literal[
+    "asked", "changed", "resolved", "locked", "unlocked", "leases", "pins", "review", "troubles"
+]  # fmt: skip
+
+
 class Notice(Value, frozen=True):
     """One thing that happened, told to those who watch."""
 
-    what: Literal[
-        "asked",
-        "changed",
-        "resolved",
-        "locked",
-        "unlocked",
-        "leases",
-        "pins",
-        "review",
-        "troubles",
-    ]
+    what: Happening
     approval: Approval | None = None
 
 
