@@ -22,9 +22,11 @@ from tests.waiting import eventually
 
 from privyseal import errors
 
-ALICE: Final = 61000
-BOB: Final = 61010
-COMPANION: Final = {ALICE: 61001, BOB: 61011}
+# Locking ends every process of a user: two runs of these tests must not share users.
+_FIRST: Final = 200_000 + os.getpid() % 50_000 * 4
+ALICE: Final = _FIRST
+BOB: Final = _FIRST + 1
+COMPANION: Final = {ALICE: _FIRST + 2, BOB: _FIRST + 3}
 PASSPHRASE: Final = "correct horse battery staple"
 PATIENCE: Final = 20.0
 

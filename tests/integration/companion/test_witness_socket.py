@@ -41,7 +41,7 @@ async def witnessed(world: Machine) -> Companion:
 async def test_only_processes_of_its_user_are_told_of(witnessed: Companion, op: str) -> None:
     world = witnessed.machine
     mine = await world.start(ALICE, "sleep", "100", name="sleep")
-    others = [await world.start(uid, "sleep", "100", name="sleep") for uid in (BOB, 61001)]
+    others = [await world.start(uid, "sleep", "100", name="sleep") for uid in (BOB, witnessed.uid)]
 
     assert (await _asked(witnessed, witnessed.uid, mine.pid, op))["state"] == "alive"
     for pid in (1, os.getpid(), *(other.pid for other in others)):
