@@ -53,31 +53,10 @@ _BUS: Final = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Confi
     <allow own="org.freedesktop.login1"/>
     <allow send_type="method_call"/>
   </policy>
-{companions}
+{includes}
 </busconfig>
 """
-_COMPANION: Final = """  <policy user="{companion}">
-    <allow own="org.privyseal.Keeper1.u{user}"/>
-  </policy>
-  <policy user="{user}">
-    <allow send_destination="org.privyseal.Keeper1.u{user}"
-           send_interface="org.privyseal.Request1"/>
-  </policy>
-"""
-_PRIVATE_BUS: Final = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>session</type>
-  <listen>unix:path={socket}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <allow send_destination="*" eavesdrop="true"/>
-    <allow eavesdrop="true"/>
-    <allow own="*"/>
-  </policy>
-</busconfig>
-"""
+_DEPLOYED: Final = Path(__file__).parents[3] / "deploy" / "dbus"
 
 
 class Puppet:
@@ -244,11 +223,17 @@ class Companion:
         """The keeper's name on the system bus."""
         return f"org.privyseal.Keeper1.u{self.user}"
 
-    async def begin(self, *, witness: bool = True) -> None:
-        """Start the private bus, a provider, the witness and the keeper."""
+    async def begin(self, *, witness: bool = True, open_bus: bool = False) -> None:
+        """Start the private bus, a provider, the witness and the keeper.
+
+        `open_bus`: the bus lets everybody in who reaches its socket, unlike the one that is deployed.
+        """
         self.home.mkdir(mode=0o700)
         configuration = self.home / "bus.conf"
-        configuration.write_text(_PRIVATE_BUS.format(socket=self.home / "bus"))
+        deployed = (_DEPLOYED / "private-bus.conf").read_text()
+        rule = '<policy context="default">'
+        opened = deployed.replace(rule, f'{rule}<allow user="*"/>')
+        configuration.write_text(opened if open_bus else deployed)
         for path in (self.home, configuration):
             os.chown(path, self.uid, self.uid)
         if witness:
@@ -261,7 +246,12 @@ class Companion:
         (self.home / "bus").unlink(missing_ok=True)
         configuration = str(self.home / "bus.conf")
         await start(
-            self.uid, "dbus-daemon", f"--config-file={configuration}", "--nofork", name="bus"
+            self.uid,
+            "dbus-daemon",
+            f"--config-file={configuration}",
+            f"--address={self.bus}",
+            "--nofork",
+            name="bus",
         )
         await eventually((self.home / "bus").exists)
         await start(
@@ -409,9 +399,14 @@ async def machine() -> AsyncIterator[Machine]:
     """Start a system bus that knows two desktop users and their companions."""
     folder = Path(tempfile.mkdtemp(prefix="privyseal-"))
     folder.chmod(0o755)
-    policies = [_COMPANION.format(user=user, companion=own) for user, own in COMPANION.items()]
+    includes = ""
+    for user in COMPANION:
+        policy = folder / f"{user}.conf"
+        deployed = (_DEPLOYED / "system-policy.conf").read_text()
+        policy.write_text(deployed.replace("@UID@", str(user)))
+        includes += f"  <include>{policy}</include>\n"
     configuration = folder / "system.conf"
-    configuration.write_text(_BUS.format(socket=folder / "system", companions="".join(policies)))
+    configuration.write_text(_BUS.format(socket=folder / "system", includes=includes))
     accounts = Path("/etc/passwd").read_text()
     for user, own in COMPANION.items():
         for name, uid in ((f"user-{user}", user), (f"privyseal-{user}", own)):

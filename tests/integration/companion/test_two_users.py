@@ -13,6 +13,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for other users"),
 ]
 KEEPER = "org.privyseal.Keeper1"
+DECISION = "org.privyseal.Decision1"
 NEVER = (
     "privyseal.keeper.backends.choice",
     "privyseal.keeper.backends.embedded",
@@ -55,30 +56,36 @@ async def test_another_user_and_root_cannot_ask(world: Machine, alices: Companio
     assert alices.keeper.returncode is None
 
 
-async def test_root_and_the_desktop_user_cannot_decide(world: Machine, alices: Companion) -> None:
-    root = await world.puppet(0, "decide", alices.bus, KEEPER)
-    with pytest.raises(
-        DeniedError, match=f"user 0 may not talk to the keeper of user {alices.uid}"
-    ):
-        await root.do("pending")
-    with pytest.raises(DeniedError):
-        await root.do("log_out")
-    status, words = await world.call(ALICE, alices.bus, KEEPER, "org.privyseal.Decision1.Pending")
-    assert status != 0, words
+async def test_the_keeper_lets_nobody_else_decide_even_if_the_bus_would(world: Machine) -> None:
+    companion = Companion(world, ALICE)
+    await companion.begin(open_bus=True)
+    root = await world.puppet(0, "decide", companion.bus, KEEPER)
+    refusal = f"user 0 may not talk to the keeper of user {companion.uid}"
+    for deed in (("pending",), ("log_out",), ("unlock", "x"), ("pin", "x"), ("rules",)):
+        with pytest.raises(DeniedError, match=refusal):
+            await root.do(*deed)
+    assert companion.keeper.returncode is None
+
+
+@pytest.mark.parametrize("uid", [ALICE, BOB, 0], ids=["alice", "bob", "root"])
+async def test_nobody_else_gets_onto_the_private_bus(
+    world: Machine, alices: Companion, uid: int
+) -> None:
+    status, words = await world.call(uid, alices.bus, KEEPER, f"{DECISION}.Pending")
+    assert status != 0
+    assert "Error connecting" in words
 
 
 async def test_deciding_is_not_on_the_bus_where_faces_ask(
     world: Machine, alices: Companion
 ) -> None:
     for uid, refusal in ((ALICE, "AccessDenied"), (0, "UnknownMethod")):
-        status, words = await world.call(
-            uid, world.bus, alices.name, "org.privyseal.Decision1.Pending"
-        )
+        status, words = await world.call(uid, world.bus, alices.name, f"{DECISION}.Pending")
         assert status != 0
         assert refusal in words
 
 
-@pytest.mark.parametrize("uid", [ALICE, BOB])
+@pytest.mark.parametrize("uid", [ALICE, BOB], ids=["alice", "bob"])
 async def test_the_name_cannot_be_claimed(world: Machine, uid: int) -> None:
     _, words = await world.run(
         uid, "gdbus", "call", "--address", world.bus, "--dest", "org.freedesktop.DBus",
@@ -95,9 +102,7 @@ async def test_two_companions_do_not_cross(world: Machine, alices: Companion) ->
     crossing = await world.face(ALICE, BOB)
     with pytest.raises(DeniedError):
         await crossing.do("status")
-    status, words = await world.call(
-        alices.uid, bobs.bus, KEEPER, "org.privyseal.Decision1.Pending"
-    )
+    status, words = await world.call(alices.uid, bobs.bus, KEEPER, f"{DECISION}.Pending")
     assert status != 0, words
 
     face = await world.face(ALICE)
