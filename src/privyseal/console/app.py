@@ -256,7 +256,7 @@ class Console:
                 self._stale.set()
             case Unlock(passphrase):
                 await link.unlock(passphrase)
-                self._change(lambda state: replace(state, view="requests", said="Unlocked."))
+                self._change(_unlocked)
                 self._stale.set()
             case Answer(pin, passphrase):
                 await link.answer_pin(pin, passphrase)
@@ -318,3 +318,9 @@ class Console:
             self._change(
                 lambda state: replace(rearmed(state, os.urandom(1)), status=None, decided="")
             )
+
+
+def _unlocked(state: ScreenState) -> ScreenState:
+    # It may have taken a while: another view stays under the hand that types there.
+    view = "requests" if state.view == "unlock" else state.view
+    return replace(state, view=view, said="Unlocked.")

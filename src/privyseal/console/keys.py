@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from privyseal.console import detail
-from privyseal.console.state import PENALTY, ScreenState, View, rearmed, shown
+from privyseal.console.state import DWELL, PENALTY, ScreenState, View, rearmed, shown
 from privyseal.model.approval import Approval
 from privyseal.model.decision import Decision
 from privyseal.model.secret import Secret
@@ -88,6 +88,9 @@ def press(state: ScreenState, key: str, fresh: bytes) -> Outcome:
         return state, None if state.vt else Quit()
     if not state.enough_room:
         return state, None
+    if not state.armed:
+        # A hand that goes on typing as this screen comes up never gets to where letters count.
+        state = replace(state, armed_at=max(state.armed_at, state.mono + DWELL))
     began = state.mono if not state.unfinished else state.began
     state, command = _VIEWS[state.view](state, key, fresh)
     return replace(state, began=began, touched=state.mono), command
@@ -182,8 +185,8 @@ def _select(step: int, state: ScreenState, fresh: bytes) -> Outcome:
     subject = state.subject
     if subject is None:
         return state, None
-    at = next((n for n, a in enumerate(state.listed) if a.id == subject.id), 0)
-    ahead = state.listed[at + 1 :] if step > 0 else state.listed[:at][::-1]
+    at = next((n for n, a in enumerate(state.listed) if a.id == subject.id), -1)
+    ahead = state.listed[at + 1 :] if step > 0 else state.listed[: max(at, 0)][::-1]
     target = next((a for a in ahead if a.state == "pending"), None)
     return (shown(state, target, fresh), None) if target else _back(state, fresh)
 
@@ -204,7 +207,8 @@ def _open(view: View, state: ScreenState, fresh: bytes) -> Outcome:
 def _ask_passphrase(state: ScreenState, fresh: bytes) -> Outcome:
     if not state.linked:
         return state, None
-    return _open("pins" if state.pins else "unlock", state, fresh)
+    pin = state.pins[0].id if state.pins else ""
+    return _open("pins" if pin else "unlock", replace(state, pin=pin), fresh)
 
 
 def _page(state: ScreenState, key: str, fresh: bytes) -> Outcome:
@@ -223,13 +227,14 @@ def _page(state: ScreenState, key: str, fresh: bytes) -> Outcome:
 
 
 def _passphrase(state: ScreenState, key: str, fresh: bytes) -> Outcome:
+    pin = state.question if state.view == "pins" else None
     if key == "esc":
-        refused = Answer(state.pins[0].id, None) if state.view == "pins" and state.pins else None
-        return _open("requests", state, fresh)[0], refused
-    if key == "backspace":
-        return replace(state, entered=state.entered[:-1]), None
-    if key == "ctrl-u":
+        return _open("requests", state, fresh)[0], Answer(pin.id, None) if pin else None
+    if state.view == "pins" and pin is None:
         return replace(state, entered=""), None
+    erased = {"backspace": state.entered[:-1], "ctrl-u": ""}
+    if key in erased:
+        return replace(state, entered=erased[key]), None
     if key == "enter":
         return _entered(state)
     if len(key) == 1 and len(state.entered) < _MAX_PASSPHRASE:
@@ -242,7 +247,7 @@ def _entered(state: ScreenState) -> Outcome:
     if not entered or state.status is None:
         return state, None
     if state.view == "pins":
-        return replace(state, view="requests"), Answer(state.pins[0].id, _secret(entered))
+        return replace(state, view="requests"), Answer(state.pin, _secret(entered))
     if not state.status.initialised and not state.chosen:
         return replace(state, chosen=entered), None
     if state.chosen and entered != state.chosen:

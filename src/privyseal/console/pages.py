@@ -14,6 +14,7 @@ from privyseal.console.state import ScreenState, View
 from privyseal.model.approval import Approval, Lease
 from privyseal.model.ask import Create
 from privyseal.model.lifecycle import State
+from privyseal.model.value import Value
 from privyseal.wire.sanitise import fit, wrap
 
 Page = Callable[[ScreenState, int, int], list[Line]]
@@ -187,10 +188,11 @@ def _unlock(state: ScreenState, cells: int, _height: int) -> list[Line]:
 
 
 def _pins(state: ScreenState, cells: int, _height: int) -> list[Line]:
-    text = state.pins[0].text if state.pins else ""
+    if state.question is None:
+        return [(), line(" This question is over: nobody waits for its answer any more.")]
     said = [
         line("   ", (GUTTER, "frame"), (row, "foreign"))
-        for row in wrap(text, cells - 6, 8, console=state.console_font)
+        for row in wrap(state.question.text, cells - 6, 8, console=state.console_font)
     ]
     asks = line(" GnuPG of your companion asks for a passphrase, in its own words:")
     more = len(state.pins) - 1
@@ -217,23 +219,22 @@ def _log_out(state: ScreenState, _cells: int, _height: int) -> list[Line]:
 def _rules(state: ScreenState, _cells: int, height: int) -> list[Line]:
     if state.policy is None:
         return [(), line(" Asking the keeper ...")]
-    rows: list[Line] = [line((" Ask a person, allow or deny", "strong"))]
-    verdicts = msgspec.structs.asdict(state.policy.verdicts)
-    rows += [_rule(name, value) for name, value in verdicts.items()]
-    more: list[Line] = [line((" Seconds", "strong"))]
-    more += [
-        _rule(name, f"{value:g}")
-        for name, value in msgspec.structs.asdict(state.policy.timing).items()
-    ]
-    more += [(), line((" At most", "strong"))]
-    more += [
-        _rule(name, str(value))
-        for name, value in msgspec.structs.asdict(state.policy.limits).items()
-    ]
-    left = column(rows, height - 1, 42)
-    right = column(more, height - 1, 36)
+    policy = state.policy
+    verdicts, seconds, most = map(
+        _group,
+        ("Ask a person, allow or deny", "Seconds", "At most"),
+        (policy.verdicts, policy.timing, policy.limits),
+    )
+    probe = "answered" if policy.answer_chromium_probe else "ask"
+    left = column([*verdicts, _rule("Chromium's probe", probe)], height - 1, 42)
+    right = column([*seconds, (), *most], height - 1, 36)
     where = line(" They can only be read here: the configuration file sets them.")
     return [*((*a, *b) for a, b in zip(left, right, strict=True)), where]
+
+
+def _group(title: str, values: Value) -> list[Line]:
+    rows = [_rule(name, f"{value}") for name, value in msgspec.structs.asdict(values).items()]
+    return [line((f" {title}", "strong")), *rows]
 
 
 def _rule(name: str, value: str) -> Line:

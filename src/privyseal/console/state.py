@@ -48,7 +48,7 @@ class ScreenState:
     `wall` counts seconds since 1970, `mono` and `armed_at` are on the monotonic clock. `status` is
     None while the keeper is away. `user`, `vt` and `phrase` are set in companion mode, where `vt` is
     not 0; `linked` says whether there is a bus to find the keeper on, `front` whether the virtual
-    terminal is the one in front. `began` and `touched` are when the first and the last key of an
+    terminal is the one in front; `pin` is the question of GnuPG that was opened. `began` and `touched` are when the first and the last key of an
     unfinished pair or passphrase came. `notes` stand there while nothing waits. `subject` is the request in the detail pane; `off` are its items
     that were switched off. `read` is the digest that was read to its end, `decided` the request a
     decision was sent for. `console_font` keeps to what the kernel's own font can draw.
@@ -71,6 +71,7 @@ class ScreenState:
     recent: tuple[Approval, ...] = ()
     leases: tuple[Lease, ...] = ()
     pins: tuple[PinAsk, ...] = ()
+    pin: str = ""
     policy: Policy | None = None
     view: View = "requests"
     subject: Approval | None = None
@@ -116,6 +117,11 @@ class ScreenState:
     def armed(self) -> bool:
         """Whether the challenge is drawn and counts."""
         return self.mono >= self.armed_at
+
+    @property
+    def question(self) -> PinAsk | None:
+        """The question for a passphrase that was opened, while it still waits for an answer."""
+        return next((pin for pin in self.pins if pin.id == self.pin), None)
 
     @property
     def unfinished(self) -> bool:
@@ -179,9 +185,6 @@ def synced(
     pins: Sequence[PinAsk] = (),
 ) -> ScreenState:
     """Take in all that the keeper knows, after this or the keeper started anew."""
-    if state.view == "pins" and [*state.pins[:1]] != [*pins[:1]]:
-        # What was typed was meant for the question that is gone.
-        state = replace(left(state, fresh), said="The question for a passphrase is over.")
     state = replace(state, status=status, recent=tuple(recent[:RECENT]), pins=tuple(pins))
     known = {approval.id: approval for approval in (*recent, *pending)}
     for old in state.listed:

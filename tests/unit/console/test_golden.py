@@ -70,7 +70,7 @@ FRAMES: dict[str, ScreenState] = {
     "companion-left": companion(approval(), front=False),
     "companion-locked": companion(status=COMPANION_LOCKED, leases=()),
     "companion-unlock": companion(status=COMPANION_LOCKED, view="unlock", entered="hunter2"),
-    "companion-pins": companion(pins=(PIN, PIN), view="pins"),
+    "companion-pins": companion(pins=(PIN, PIN), pin="p1", view="pins"),
     "companion-rules": companion(policy=Policy(), view="rules"),
     "companion-log-out": rearmed(companion(view="log-out"), b"\x5a", 0),
     "companion-overview": companion(approval(), view="overview"),

@@ -355,9 +355,25 @@ def test_what_was_typed_for_one_question_never_answers_another() -> None:
     other = msgspec.structs.replace(PIN, id="p2")
     state = after(companion(pins=(PIN, other)), "u", *"tr0ub")[0]
     changed = synced(state, COMPANION, [], [], FRESH, [other])
-    assert (changed.view, changed.entered) == ("requests", "")
-    same = synced(state, COMPANION, [], [], FRESH, [PIN, other])
-    assert (same.view, same.entered) == ("pins", "tr0ub")
+    after_it, commands = after(changed, *"4dor", "enter")
+    assert (after_it.view, after_it.unfinished, commands) == ("pins", False, [])
+    assert any("This question is over" in row for row in frame_text(after_it))
+    assert after(after_it, "esc") == (after(after_it, "esc")[0], [])
+    same = synced(state, COMPANION, [], [], FRESH, [other, PIN])
+    assert after(same, *"4dor", "enter")[1] == [Answer("p1", Secret(b"tr0ub4dor"))]
+
+
+def test_a_hand_that_goes_on_typing_never_gets_to_where_letters_count() -> None:
+    state = rearmed(companion(approval()), FRESH)
+    for _ in range(50):
+        state, commands = after(later(state, 0.5), *state.challenge, "n")
+        assert commands == []
+    assert after(later(state, 0.71), *state.challenge)[1]
+
+
+def test_what_waits_is_found_again_from_a_past_request() -> None:
+    state = after(companion(approval(), delete()), "h", "enter", "down")[0]
+    assert state.subject == approval()
 
 
 def test_no_passphrase_is_asked_for_while_nobody_is_logged_in() -> None:

@@ -104,7 +104,7 @@ def test_no_frame_of_a_companion_holds_foreign_text_outside_its_column(view: Vie
     evil = "\x1b[2J\u202e" + "A" * 2000
     pin = msgspec.structs.replace(PIN, text=evil)
     status = msgspec.structs.replace(COMPANION, troubles=(evil, evil), witness=False)
-    state = companion(hostile(), status=status, pins=(pin, pin), view=view)
+    state = companion(hostile(), status=status, pins=(pin, pin), pin="p1", view=view)
     assert_whole(frame_text(state), 80, 25)
     for row in render(state)[1:]:
         for before, span in zip((("", "plain"), *row), row, strict=False):
