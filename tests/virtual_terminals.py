@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -46,11 +46,15 @@ class Seat:
         for base, name in ((0, "vcs"), (64, "vcsu"), (128, "vcsa")):
             if not Path(f"/dev/{name}{NUMBER}").exists():
                 os.mknod(f"/dev/{name}{NUMBER}", 0o20600, os.makedev(7, base + NUMBER))
+        self._node = Path(f"/dev/tty{NUMBER}")
+        self._before = self._node.stat()
         self.write(b"\x1bc\x1b%G")
 
     def close(self) -> None:
         self.activate(1)
         os.close(self._zero)
+        os.chown(self._node, self._before.st_uid, self._before.st_gid)
+        self._node.chmod(self._before.st_mode & 0o777)
 
     def activate(self, number: int) -> None:
         """Ask for a switch, as chvt(1) does; it need not happen."""
@@ -67,6 +71,21 @@ class Seat:
             await eventually(lambda: all(text in self.text() for text in texts), seconds=20)
         except AssertionError:
             raise AssertionError(f"{texts} not in\n{self.text()}") from None
+
+    async def press(self, key: str, done: Callable[[], bool]) -> None:
+        """Type a key until it was taken: a redraw throws away what is typed meanwhile."""
+        for _ in range(20):
+            self.type(key)
+            try:
+                await eventually(done, seconds=0.5)
+            except AssertionError:
+                continue
+            return
+        raise AssertionError(f"{key!r} was not taken at\n{self.text()}")
+
+    async def changes(self, before: str) -> None:
+        """Return when the terminal shows something else."""
+        await eventually(lambda: self.text() != before)
 
     async def reaches(self, number: int) -> None:
         """Return when that virtual terminal is in front."""
@@ -140,7 +159,7 @@ class Seat:
         return subprocess.Popen(
             [*script, *arguments],
             env={"TERM": "linux", "LANG": "C.UTF-8", **environment},
-            stderr=None if os.environ.get("DBG") else subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
     @staticmethod

@@ -27,6 +27,7 @@ from privyseal.console.terminal import Terminal
 from privyseal.console.vt import VirtualTerminal
 if len(sys.argv) > 2:
     from privyseal.console import start  # its files may be closed to that user
+    os.fchown(0, int(sys.argv[2]), -1)  # as systemd does
     os.setgroups([])
     os.setgid(int(sys.argv[2]))
     os.setuid(int(sys.argv[2]))
