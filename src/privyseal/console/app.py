@@ -9,19 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from privyseal.console.keys import (
-    Answer,
-    AskRules,
-    Command,
-    Decide,
-    Lock,
-    LogOut,
-    Quit,
-    Revoke,
-    Unlock,
-    noticed,
-    press,
-)
+from privyseal.console import keys
 from privyseal.console.layout import Line
 from privyseal.console.screen import render
 from privyseal.console.state import RECENT, ScreenState, left, rearmed, synced, told
@@ -61,7 +49,7 @@ class Console:
         self._quit = asyncio.Event()
         self._stale = asyncio.Event()
         self._leases = asyncio.Event()
-        self._commands: asyncio.Queue[Command] = asyncio.Queue()
+        self._commands: asyncio.Queue[keys.Command] = asyncio.Queue()
         self._drawn = ""
         self._frame: list[Line] = []
         self._painted = 0.0
@@ -143,7 +131,7 @@ class Console:
             wall=self._clock.wall(),
             mono=self._clock.monotonic(),
         )
-        self._state = noticed(change(now))
+        self._state = keys.noticed(change(now))
         if not self._painting:
             # A flood of notices becomes one frame; a key is never read before it is painted.
             self._painting = True
@@ -188,24 +176,24 @@ class Console:
             return
         if self._vt is not None and not self._vt.in_front:
             return
-        keys = self._keys.feed(data)
-        if len(keys) > BURST and self._state.view not in _ENTRY:
+        typed = self._keys.feed(data)
+        if len(typed) > BURST and self._state.view not in _ENTRY:
             return
-        for key in keys:
+        for key in typed:
             self._press(key)
 
     def _press(self, key: str) -> None:
-        commands: list[Command] = []
+        commands: list[keys.Command] = []
 
         def pressed(state: ScreenState) -> ScreenState:
-            state, command = press(state, key, os.urandom(1))
+            state, command = keys.press(state, key, os.urandom(1))
             if command is not None:
                 commands.append(command)
             return state
 
         self._change(pressed)
         for command in commands:
-            if isinstance(command, Quit):
+            if isinstance(command, keys.Quit):
                 self._quit.set()
             else:
                 self._commands.put_nowait(command)
@@ -237,34 +225,34 @@ class Console:
             except PrivysealError as error:
                 self._failed(str(error))
 
-    async def _do(self, command: Command) -> None:
-        if isinstance(command, Quit):
+    async def _do(self, command: keys.Command) -> None:
+        if isinstance(command, keys.Quit):
             self._quit.set()
             return
         if not self._linked.done():
             raise UnreachableError("there is no keeper to ask")
         link = self._linked.result()
         match command:
-            case Decide(decision):
+            case keys.Decide(decision):
                 ended = await link.decide(decision)
                 self._notice(Notice(what="resolved", approval=ended))
-            case Revoke(lease):
+            case keys.Revoke(lease):
                 await link.revoke(lease)
                 self._leases.set()
-            case Lock():
+            case keys.Lock():
                 await link.lock()
                 self._stale.set()
-            case Unlock(passphrase):
+            case keys.Unlock(passphrase):
                 await link.unlock(passphrase)
                 self._change(_unlocked)
                 self._stale.set()
-            case Answer(pin, passphrase):
+            case keys.Answer(pin, passphrase):
                 await link.answer_pin(pin, passphrase)
                 self._stale.set()
-            case AskRules():
+            case keys.AskRules():
                 policy = await link.rules()
                 self._change(lambda state: replace(state, policy=policy))
-            case LogOut():
+            case keys.LogOut():
                 await link.log_out()
 
     def _notice(self, notice: Notice) -> None:

@@ -84,7 +84,8 @@ def overview(state: ScreenState, cells: int, _height: int) -> list[Line]:
         ]
     if status is None:
         user = fit(state.user, cells - 40, console=console)
-        return [*rows, line((f" {user} is not logged in: nothing to decide.", "strong"))]
+        rows.append(line((f" {user} is not logged in: nothing to decide.", "strong")))
+        return [*rows, line(" If you logged out here, the next request starts it.")]
     if status.locked:
         word, verb = ("locked", "opens it") if status.initialised else ("new", "sets a passphrase")
         store = line("   store     ", (word, "warn"), f"; u {verb}")

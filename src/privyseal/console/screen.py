@@ -37,12 +37,8 @@ _KEYS: Final[dict[View, str]] = {
     "requests": "↑↓ choose  tab scope  h history  e leases  l lock  u unlock  ? help  q quit",
     "history": "↑↓ choose  enter details  esc back",
     "leases": "↑↓ choose  r revoke  esc back",
-    "overview": "esc back",
-    "rules": "esc back",
     "unlock": "enter unlock  esc back",
     "pins": "enter answer  esc refuse",
-    "log-out": "esc back",
-    "help": "esc back",
 }
 _COMPANION_KEYS: Final = (
     "↑↓ choose  0 overview  h history  e leases  i rules  l lock  u unlock  o out  ?"
@@ -59,7 +55,7 @@ def render(state: ScreenState) -> list[Line]:
     if not state.front:
         away = line(" This screen was left. It is drawn anew when you come back.")
         return [_header(state), *column([(), away], state.rows - 1, state.columns)]
-    keys = _KEYS[state.view]
+    keys = _KEYS.get(state.view, "esc back")
     if state.vt and state.view == "requests":
         keys = _COMPANION_KEYS if state.linked else "? help"
     return [
