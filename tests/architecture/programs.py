@@ -31,6 +31,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "privyseal.console.__main__": _BUS | _VALUES,
     "privyseal.witness": frozenset(),
     "privyseal.provider.__main__": _BUS | _VALUES | _CRYPTO,
+    "privyseal.provider.pinentry": _BUS | _VALUES,
     "privyseal.agent.__main__": _BUS | _VALUES | _CRYPTO,
     "privyseal.cli.main": frozenset(),
     "privyseal.cli.list_": _LIGHT_BUS,
