@@ -1,6 +1,7 @@
 """Our provider on a bus of its own, inside the test."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -13,12 +14,13 @@ from privyseal.runtime.bus import Connection
 
 
 @asynccontextmanager
-async def served(folder: Path, store: Store) -> AsyncIterator[str]:
-    """Serve a store; yield the address of the bus."""
+async def served(folder: Path, store: Store, *, uid: int | None = None) -> AsyncIterator[str]:
+    """Serve a store, to ourselves or to another user; yield the address of the bus."""
+    serves = os.getuid() if uid is None else uid
     with private_bus(folder) as address:
         async with asyncio.TaskGroup() as group:
             with closing(await Connection.open(group, address)) as connection:
-                provider = Provider(connection, store, group)
+                provider = Provider(connection, store, group, serves=serves)
                 await provider.start()
                 yield address
                 provider.stop()

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -39,11 +40,11 @@ async def run(options: argparse.Namespace) -> None:
     kind = options.kind or settings.provider
     async with (
         asyncio.TaskGroup() as group,
-        open_store(kind, folder, group, SystemClock()) as store,
+        open_store(kind, folder, group, SystemClock(), bus=options.bus_address or "") as store,
     ):
         connection = await Connection.open(group, options.bus_address)
         with contextlib.closing(connection):
-            provider = Provider(connection, store, group)
+            provider = Provider(connection, store, group, serves=os.getuid())
             await provider.start()
             serve.ready()
             ends = {

@@ -1,7 +1,6 @@
 """The provider on its bus: owns the name, lets in its own user, sends each call to its method."""
 
 import asyncio
-import os
 from typing import Final
 
 from privyseal.errors import DeniedError, LimitError, UnknownMethodError
@@ -32,9 +31,12 @@ MAX_PEERS: Final = 1024
 
 
 class Provider:
-    """The Secret Service over one store."""
+    """The Secret Service over one store, for the processes of the user with the UID `serves`."""
 
-    def __init__(self, connection: Connection, store: Store, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, connection: Connection, store: Store, group: asyncio.TaskGroup, *, serves: int
+    ) -> None:
+        self._serves = serves
         self._connection = connection
         self._group = group
         self._peers: dict[str, Peer] = {}
@@ -71,7 +73,7 @@ class Provider:
         if peer is not None:
             return peer
         _pid, uid = await self._connection.process_of(name)
-        if uid != os.getuid():
+        if uid != self._serves:
             raise DeniedError("this provider serves its own user only")
         if len(self._peers) >= MAX_PEERS:
             raise LimitError("too many programs use the provider at once")

@@ -36,15 +36,18 @@ async def open_store(
     group: asyncio.TaskGroup,
     clock: Clock,
     cost: Cost | None = None,
+    *,
+    bus: str = "",
 ) -> AsyncIterator[Store]:
     """Yield the store of this kind in `folder`; leaving closes it and forgets its keys.
 
-    `cost` is that of the passphrase of an embedded store that is still to be made.
+    `cost` is that of the passphrase of an embedded store that is still to be made; `bus` is the
+    address of the bus where a pinentry of gpg-agent finds the keeper.
     """
     if kind == "embedded":
         store = _embedded(folder, clock, cost)
     else:
-        tree = PassBackend(folder, group, clock, git=kind == "gopass")
+        tree = PassBackend(folder, group, clock, git=kind == "gopass", bus=bus)
         store = Store(WithSession(tree, clock), _unchangeable)
     try:
         yield store

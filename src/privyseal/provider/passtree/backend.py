@@ -57,12 +57,14 @@ _SAMPLE: Final = b"privyseal\n"
 class PassBackend:
     """The `Backend` port over a tree; `privyseal.provider.volatile` adds the collection `session`."""
 
-    def __init__(self, root: Path, group: asyncio.TaskGroup, clock: Clock, *, git: bool) -> None:
+    def __init__(
+        self, root: Path, group: asyncio.TaskGroup, clock: Clock, *, git: bool, bus: str = ""
+    ) -> None:
         self.description = f"pass store in {root}"
         self._clock = clock
         self._git = git
         self._tree = Tree(root)
-        self._gpg = Gpg(root.parent / ".gnupg")
+        self._gpg = Gpg(root.parent / ".gnupg", bus)
         self._history = History(root)
         self._index = Searchable(root.parent / f".{root.name}.index")
         self._known: dict[str, tuple[File, Entry]] = {}

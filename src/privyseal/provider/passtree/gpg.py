@@ -7,6 +7,7 @@ passphrase; nothing of it stays here.
 import asyncio
 import os
 import re
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -47,9 +48,9 @@ no-allow-external-cache
 
 
 class Gpg:
-    """gpg with the keys in one home folder."""
+    """gpg with the keys in one home folder; `bus` is where its agent's pinentry finds the keeper."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, bus: str = "") -> None:
         self.home = home
         self._some = asyncio.Semaphore(_AT_ONCE)
         self._env = {
@@ -57,6 +58,7 @@ class Gpg:
             "HOME": str(home.parent),
             "GNUPGHOME": str(home),
             "LC_ALL": "C.UTF-8",
+            **({"DBUS_SESSION_BUS_ADDRESS": bus} if bus else {}),
         }
 
     async def encrypt(self, content: bytes, recipients: Sequence[str]) -> bytes:
@@ -108,7 +110,9 @@ class Gpg:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         conf = self.home / "gpg-agent.conf"
         if not conf.exists():
-            conf.write_text(_AGENT)
+            pinentry = Path(sys.prefix) / "bin" / "privyseal-pinentry"
+            asks = f"pinentry-program {pinentry}\n" if pinentry.exists() else ""
+            conf.write_text(_AGENT + asks)
         outcome = await self._with_passphrase(
             passphrase, "--quick-generate-key", "Privyseal store", "future-default", "default",
             "never",
