@@ -17,6 +17,7 @@ from tests.integration.gnupg_folder import gnupg_folder
 from tests.integration.keyring_bus import open_backend
 from tests.integration.provider_bus import served
 from tests.private_bus import private_bus
+from tests.waiting import eventually
 
 from privyseal.errors import (
     ConflictError,
@@ -27,6 +28,7 @@ from privyseal.errors import (
     PrivysealError,
     ReadOnlyError,
     UnknownMethodError,
+    UnreachableError,
     UnsupportedError,
     UsageError,
 )
@@ -250,10 +252,32 @@ async def test_the_process_ends_within_a_second_and_finds_everything_again(
         assert not list(folder.glob(".gnupg/S.gpg-agent"))
 
 
+async def test_the_process_waits_for_no_gpg_that_hangs(tmp_path: Path) -> None:
+    binaries, marks = tmp_path / "bin", tmp_path / "started"
+    binaries.mkdir()
+    (binaries / "gpg").write_text(f"#!/bin/sh\necho $$ >>{marks}\nexec sleep 60\n")
+    (binaries / "gpg").chmod(0o700)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / ".gpg-id").write_text("somebody\n")
+    path = f"{binaries}:{os.environ['PATH']}"
+    with private_bus(tmp_path) as address:
+        async with asyncio.TaskGroup() as group:
+            with closing(await Connection.open(group, address)) as connection:
+                async with _provider(address, tmp_path / "store", "pass", path):
+                    call = (LOGIN, PROPERTIES, "Get", "ss", COLLECTION, "Locked")
+                    asking = group.create_task(refused(UnreachableError, Client(connection), *call))
+                    await eventually(marks.exists)
+                await asking
+    for pid in marks.read_text().split():
+        assert not Path(f"/proc/{pid}").exists()
+
+
 @asynccontextmanager
-async def _provider(address: str, store: Path, kind: str) -> AsyncIterator[None]:
+async def _provider(
+    address: str, store: Path, kind: str, path: str = os.environ["PATH"]
+) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
-        *_command(address, store, kind), stderr=subprocess.DEVNULL
+        *_command(address, store, kind), stderr=subprocess.DEVNULL, env={**os.environ, "PATH": path}
     )
     async with asyncio.TaskGroup() as group:
         with closing(await Connection.open(group, address)) as connection:

@@ -6,12 +6,17 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from privyseal.provider.service import Provider
-from privyseal.provider.stores import KINDS, open_store
+from privyseal.provider.stores import KINDS, Store, open_store
 from privyseal.runtime import config, serve
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.clock import SystemClock
+
+
+class _Stopped(Exception):  # noqa: N818 - a wish, not an error
+    """Somebody asked us to stop."""
 
 
 def main() -> int:
@@ -42,19 +47,25 @@ async def run(options: argparse.Namespace) -> None:
         asyncio.TaskGroup() as group,
         open_store(kind, folder, group, SystemClock(), bus=options.bus_address or "") as store,
     ):
-        connection = await Connection.open(group, options.bus_address)
-        with contextlib.closing(connection):
-            provider = Provider(connection, store, group, serves=os.getuid())
-            await provider.start()
-            serve.ready()
-            ends = {
-                group.create_task(connection.closed(), name="bus"),
-                group.create_task(stop.wait(), name="stop"),
-            }
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            provider.stop()
-            for task in ends:
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as calls:
+                await _serve(store, calls, options.bus_address, stop)
+        except* _Stopped:
+            pass
+
+
+async def _serve(
+    store: Store, group: asyncio.TaskGroup, address: str | None, stop: asyncio.Event
+) -> NoReturn:
+    with contextlib.closing(await Connection.open(group, address)) as connection:
+        await Provider(connection, store, group, serves=os.getuid()).start()
+        serve.ready()
+        ends = {
+            group.create_task(connection.closed(), name="bus"),
+            group.create_task(stop.wait(), name="stop"),
+        }
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    raise _Stopped  # so that the group waits for no call that is still at work
 
 
 if __name__ == "__main__":
