@@ -1,0 +1,84 @@
+"""What the units of a companion allow, as systemd itself judges them."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parents[2] / "deploy" / "systemd" / "system"
+
+# In tenths, as `systemd-analyze security` counts: 0 is nothing exposed, 100 is everything.
+MOST = {
+    "privyseal-bus@.service": 10,
+    "privyseal-provider@.service": 10,
+    "privyseal-keeper@.service": 10,
+    "privyseal-console@.service": 10,
+    "privyseal-agent@.service": 15,
+    "privyseal-witness@.service": 40,
+}
+SERVICES = sorted(UNITS.glob("*.service"))
+
+
+def _lines(unit: str) -> list[str]:
+    lines = (UNITS / unit).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_a_unit_exposes_no_more_than_its_bound(unit: Path) -> None:
+    done = subprocess.run(
+        [
+            *("systemd-analyze", "security", "--offline=true", "--no-pager"),
+            *(f"--threshold={MOST[unit.name]}", str(unit)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout.splitlines()[-1:] + done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_a_unit_always_comes_back_and_leaves_no_memory_on_disk(unit: Path) -> None:
+    lines = _lines(unit.name)
+    for wanted in ("Restart=always", "StartLimitIntervalSec=0", "LimitCORE=0", "MemorySwapMax=0"):
+        assert wanted in lines
+
+
+def test_the_witness_keeps_the_mount_namespace_of_process_one() -> None:
+    # systemd.exec(5): each of these gives a service a mount namespace of its own.
+    mounting = (
+        *("PrivateTmp=", "PrivateDevices=", "PrivateMounts=", "PrivateIPC=", "PrivateNetwork="),
+        *(
+            "ProtectSystem=",
+            "ProtectHome=",
+            "ProtectKernel",
+            "ProtectControlGroups=",
+            "MountFlags=",
+        ),
+        *("ProtectProc=", "ProcSubset=", "ReadWritePaths=", "ReadOnlyPaths=", "InaccessiblePaths="),
+        *(
+            "BindPaths=",
+            "BindReadOnlyPaths=",
+            "RootDirectory=",
+            "TemporaryFileSystem=",
+            "LogNamespace=",
+        ),
+    )
+    assert [
+        line for line in _lines("privyseal-witness@.service") if line.startswith(mounting)
+    ] == []
+
+
+@pytest.mark.parametrize("unit", ["keeper", "agent"])
+def test_nothing_of_ours_is_in_one_transaction_with_the_user_manager(unit: str) -> None:
+    lines = [*_lines(f"privyseal-{unit}@.service"), *_lines("privyseal-companion@.target")]
+    tied = ("PartOf=", "Requisite=", "BindsTo=", "Requires=")
+    assert [line for line in lines if line.startswith(tied) and "user@" in line] == []
+
+
+def test_a_person_who_logged_out_is_not_logged_in_again() -> None:
+    lines = _lines("privyseal-keeper@.service")
+    assert "RestartPreventExitStatus=75" in lines
+    for unit in ("bus", "provider"):
+        assert "StopWhenUnneeded=yes" in _lines(f"privyseal-{unit}@.service")
