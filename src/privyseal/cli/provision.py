@@ -10,6 +10,7 @@ import click
 
 from privyseal.cli.journal import Change, Journal, Record, difference, look, put
 from privyseal.cli.machine import report, show
+from privyseal.cli.migration import Wishes, import_secrets, sides_of
 from privyseal.cli.provision_account import (
     make_account,
     make_home,
@@ -58,7 +59,20 @@ _RELOADING = (
     help="Start the companion at each login by a PAM hook as well, or no longer.",
 )
 @click.option("--check", is_flag=True, help="Try the pieces and grade the machine; no root needed.")
-@click.option("--json", "as_json", is_flag=True, help="With --check: print JSON.")
+@click.option(
+    "--import",
+    "import_",
+    is_flag=True,
+    help="Move the user's old keyring over, and verify each item.",
+)
+@click.option("--delete-old", is_flag=True, help="With --import: delete each verified old copy.")
+@click.option(
+    "--passphrase-fd",
+    type=int,
+    metavar="N",
+    help="With --import: read the old keyring's passphrase from this descriptor.",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --check or --import: print JSON.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--undo", is_flag=True, help="Take everything back.")
 @click.option(
@@ -72,6 +86,9 @@ def command(
     vt: int | None,
     pam: bool | None,
     check: bool,
+    import_: bool,
+    delete_old: bool,
+    passphrase_fd: int | None,
     as_json: bool,
     dry_run: bool,
     undo: bool,
@@ -81,8 +98,13 @@ def command(
     host = host or Host()
     name = user if user is not None else os.environ.get("SUDO_USER", "")
     if check:
-        return _check(host, name, as_json=as_json)
+        companion = recorded(host, name) if name else find(os.getuid())
+        companion = _existing(companion, name)
+        return show(report(companion), companion, as_json=as_json)
     refuse_unless_root()
+    if import_:
+        wishes = Wishes(dry_run, delete_old, passphrase_fd, as_json)
+        return import_secrets(sides_of(_existing(recorded(host, name), name)), wishes)
     os.umask(0o022)  # what others have to read must not depend on root's habits
     if undo:
         return _undo(host, name, dry_run=dry_run, delete_secrets=delete_secrets)
@@ -96,14 +118,13 @@ def command(
     return _provision(host, companion, hook)
 
 
-def _check(host: Host, name: str, *, as_json: bool) -> int:
-    companion = recorded(host, name) if name else find(os.getuid())
+def _existing(companion: Companion | None, name: str) -> Companion:
     if companion is None:
         raise NotFoundError(
-            f"{name or 'this user'!r} has no companion",
+            f"{name!r} has no companion" if name else "this user has no companion",
             hint="name another user with --user, or make one with `privy provision`",
         )
-    return show(report(companion), companion, as_json=as_json)
+    return companion
 
 
 def _provision(host: Host, companion: Companion, hook: Change | None) -> int:
