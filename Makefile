@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help try test test-vm check soak bench lock clean setup
+.PHONY: help try install test test-vm check soak bench lock clean setup
 
 BIN := .venv/bin
 
@@ -12,6 +12,9 @@ help: ## show this list
 try: ## run Privyseal on this machine until Ctrl-C (ARGS="--headless")
 	@scripts/setup.sh run
 	@$(BIN)/privy try $(ARGS)
+
+install: ## install for this machine, as root (ARGS="--prefix /opt/privyseal")
+	@scripts/install.sh $(ARGS)
 
 setup: ## make .venv ready for development
 	@scripts/setup.sh dev

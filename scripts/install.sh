@@ -78,8 +78,7 @@ fi
 pip() {
   local where=$1
   shift
-  # What root's own configuration of pip says has no say in what is installed here.
-  "$where/bin/python" -I -m pip --isolated --quiet --disable-pip-version-check --no-input "$@"
+  "$where/bin/python" -I -m pip --quiet --disable-pip-version-check --no-input "$@"
 }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

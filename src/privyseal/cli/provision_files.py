@@ -24,6 +24,7 @@ _TEMPLATES: Final = (
     "privyseal-console@.service",
     "privyseal-keeper@.service",
     "privyseal-provider@.service",
+    "privyseal-sleep.service",
     "privyseal-witness@.service",
     "privyseal-witness@.socket",
 )
@@ -40,8 +41,11 @@ def journal_path(uid: int | None = None) -> Path:
 
 
 def shared_files() -> dict[Path, Entry]:
-    """Return the template units: one of each kind, for every companion of the machine."""
-    return {UNITS / name: Entry.text(_filled(f"systemd/system/{name}")) for name in _TEMPLATES}
+    """Return the template units: one of each kind, for every companion."""
+    files = {UNITS / name: Entry.text(_filled(f"systemd/system/{name}")) for name in _TEMPLATES}
+    sleep = "privyseal-sleep.service"
+    files[UNITS / "sleep.target.wants" / sleep] = Entry.link(f"../{sleep}")
+    return files
 
 
 def shared_folders() -> tuple[Path, ...]:
