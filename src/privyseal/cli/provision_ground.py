@@ -40,7 +40,7 @@ def refuse_without_services(host: Host) -> None:
     """Refuse a machine that cannot run a companion.
 
     Raises:
-        UnsupportedError: It has no systemd, no system bus or no dbus-daemon.
+        UnsupportedError: It has no systemd, no system bus, no dbus-daemon or no terminals.
     """
     if not at(host.root, Path("/run/systemd/system")).is_dir():
         raise UnsupportedError("this machine was not booted with systemd")
@@ -52,6 +52,11 @@ def refuse_without_services(host: Host) -> None:
         raise UnsupportedError(
             "there is no /usr/bin/dbus-daemon, which serves the companion's private bus",
             hint="install the package dbus-daemon",
+        )
+    if not at(host.root, Path("/dev/tty0")).exists():
+        raise UnsupportedError(
+            "this machine has no virtual terminals, so nowhere to decide",
+            hint="a container or a serial console cannot have a companion",
         )
 
 

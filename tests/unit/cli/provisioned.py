@@ -17,7 +17,7 @@ class FakeHost(Host):
         self.active: set[str] = set()
         self.broken: set[str] = set()
         self.places: list[Path] = []
-        for folder in ("etc/pam.d", "run/systemd/system", "run/dbus", "usr/bin", "var/lib"):
+        for folder in ("etc/pam.d", "run/systemd/system", "run/dbus", "usr/bin", "var/lib", "dev"):
             (root / folder).mkdir(parents=True)
         (root / "etc/systemd").mkdir()
         (root / "etc/passwd").write_text(_PASSWD)
@@ -25,6 +25,7 @@ class FakeHost(Host):
         (root / "etc/pam.d/common-session").write_text("session required pam_unix.so\n")
         (root / "usr/bin/dbus-daemon").touch()
         (root / "run/dbus/system_bus_socket").touch()
+        (root / "dev/tty0").touch()
         self.add("alice", 1000)
         self.add("bob", 1001)
 

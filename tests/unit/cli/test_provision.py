@@ -233,6 +233,7 @@ def test_what_cannot_have_a_companion_is_refused_before_anything_changes(host: F
         ("run/systemd/system", "not booted with systemd"),
         ("run/dbus/system_bus_socket", "no system bus"),
         ("usr/bin/dbus-daemon", "no /usr/bin/dbus-daemon"),
+        ("dev/tty0", "no virtual terminals"),
     ],
 )
 def test_a_machine_that_cannot_run_it_is_refused(host: FakeHost, missing: str, reason: str) -> None:
