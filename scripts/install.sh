@@ -7,7 +7,8 @@
 # --wheelhouse DIR   take packages from this folder first; a wheel of privyseal in it spares the build
 # --offline          take them from there alone
 #
-# Every package is pinned by hash in requirements/. Exits 2 with one line when it cannot begin.
+# Every package is pinned by hash, in the wheel of privyseal itself. With that in the wheelhouse this
+# script works without a checkout. Exits 2 with one line when it cannot begin.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 umask 022
@@ -85,6 +86,7 @@ trap 'rm -rf "$work"' EXIT
 
 own=$(compgen -G "${wheelhouse:-/nonexistent}/privyseal-*.whl" || true)
 if [ -z "$own" ]; then
+  [ -f pyproject.toml ] || refuse 'there is no wheel of privyseal in the wheelhouse, and this is no checkout'
   say 'building the wheel'
   $python -I -m venv "$work/build"
   pip "$work/build" install "${sources[@]}" --require-hashes --no-deps --only-binary :all: -r requirements/build.txt
@@ -98,8 +100,9 @@ mkdir -p "$prefix"
 touch "$marker"
 $python -I -m venv --clear "$prefix"
 touch "$marker"
-pip "$prefix" install "${sources[@]}" --require-hashes --no-deps --only-binary :all: --no-compile -r requirements/run.txt
 pip "$prefix" install --no-index --no-deps --no-compile "$own"
+pins=$(compgen -G "$prefix/lib/python3*/site-packages/privyseal/deploy/requirements.txt")
+pip "$prefix" install "${sources[@]}" --require-hashes --no-deps --only-binary :all: --no-compile -r "$pins"
 # What is not needed at run time is not on the import path.
 pip "$prefix" uninstall --yes pip setuptools 2>/dev/null || true
 cat >"$prefix/bin/privy" <<END
