@@ -117,4 +117,8 @@ chown -R root:root "$prefix"
 chmod -R go-w,a+rX "$prefix"
 mkdir -p "$(dirname $link)"
 ln -sfn "$prefix/bin/privy" $link
-say "installed $("$link" version | head -n 1); next: privy provision --user NAME"
+next='privy provision --user NAME'
+if compgen -G '/etc/privyseal/companions/*.json' >/dev/null; then
+  next="privy provision --user NAME for who has a companion, then systemctl restart 'privyseal-*.service'"
+fi
+say "installed $("$link" version | head -n 1); next: $next"

@@ -100,7 +100,7 @@ def command(
     if check:
         companion = recorded(host, name) if name else find(os.getuid())
         companion = _existing(companion, name)
-        return show(report(companion), companion, as_json=as_json)
+        return show(report(companion, host.root), companion, as_json=as_json)
     refuse_unless_root()
     if import_:
         wishes = Wishes(dry_run, delete_old, passphrase_fd, as_json)
