@@ -25,6 +25,7 @@ _PROPERTIES: Final = (
     "Id,LoadState,ActiveState,SubState,UnitFileState,WantedBy,MainPID,ExecMainStatus"
 )
 _LOGGED_OUT: Final = "75"
+_EITHER: Final = frozenset({"active", "inactive"})
 
 Units = Mapping[str, Mapping[str, str]]
 Outcomes = Mapping[str, tuple[str, str]]
@@ -77,16 +78,15 @@ def parse_units(text: str) -> dict[str, dict[str, str]]:
 
 def judge_units(units: Units, companion: Companion) -> Iterator[Finding]:
     """Judge the units by their properties."""
-    wanted = {"boot": True, "login": _logged_in(units, companion)}
-    away = _logged_out(units, companion)
+    logged_in, away = _logged_in(units, companion), _logged_out(units, companion)
     for unit, when in unit_names(companion).items():
+        wanted = when == "boot" or logged_in
         resting = away and when == "login" and "-agent@" not in unit
-        yield _judge_unit(
-            unit, units.get(unit, {}), wanted=wanted[when] and not resting, boot=when == "boot"
-        )
+        states = _EITHER if resting else frozenset({"active"}) if wanted else _EITHER - {"active"}
+        yield _judge_unit(unit, units.get(unit, {}), states, boot=when == "boot")
     if away:
         yield Finding("session", "unknown", "the companion is logged out until somebody asks")
-    elif not wanted["login"]:
+    elif not logged_in:
         text = f"{companion.user} is not logged in, so the pieces of the session were not tried"
         yield Finding("session", "unknown", text, f"log in as {companion.user} and check again")
 
@@ -100,7 +100,9 @@ def _logged_out(units: Units, companion: Companion) -> bool:
     return keeper.get("ActiveState") != "active" and keeper.get("ExecMainStatus") == _LOGGED_OUT
 
 
-def _judge_unit(unit: str, found: Mapping[str, str], *, wanted: bool, boot: bool) -> Finding:
+def _judge_unit(
+    unit: str, found: Mapping[str, str], states: frozenset[str], *, boot: bool
+) -> Finding:
     load, active = found.get("LoadState", "not-found"), found.get("ActiveState", "inactive")
     if load != "loaded":
         return Finding(unit, "broken", f"is not there: {load}", "privy provision")
@@ -108,8 +110,8 @@ def _judge_unit(unit: str, found: Mapping[str, str], *, wanted: bool, boot: bool
         return Finding(
             unit, "broken", "does not start with the machine", f"systemctl enable {unit}"
         )
-    if wanted != (active == "active"):
-        text = f"is {active}" if wanted else "runs though nobody is logged in"
+    if active not in states:
+        text = "runs though nobody is logged in" if active == "active" else f"is {active}"
         return Finding(unit, "broken", text, f"systemctl status {unit}")
     return Finding(unit, "ok", f"is {active}")
 
