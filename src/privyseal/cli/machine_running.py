@@ -60,10 +60,8 @@ def grabbers(host: Host) -> Iterator[Finding]:
                 f"process {name}", "void" if void else "weak", text, "stop and disable it"
             )
     if not found:
-        state = (
-            "by name; as root what they hold open is seen too" if hidden else "or holds one open"
-        )
-        yield Finding("key grabbers", "ok", f"no program known to take the keyboard runs ({state})")
+        rest = "what they hold open is seen as root" if hidden else "none holds it open"
+        yield Finding("key grabbers", "ok", f"no program known to take the keyboard runs; {rest}")
 
 
 def _owner(host: Host, folder: Path) -> int:

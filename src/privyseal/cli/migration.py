@@ -161,7 +161,8 @@ class _Move:
 
     def shelf(self, shelf: Shelf) -> None:
         """Move one collection."""
-        entries = list(self._read(shelf))
+        # The one time that is kept is the order: new items are made in the order of the old ones.
+        entries = sorted(self._read(shelf), key=lambda e: (e.created, len(e.path), e.path))
         if not entries:
             return
         try:

@@ -483,6 +483,8 @@ def test_a_companion_that_is_logged_out_rests_and_its_agent_does_not() -> None:
         "privyseal-agent@47110.service",
         "session",
     ]
+    out = _judged("active", ActiveState="failed", ExecMainStatus="75")
+    assert {f.check for f in out} == {*unit_names(ALICE), "session"}
 
 
 def test_what_the_user_can_do_and_must_not_voids_the_machine() -> None:
