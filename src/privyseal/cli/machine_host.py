@@ -19,6 +19,7 @@ _ACL_ENTRY: Final = struct.Struct("<HHI")
 _NO_ACL: Final = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS})
 _ACCOUNT_FIELDS: Final = 7
 _GROUP_FIELDS: Final = 4
+_DIGITS: Final = 10
 
 
 class Finding(NamedTuple):
@@ -66,10 +67,14 @@ class Host:
         return self.root / place.lstrip("/")
 
     def text(self, place: str) -> str:
-        """Return what a file holds, "" when it is not there or may not be read."""
+        """Return what a file holds, "" when it is not there or may not be read.
+
+        Bytes that can stand in no text or path of a machine are replaced.
+        """
         try:
             with self.path(place).open("rb") as file:
-                return file.read(_MAX_FILE).decode(errors="replace")
+                text = file.read(_MAX_FILE).decode(errors="replace")
+                return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
         except OSError:
             return ""
 
@@ -103,11 +108,16 @@ class Host:
         return frozenset(own | {group for group, names in members.items() if name in names})
 
 
+def is_number(text: str) -> bool:
+    """Return whether a text is a number of at most 32 bits, as users, groups and settings have."""
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+
+
 def parse_accounts(text: str) -> Iterator[Account]:
     """Yield the accounts of a passwd file; lines that are none are left out."""
     for line in text.splitlines():
         parts = line.split(":")
-        if len(parts) == _ACCOUNT_FIELDS and parts[2].isdecimal() and parts[3].isdecimal():
+        if len(parts) == _ACCOUNT_FIELDS and is_number(parts[2]) and is_number(parts[3]):
             yield Account(parts[0], int(parts[2]), int(parts[3]), Path(parts[5]), parts[6])
 
 
@@ -115,7 +125,7 @@ def parse_groups(text: str) -> Iterator[tuple[str, int, frozenset[str]]]:
     """Yield name, number and members of each line of a group file (group(5))."""
     for line in text.splitlines():
         parts = line.split(":")
-        if len(parts) == _GROUP_FIELDS and parts[2].isdecimal():
+        if len(parts) == _GROUP_FIELDS and is_number(parts[2]):
             names = frozenset(name.strip() for name in parts[3].split(",") if name.strip())
             yield parts[0], int(parts[2]), names
 

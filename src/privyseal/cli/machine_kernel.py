@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
-from privyseal.cli.machine_host import WRITE, Finding, Host
+from privyseal.cli.machine_host import WRITE, Finding, Host, is_number
 
 _SAK: Final = 4
 """The bit of kernel.sysrq that allows Alt+SysRq+K (admin-guide/sysrq.rst)."""
@@ -55,7 +55,8 @@ def _ptrace(host: Host) -> Finding:
 
 def _core_dumps(host: Host) -> Iterator[Finding]:
     pattern = _sysctl(host, "kernel.core_pattern")
-    program = pattern.removeprefix("|").split()[0] if pattern.startswith("|") else ""
+    match = re.match(r"\|\s*(\S+)", pattern)
+    program = match[1] if match is not None else ""
     if program and host.may(host.path(program), WRITE):
         text = f"{program} runs as root at every crash, and {host.user} may write it"
         yield Finding("core dumps", "void", text, f"chown root {program}; chmod go-w {program}")
@@ -87,7 +88,7 @@ def _flaws(host: Host) -> Iterator[Finding]:
 def attention(host: Host, systemd: int) -> Finding:
     """Grade the way in that no program can fake; `systemd` is its version, 0 if unknown."""
     value = _sysctl(host, "kernel.sysrq")
-    allowed = value.isdecimal() and (value == "1" or int(value) & _SAK)
+    allowed = is_number(value) and (value == "1" or int(value) & _SAK)
     keys = ["Alt+SysRq+K"] * bool(allowed) + ["Ctrl+Alt+Shift+Esc"] * (
         systemd >= _ATTENTION_SYSTEMD
     )
@@ -146,7 +147,7 @@ def logind(host: Host, vt: int) -> Iterator[Finding]:
     settings = _settings(host)
     automatic = settings.get("NAutoVTs", "6")
     reserved = settings.get("ReserveVT", "6")
-    taken = (automatic.isdecimal() and vt <= int(automatic)) or reserved == str(vt)
+    taken = (is_number(automatic) and vt <= int(automatic)) or reserved == str(vt)
     wanted = host.path(f"etc/systemd/system/getty.target.wants/getty@tty{vt}.service")
     if taken or wanted.is_symlink():
         text = f"a login prompt may start on VT {vt}: NAutoVTs={automatic}, ReserveVT={reserved}"

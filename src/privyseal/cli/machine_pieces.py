@@ -180,6 +180,10 @@ def _trials(companion: Companion, units: Units) -> Iterator[Finding]:
         yield Finding("trials", "unknown", text, "run it as root")
         return
     yield from judge_refusals(outcomes, companion)
+    others = probe(companion, _NOBODY, ("own",))
+    if others is not None and others.get("own", ("", ""))[0] != "refused":
+        text = "another user may own the keeper's name on the system bus"
+        yield Finding("own as another user", "void", text, "privy provision")
     if not _logged_in(units, companion):
         return
     yield _judge_agent(probe(companion, companion.uid, ("agent",)) or {}, companion)

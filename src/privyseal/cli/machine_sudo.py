@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from privyseal.cli.machine_host import Finding, Host
+from privyseal.cli.machine_host import Finding, Host, is_number
 
 _MAX_DEPTH: Final = 8
 _ALIAS: Final = re.compile(r"(User|Runas|Host|Cmnd|Cmd)_Alias\s+(.*)")
@@ -88,8 +88,8 @@ class Sudoers:
 
     def _judge(self, rule: str) -> Iterator[Grant]:
         left, _, right = rule.partition("=")
-        users = re.sub(r"\s*,\s*", ",", left).rsplit(None, 1)[0]
-        if not self._is_meant(users):
+        words = re.sub(r"\s*,\s*", ",", left).rsplit(None, 1)
+        if not words or not self._is_meant(words[0]):
             return
         runas, password = "root", not self._no_password
         for part in _split(right):
@@ -127,7 +127,7 @@ class Sudoers:
     def _matches(self, word: str, depth: int) -> bool:
         host = self._host
         if word.startswith("%#"):
-            return word[2:].isdecimal() and int(word[2:]) in host.gids
+            return is_number(word[2:]) and int(word[2:]) in host.gids
         if word.startswith("%"):
             return word[1:].replace("\\", "") in host.groups
         if word.startswith("#"):
@@ -168,7 +168,7 @@ def parse_listing(text: str) -> Iterator[Grant]:
             while (tag := _TAG.match(command)) is not None:
                 password = password if tag[1] not in {"NOPASSWD", "PASSWD"} else tag[1] == "PASSWD"
                 command = tag[2]
-            if not command.startswith("!"):
+            if command and not command.startswith("!"):
                 yield Grant(command, match[1], password)
 
 

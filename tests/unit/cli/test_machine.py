@@ -4,12 +4,13 @@ import json
 import os
 import struct
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis.strategies import text
+from hypothesis.strategies import binary, lists, sampled_from, text
 
 from privyseal.cli.machine import grade, report, show, wrong
 from privyseal.cli.machine_account import import_path, loaded_from
@@ -548,3 +549,20 @@ def test_code_of_root_is_sound_until_a_folder_above_it_is_not(tmp_path: Path) ->
     assert import_path([tmp_path / "lib"]).state == "ok"
     tmp_path.chmod(0o777)
     assert import_path([tmp_path / "lib"]).state == "broken"
+
+
+CONFIGURED = ["etc/passwd", "etc/group", "etc/shadow", "etc/sudoers", "etc/sudoers.d/x", "etc/doas.conf", "etc/systemd/logind.conf", "etc/polkit-1/rules.d/x.rules", "etc/polkit-1/localauthority/x.pkla", "proc/swaps", "proc/1/comm", "proc/1/status", "proc/sys/kernel/core_pattern", "proc/sys/kernel/sysrq", "home/alice/.local/share/keyrings/x.keyring", "home/alice/.config/autostart/x.desktop", "dev/input/event0", "sys/class/input/event0/device/capabilities/key"]
+WORDS = sampled_from(
+    ["alice", "ALL", "=", "NOPASSWD:", "(", ")", ",", "!", "%", "#", "%#", "@include", "/etc/sudoers.d", "User_Alias", "Cmnd_Alias", "Defaults", "!authenticate", "permit", "nopass", "as", "cmd", "setenv", "{", "}", "polkit.addRule(", "polkit.Result.YES", "isInGroup(", "'", '"', "[x]", "Identity=", "Action=;", "|", "\\", "\x00", ":", "alice:x:1:1::/:/", "99999999999999999999", "\n", "GnomeKeyring"]
+)
+
+
+@given(sampled_from(CONFIGURED), lists(WORDS | text(max_size=5), max_size=30), binary(max_size=40))
+def test_no_file_of_the_machine_makes_the_report_raise(
+    place: str, words: list[str], tail: bytes
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(Path(folder))
+        path = machine.write(place, "")
+        path.write_bytes(" ".join(words).encode(errors="replace") + tail)
+        assert "account" in {finding.check for finding in report(ALICE, machine.root)}
