@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.strategies import binary, lists, sampled_from, text
 
 from privyseal.cli.machine import grade, report, show, wrong
@@ -557,6 +557,7 @@ WORDS = sampled_from(
 )
 
 
+@settings(deadline=None)  # a tree is built for each
 @given(sampled_from(CONFIGURED), lists(WORDS | text(max_size=5), max_size=30), binary(max_size=40))
 def test_no_file_of_the_machine_makes_the_report_raise(
     place: str, words: list[str], tail: bytes
