@@ -13,9 +13,10 @@ from privyseal.cli.machine_account import account, import_path, loaded_from
 from privyseal.cli.machine_files import devices, precious, setuid
 from privyseal.cli.machine_groups import groups, polkit
 from privyseal.cli.machine_host import Finding, Host, State
-from privyseal.cli.machine_kernel import attention, kernel, keyrings, logind, memory_on_disk
+from privyseal.cli.machine_kernel import attention, kernel, logind, memory_on_disk
 from privyseal.cli.machine_pieces import pieces, sudo_listing, systemd_version
 from privyseal.cli.machine_running import grabbers
+from privyseal.cli.machine_secrets import keyrings
 from privyseal.cli.machine_sudo import doas, judge, parse_listing, sudo
 from privyseal.cli.report import AMBER, GREEN, RED, paint, print_json
 from privyseal.errors import PrivysealError

@@ -1,6 +1,5 @@
 """Settings of the kernel and of logind that decide who can watch, push keys or read memory later."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -179,65 +178,3 @@ def _settings(host: Host) -> dict[str, str]:
             drop_ins[file.name] = f"{folder}/{file.name}"
     texts = [main, *(host.text(drop_ins[name]) for name in sorted(drop_ins))]
     return dict(re.findall(r"(?m)^\s*(\w+)\s*=\s*(.*?)\s*$", "\n".join(texts)))
-
-
-def keyrings(host: Host, home: str) -> Iterator[Finding]:
-    """Find secrets that still lie where every program of the user can read them."""
-    found = [*_keyring_files(host, home), *_other_stores(host, home)]
-    yield from found
-    if found:
-        return
-    if not host.readable(home):
-        yield Finding("leftovers", "unknown", f"{home} cannot be read", "run it as root")
-    else:
-        yield Finding("leftovers", "ok", "no secrets are left in the user's home")
-
-
-def _keyring_files(host: Host, home: str) -> Iterator[Finding]:
-    for file in sorted(host.path(f"{home}/.local/share/keyrings").glob("*.keyring")):
-        readable = os.access(file, os.R_OK)
-        count = _items_in(file.read_bytes()) if readable else -1
-        if count:
-            how = f"{count} items" if count > 0 else "items"
-            text = f"{file} holds {how} within reach of every program of the user"
-            yield Finding("leftovers", "weak", text, "privy provision --import")
-
-
-def _other_stores(host: Host, home: str) -> Iterator[Finding]:
-    for pattern, hint in _STORES.items():
-        for store in sorted(host.path(home).glob(pattern)):
-            text = f"{store} is within reach of every program of the user"
-            yield Finding("leftovers", "weak", text, hint)
-    for file in sorted(host.path(f"{home}/.config/autostart").glob("*.desktop")):
-        if _PROVIDER.search(host.text(str(file.relative_to(host.root)))):
-            text = f"{file} starts another keeper of secrets in the session"
-            yield Finding("leftovers", "weak", text, "switch its Secret Service off")
-
-
-_STORES: Final = {
-    ".local/share/kwalletd/*.kwl": "privy provision --import",
-    ".kde/share/apps/kwallet/*.kwl": "privy provision --import",
-    ".password-store": "move it to the companion",
-    ".local/share/gopass/stores/*": "move it to the companion",
-}
-_PROVIDER: Final = re.compile(r"(?m)^Exec=.*(?:keepassxc|kwalletd|ksecretd|gnome-keyring)")
-_MAGIC: Final = b"GnomeKeyring\n\r\0\n"
-
-
-def _items_in(data: bytes) -> int:
-    """Return how many items a file of gnome-keyring holds, -1 if that cannot be seen.
-
-    Binary files say so in plain (gnome-keyring's docs/file-format.txt): four bytes of version and
-    algorithms, a name with its length before it (all ones for none), 56 bytes of times, flags,
-    counts, salt and reserved words, then the number, big-endian.
-    """
-    if not data.startswith(_MAGIC):
-        if not data.startswith(b"[keyring]"):
-            return -1
-        return len(re.findall(rb"(?m)^\[\d+\]\s*$", data))
-    place = len(_MAGIC) + 4
-    length = int.from_bytes(data[place : place + 4], "big")
-    place += 4 + (0 if length == 0xFFFFFFFF else length)  # noqa: PLR2004 - "no string"
-    place += 8 + 8 + 4 + 4 + 4 + 8 + 16
-    number = data[place : place + 4]
-    return int.from_bytes(number, "big") if len(number) == 4 else -1  # noqa: PLR2004 - a word

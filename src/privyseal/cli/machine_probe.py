@@ -30,7 +30,6 @@ class Trials:
     def __init__(self, companion: Companion, system_bus: str) -> None:
         self._companion = companion
         self._system_bus = system_bus
-        self._session_bus = os.environ["DBUS_SESSION_BUS_ADDRESS"]
 
     def run(self, names: list[str]) -> dict[str, tuple[str, str]]:
         """Return the outcome of each trial that is named."""
@@ -47,7 +46,7 @@ class Trials:
         return {name: _outcome(every[name]) for name in names}
 
     def _ask(self) -> str:
-        bus = self._bus(self._system_bus)
+        bus = Bus.open(self._system_bus)
         try:
             status = bus.call(self._companion.bus_name, PATH, REQUEST, "Status")[0]
         finally:
@@ -55,7 +54,7 @@ class Trials:
         return str(status)
 
     def _own(self) -> str:
-        bus = self._bus(self._system_bus)
+        bus = Bus.open(self._system_bus)
         try:
             asked = [self._companion.bus_name, _DO_NOT_QUEUE]
             return str(bus.call(DBUS, DBUS_PATH, DBUS, "RequestName", "su", asked)[0])
@@ -78,17 +77,13 @@ class Trials:
         return "opened"
 
     def _agent(self) -> str:
-        bus = self._bus(self._session_bus)
+        bus = Bus.open()
         try:
             if not bus.owner(_SECRETS):
                 return ""
             return str(bus.ask_bus("GetConnectionUnixProcessID", _SECRETS))
         finally:
             bus.close()
-
-    def _bus(self, address: str) -> Bus:
-        os.environ["DBUS_SESSION_BUS_ADDRESS"] = address
-        return Bus.open()
 
 
 def _connect(path: Path, kind: int) -> str:

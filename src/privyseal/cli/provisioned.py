@@ -8,7 +8,7 @@ from typing import Final
 
 from privyseal.cli.checkup import SECRETS, Checks, Finding, Machine, program_of
 from privyseal.cli.machine_host import Host
-from privyseal.cli.machine_kernel import keyrings
+from privyseal.cli.machine_secrets import keyrings
 from privyseal.errors import PrivysealError
 from privyseal.runtime.blocking import Bus, Json
 from privyseal.runtime.companionkeeper import CompanionKeeper

@@ -371,6 +371,24 @@ def test_an_unknown_program_that_holds_the_keyboard_is_named(machine: Machine) -
     assert "holds /dev/input/event0 open" in machine.only().text
 
 
+def test_a_provider_that_would_start_in_our_place_is_named(machine: Machine) -> None:
+    name = "dbus-1/services/org.freedesktop.secrets.service"
+    service = "[D-BUS Service]\nName=org.freedesktop.secrets\n"
+    machine.write(f"usr/share/{name}", f"{service}Exec=/usr/bin/gnome-keyring-daemon --start\n")
+    assert "when somebody calls org.freedesktop.secrets" in machine.only().text
+    machine.write(f"home/alice/.local/share/{name}", f"{service}Exec=/bin/false\n")
+    assert machine.findings() == []
+
+
+def test_an_autostart_that_is_hidden_or_lacks_the_secrets_is_no_finding(machine: Machine) -> None:
+    entry = "Exec=/usr/bin/gnome-keyring-daemon --start --components="
+    machine.write("etc/xdg/autostart/ssh.desktop", f"{entry}ssh\n")
+    machine.write("etc/xdg/autostart/secrets.desktop", f"{entry}secrets\n")
+    assert "secrets.desktop" in machine.only().text
+    machine.write("home/alice/.config/autostart/secrets.desktop", "Hidden=true\n")
+    assert machine.findings() == []
+
+
 def test_a_keyring_says_how_many_items_are_left(machine: Machine) -> None:
     keyrings = machine.folder("home/alice/.local/share/keyrings")
     head = b"GnomeKeyring\n\r\0\n\0\0\0\0" + struct.pack(">I", 5) + b"Login" + bytes(52)
@@ -551,9 +569,69 @@ def test_code_of_root_is_sound_until_a_folder_above_it_is_not(tmp_path: Path) ->
     assert import_path([tmp_path / "lib"]).state == "broken"
 
 
-CONFIGURED = ["etc/passwd", "etc/group", "etc/shadow", "etc/sudoers", "etc/sudoers.d/x", "etc/doas.conf", "etc/systemd/logind.conf", "etc/polkit-1/rules.d/x.rules", "etc/polkit-1/localauthority/x.pkla", "proc/swaps", "proc/1/comm", "proc/1/status", "proc/sys/kernel/core_pattern", "proc/sys/kernel/sysrq", "home/alice/.local/share/keyrings/x.keyring", "home/alice/.config/autostart/x.desktop", "dev/input/event0", "sys/class/input/event0/device/capabilities/key"]
+CONFIGURED = [
+    "etc/passwd",
+    "etc/group",
+    "etc/shadow",
+    "etc/sudoers",
+    "etc/sudoers.d/x",
+    "etc/doas.conf",
+    "etc/systemd/logind.conf",
+    "etc/polkit-1/rules.d/x.rules",
+    "etc/polkit-1/localauthority/x.pkla",
+    "proc/swaps",
+    "proc/1/comm",
+    "proc/1/status",
+    "proc/sys/kernel/core_pattern",
+    "proc/sys/kernel/sysrq",
+    "home/alice/.local/share/keyrings/x.keyring",
+    "home/alice/.config/autostart/x.desktop",
+    "dev/input/event0",
+    "sys/class/input/event0/device/capabilities/key",
+]
 WORDS = sampled_from(
-    ["alice", "ALL", "=", "NOPASSWD:", "(", ")", ",", "!", "%", "#", "%#", "@include", "/etc/sudoers.d", "User_Alias", "Cmnd_Alias", "Defaults", "!authenticate", "permit", "nopass", "as", "cmd", "setenv", "{", "}", "polkit.addRule(", "polkit.Result.YES", "isInGroup(", "'", '"', "[x]", "Identity=", "Action=;", "|", "\\", "\x00", ":", "alice:x:1:1::/:/", "99999999999999999999", "\n", "GnomeKeyring"]
+    [
+        "alice",
+        "ALL",
+        "=",
+        "NOPASSWD:",
+        "(",
+        ")",
+        ",",
+        "!",
+        "%",
+        "#",
+        "%#",
+        "@include",
+        "/etc/sudoers.d",
+        "User_Alias",
+        "Cmnd_Alias",
+        "Defaults",
+        "!authenticate",
+        "permit",
+        "nopass",
+        "as",
+        "cmd",
+        "setenv",
+        "{",
+        "}",
+        "polkit.addRule(",
+        "polkit.Result.YES",
+        "isInGroup(",
+        "'",
+        '"',
+        "[x]",
+        "Identity=",
+        "Action=;",
+        "|",
+        "\\",
+        "\x00",
+        ":",
+        "alice:x:1:1::/:/",
+        "99999999999999999999",
+        "\n",
+        "GnomeKeyring",
+    ]
 )
 
 
