@@ -74,6 +74,7 @@ class Board(ABC):
         self._wake = asyncio.Event()
         self._patience: float | None = None
         self._told_missing = False
+        self._tried = False
 
     async def run(self) -> None:
         """Follow what is to be shown and the notification server until cancelled."""
@@ -117,22 +118,25 @@ class Board(ABC):
         await self._refresh(stale)
         if SERVER in stale:
             await self._attach_server()
+        drafts = dict(self._drafts())
+        if drafts and not self._owner and not self._tried:
+            # Not before there is something to say: desktops bring up their own when they are ready.
+            self._tried = True
+            await self._start_server()
         if self._owner:
             with suppress(PrivysealError):  # a server that fails is replaced, or stays away
-                await self._reconcile()
+                await self._reconcile(drafts)
 
     async def _attach_server(self) -> None:
-        owner = await self._connection.owner(SERVER) or await self._start_server()
-        if owner == self._owner != "":
+        owner = await self._connection.owner(SERVER)
+        if owner == self._owner:
             return
         for member in ("ActionInvoked", "NotificationClosed"):
             await self._connection.unlisten(self._owner, SERVER, member)
         self._shown.clear()
         self._owner = owner
         if not self._owner:
-            if not self._told_missing:
-                log.info("no notification server runs, so requests are not announced")
-            self._told_missing = True
+            self._tried = False
             return
         listen = self._connection.listen
         await listen(self._owner, SERVER, "ActionInvoked", self._invoked)
@@ -141,12 +145,15 @@ class Board(ABC):
             reply = await self._call("GetCapabilities")
             self._markup = not isinstance(reply, list) or "body-markup" in reply
 
-    async def _start_server(self) -> str:
+    async def _start_server(self) -> None:
         with suppress(PrivysealError):  # most desktops can start theirs on demand
             await self._connection.call(
                 DBUS, DBUS_PATH, DBUS, "StartServiceByName", "su", [SERVER, 0]
             )
-        return await self._connection.owner(SERVER)
+        await self._attach_server()
+        if not self._owner and not self._told_missing:
+            log.info("no notification server runs, so requests are not announced")
+            self._told_missing = True
 
     def _owner_changed(self, _path: str, body: list[object]) -> None:
         if body[0] in self._names:
@@ -166,9 +173,8 @@ class Board(ABC):
                 self._put_away(name, shown)
                 del self._shown[name]
 
-    async def _reconcile(self) -> None:
+    async def _reconcile(self, drafts: dict[str, Draft]) -> None:
         """Make the desktop show exactly what the drafts say."""
-        drafts = dict(self._drafts())
         self._dismissed &= drafts.keys()
         for name in [name for name in self._shown if name not in drafts]:
             await self._close(self._shown.pop(name).number)

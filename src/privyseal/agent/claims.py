@@ -12,9 +12,11 @@ from typing import Final
 from privyseal.agent.troubles import Troubles
 from privyseal.runtime.bus import DBUS, DBUS_PATH, Connection
 from privyseal.runtime.names import Names
+from privyseal.wire.sanitise import fit
 
 _OWNER: Final = 1
 _ALREADY_OWNER: Final = 4
+_CELLS: Final = 100
 
 
 class Claims:
@@ -60,12 +62,12 @@ class Claims:
 
 
 def _program(pid: int) -> str:
-    """Return the program of a process as its user's session tells it, quoted."""
+    """Return the program of a process as its user's session tells it, quoted and short."""
     try:
-        return repr(os.readlink(f"/proc/{pid}/exe"))  # noqa: PTH115 - "(deleted)" is no part of a path
+        name = os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 - "(deleted)" is no part of a path
     except OSError:
-        pass
-    try:
-        return repr(Path(f"/proc/{pid}/comm").read_text(errors="replace").strip())
-    except OSError:
-        return "a program that has left"
+        try:
+            name = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+        except OSError:
+            return "a program that has left"
+    return repr(fit(name, _CELLS))

@@ -27,6 +27,8 @@ FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 5.0
 CONNECT_SECONDS: Final = 10.0
 GOODBYE_SECONDS: Final = 5.0
+MAX_TROUBLE: Final = 500
+"""Longest report that the keeper takes, in characters."""
 
 
 class Setting(NamedTuple):
@@ -139,7 +141,7 @@ async def _report(link: CompanionLink, troubles: Troubles) -> None:
     while True:
         await link.returned.wait()
         link.returned.clear()
-        text = "; ".join(troubles.texts)
+        text = "; ".join(troubles.texts)[:MAX_TROUBLE]
         if not (text or told):
             continue
         try:

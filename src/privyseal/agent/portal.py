@@ -98,13 +98,13 @@ class Portal:
 
     async def _find(self, requester: Requester, application: str) -> ItemRef | None:
         ask = Search(attributes=_attributes(application))
-        outcome = await self._desk.requests.ask(requester, ask)
+        outcome = await self._desk.requests.ask(requester, ask, patient=True)
         if not isinstance(outcome.result, Found):
             return None
         return next(iter((*outcome.result.open, *outcome.result.closed)), None)
 
     async def _read(self, requester: Requester, item: ItemRef) -> Secret:
-        outcome = await self._desk.requests.ask(requester, Read(items=(item,)))
+        outcome = await self._desk.requests.ask(requester, Read(items=(item,)), patient=True)
         if not outcome.values:
             raise DeniedError("the secret was not released")
         return outcome.values[0]
@@ -120,7 +120,7 @@ class Portal:
             attributes=_attributes(application),
             content_type=secret.content_type,
         )
-        await self._desk.requests.ask(requester, ask, secret)
+        await self._desk.requests.ask(requester, ask, secret, patient=True)
         return secret
 
 
