@@ -20,6 +20,7 @@ from privyseal.runtime.bus import Connection
 from privyseal.runtime.companion import Companion, find
 from privyseal.runtime.config import load
 from privyseal.runtime.wayin import interrupted, keeper_uid, sentence, system_bus
+from privyseal.wire.keeper import MAX_TROUBLE
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,6 @@ FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 5.0
 CONNECT_SECONDS: Final = 10.0
 GOODBYE_SECONDS: Final = 5.0
-MAX_TROUBLE: Final = 500
-"""Longest report that the keeper takes, in characters."""
 
 
 class Setting(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Final
 
 from privyseal.agent.troubles import Troubles
 from privyseal.errors import LockedError, PrivysealError, UnreachableError
-from privyseal.model.approval import Approval, Status
+from privyseal.model.approval import Status
 from privyseal.model.ask import Ask, Lock, Search
 from privyseal.model.clock import Clock
 from privyseal.model.keyring import ItemRef
@@ -98,22 +98,6 @@ class CompanionLink(RequestLink):
         status = await self.status()
         if status.locked:
             raise self._locked(status)
-
-    async def status(self) -> Status:
-        """Return the keeper's state in one glance."""
-        return await self._ask(Status, "Status")
-
-    async def waiting(self) -> list[Approval]:
-        """Return the requests that wait for a person, oldest first."""
-        return await self._ask(list[Approval], "Waiting")
-
-    async def review(self) -> None:
-        """Bring the console to the front."""
-        await self._call("Review")
-
-    async def report(self, trouble: str) -> None:
-        """Tell the keeper what is wrong here; the empty text takes it back."""
-        await self._call("Report", "s", [trouble])
 
     async def _started(self) -> str:
         """Let the bus start the keeper; return its unique name."""
