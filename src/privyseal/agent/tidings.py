@@ -4,6 +4,7 @@ They inform and no more. The one button brings the console to the front, which a
 desktop may do anyway.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 5.0
 """How often the keeper is asked while requests wait: what other faces asked ends unannounced."""
+REST_SECONDS: Final = 1.0
 MAX_LINES: Final = 3
 
 _WAITING: Final = "waiting"
@@ -48,6 +50,7 @@ class Tidings(Board):
         self._waiting: list[Approval] = []
         self._seen: set[str] = set()
         self._reviewing = False
+        self._due = 0.0
 
     def look(self) -> None:
         """Look again at what there is to tell."""
@@ -55,18 +58,26 @@ class Tidings(Board):
 
     async def _refresh(self, stale: set[str]) -> None:
         del stale
-        self._waiting = []
-        with suppress(PrivysealError):  # the next look is not far
-            if await self._link.present():
-                self._waiting = await self._link.waiting()
-        self._seen &= {approval.id for approval in self._waiting}
-        self._patience = LOOK_SECONDS if self._waiting else None
+        now = asyncio.get_running_loop().time()
+        if now < self._due:  # a flood of requests costs one look a second
+            self._patience = self._due - now
+        else:
+            self._due = now + REST_SECONDS
+            self._waiting = await self._look()
+            self._seen &= {approval.id for approval in self._waiting}
+            self._patience = LOOK_SECONDS if self._waiting else None
         if self._reviewing:
             self._reviewing = False
             try:
                 await self._link.review()
             except PrivysealError as error:
                 log.warning("the console did not come to the front: %s", error)
+
+    async def _look(self) -> list[Approval]:
+        with suppress(PrivysealError):  # the next look is not far
+            if await self._link.present():
+                return await self._link.waiting()
+        return []
 
     def _drafts(self) -> Iterator[tuple[str, Draft]]:
         texts = tuple(fit(text, 4 * CELLS) for text in self._troubles.texts)

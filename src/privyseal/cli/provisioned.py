@@ -46,7 +46,7 @@ class ProvisionedMachine(Machine):
             ("units", self._units),
             ("session bus", self._session_bus),
             ("agent", self._agent),
-            ("activation", self._activation),
+            ("activation", self._masked),
             ("notifications", self._notifications),
             ("leftovers", self._leftovers),
             ("ptrace", self._ptrace),
@@ -133,6 +133,10 @@ class ProvisionedMachine(Machine):
             hint = "stop it: it answers programs in Privyseal's place"
             return Finding(name, "FAIL", f"{SECRETS} is served by {exe}, pid {pid}", hint)
         return Finding(name, "ok", f"{unit}, pid {pid}, serves {SECRETS}")
+
+    def _masked(self, name: str) -> Finding:
+        finding = self._activation(name)
+        return finding if finding.state == "ok" else finding._replace(hint=_AGAIN)
 
     def _leftovers(self, name: str) -> Finding:
         host = Host(Path("/"), self._way_in.uid, self._way_in.user)

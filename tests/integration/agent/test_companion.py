@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -406,3 +406,45 @@ async def test_it_refuses_another_users_companion(desk: Scene, uid: str, words: 
     )
     _, err = await process.communicate()
     assert (process.returncode, words in err.decode()) == (2, True)
+
+
+@asynccontextmanager
+async def keyring(desk: Scene, program: str) -> AsyncIterator[Process]:
+    """Run gnome-keyring in our place."""
+    process = await asyncio.create_subprocess_exec(
+        *(program, "--foreground", "--components=secrets"),
+        env=desk.environment | {"XDG_RUNTIME_DIR": str(desk.folder)},
+        stdout=DEVNULL,
+        stderr=DEVNULL,
+    )
+    try:
+        names = Names(await desk.connect())
+        await names.start()
+        await names.until(NAME, lambda pid: pid == process.pid, seconds=10)
+        yield process
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_gnome_keyring_in_our_place_is_named_and_followed(desk: Scene) -> None:
+    await desk.start_keeper()
+    async with keyring(desk, "gnome-keyring-daemon") as other:
+        await desk.start_agent()
+        await eventually(lambda: bool(desk.keeper.reports))
+        assert f"gnome-keyring-daemon', pid {other.pid}" in desk.keeper.reports[-1]
+    await desk.owned(await desk.connect())
+
+
+async def test_a_program_with_a_long_name_is_reported_all_the_same(desk: Scene) -> None:
+    await desk.start_keeper()
+    folder = desk.folder / ("long" * 50) / ("name" * 50)
+    folder.mkdir(parents=True)
+    squatter = folder / "squatter"
+    squatter.write_bytes(Path("/usr/bin/gnome-keyring-daemon").read_bytes())
+    squatter.chmod(0o700)
+    async with keyring(desk, str(squatter)) as other:
+        await desk.start_agent()
+        await eventually(lambda: bool(desk.keeper.reports))
+        assert f"squatter', pid {other.pid}" in desk.keeper.reports[-1]
+        assert len(desk.keeper.reports[-1]) < 500
