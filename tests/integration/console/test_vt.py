@@ -18,7 +18,8 @@ from privyseal.runtime.bus import Connection
 from privyseal.wire.keeper import Notice
 from privyseal.wire.sanitise import clean
 
-pytestmark = pytest.mark.root
+# Another run may have the terminals first.
+pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
 _CONSOLE = """
 import asyncio, os, sys
