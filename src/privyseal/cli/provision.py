@@ -143,14 +143,16 @@ def _provision(host: Host, companion: Companion, hook: Change | None) -> int:
         done.append(f"wrote {hook.path}")
     for line in done:
         print(line)
+    failed = 0
     for words in _commands(host, companion, anew=bool(done)):
         if complaint := host.run(*words):
             print(f"{shlex.join(words)}: {complaint}", file=sys.stderr)
-    if not done:
+            failed = 1
+    if done:
+        print(f"{companion.user} has a companion: its console is on {companion.way_in}")
+    else:
         print(f"{companion.user} has a companion already: nothing changed")
-        return 0
-    print(f"{companion.user} has a companion: its console is on {companion.way_in}")
-    return 0
+    return failed
 
 
 def _show(host: Host, companion: Companion, hook: Change | None) -> int:

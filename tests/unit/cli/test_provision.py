@@ -108,6 +108,16 @@ def test_a_run_that_was_cut_off_is_finished_or_taken_back(host: FakeHost) -> Non
     assert "etc/dbus-1/system.d/org.privyseal.Keeper1.u1000.conf" in whole
 
 
+def test_a_command_that_fails_is_told_and_the_rest_is_done(host: FakeHost) -> None:
+    host.broken = {"busctl"}
+    done = _privy(host, "--user", "alice")
+    assert done.status == 1
+    assert "ReloadConfig: it is broken\n" in done.output
+    assert [words for words in host.ran if words[:2] == ("systemctl", "restart")]
+    host.broken = set()
+    assert _privy(host, "--user", "alice").status == 0
+
+
 def test_a_dry_run_shows_every_line_and_touches_nothing(host: FakeHost) -> None:
     before = _tree(host.root)
     shown = _privy(host, "--user", "alice", "--dry-run", "--pam").output
