@@ -151,6 +151,48 @@ async def test_every_change_of_ours_is_one_commit(there: World) -> None:
     assert await there.run("git", "-C", str(there.store), "status", "--porcelain") == b""
 
 
+async def test_nothing_that_a_repository_brings_along_is_run(there: World) -> None:
+    ran = there.folder / "ran"
+    for name in ("pre-commit", "post-commit", "reference-transaction"):
+        hook = there.store / ".git" / "hooks" / name
+        hook.write_text(f"#!/bin/sh\ntouch {ran}\n")
+        hook.chmod(0o700)
+    script = f"sh -c 'touch {ran}; cat'"
+    for key in ("filter.evil.clean", "filter.evil.process", "core.fsmonitor", "diff.gpg.textconv"):
+        await there.run("git", "-C", str(there.store), "config", key, script)
+    (there.store / ".gitattributes").write_text("* filter=evil\n")
+    before = len(await there.commits())
+    ref = await there.put("Mail", b"1")
+    await there.backend.write(ref, Secret(b"2"))
+    assert len(await there.commits()) == before + 2
+    assert not ran.exists()
+
+
+async def test_a_collection_is_a_folder_and_goes_with_its_files(there: World) -> None:
+    work = await there.backend.create_collection("Work / play", "")
+    item = await there.backend.create(work, "x", {"a": "b"}, Secret(b"1"), replace=False)
+    folder = there.store / "Work %2F play"
+    assert (folder / "x.gpg").exists()
+    assert (await there.run("pass", "show", "Work %2F play/x")).startswith(b"1\n")
+    await there.run("pass", "mv", "Work %2F play/x", "Work %2F play/y")
+    (moved,) = await there.backend.search({"a": "b"}, work)
+    assert moved != item
+    assert (await there.backend.describe(moved)).label == "y"
+    await there.backend.delete_collection(work)
+    assert not folder.exists()
+    assert await there.run("git", "-C", str(there.store), "status", "--porcelain") == b""
+
+
+async def test_a_label_changed_on_a_foreign_entry_keeps_its_path(there: World) -> None:
+    await there.run("pass", "insert", "-m", "web/site", given=b"secret\nuser: alice\nnote\n")
+    ref = ItemRef(collection="login", item="web_2fsite")
+    await there.backend.change(ref, label="My site", attributes=None)
+    info, value = await there.look("web_2fsite")
+    assert (info.label, value) == ("My site", b"secret")
+    assert dict(info.attributes) == {"path": "web/site", "user": "alice"}
+    assert b"\nnote\n" in await there.run("pass", "show", "web/site")
+
+
 async def test_a_plain_store_gets_no_history() -> None:
     async with world("pass") as there:
         await there.put("Mail", b"1")

@@ -44,7 +44,7 @@ from privyseal.wire.passnames import fit, identifier, unescape
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-_AT_ONCE: Final = 4
+_AT_ONCE: Final = 2
 _SEARCH_SECONDS: Final = 45.0
 _FOLLOW_SECONDS: Final = 5.0
 _RECHECK_SECONDS: Final = 2.0
@@ -74,7 +74,7 @@ class PassBackend:
         self._sample: tuple[list[str], bytes] = ([], b"")
         self._reading = asyncio.Lock()
         self._replacing = asyncio.Lock()
-        self._seen = self._tree.scan()
+        self._seen = self._told = self._tree.scan()
         self._following = group.create_task(self._follow(), name="pass store")
 
     # The store as a whole.
@@ -225,7 +225,7 @@ class PassBackend:
             return unread
         path = _readable(snapshot.inner(item))
         try:
-            entry = await self._entry(file)
+            entry = await self._entry(file, path)
         except LockedError:
             return unread
         except CorruptError as error:
@@ -257,14 +257,18 @@ class PassBackend:
                     f"gpg still has to read {left} of {len(snapshot.entries)} entries once",
                     hint="search again later; what was read is remembered",
                 ) from None
+
+        def matches(ref: ItemRef, file: File) -> bool:
+            if self._index.matches(file, attributes):
+                return True
+            # What was never read may be somebody else's entry, which its path alone tells of.
+            path = {"path": _readable(snapshot.inner(ref))}
+            return not self._index.knows(file) and attributes == path
+
         return tuple(
             ref
             for ref, file in snapshot.entries.items()
-            if collection in {"", ref.collection}
-            and (
-                self._index.matches(file, attributes)
-                or attributes == {"path": _readable(snapshot.inner(ref))}
-            )
+            if collection in {"", ref.collection} and matches(ref, file)
         )
 
     async def read(self, item: ItemRef) -> Secret:
@@ -404,33 +408,33 @@ class PassBackend:
             self._open = False
             raise
 
-    async def _entry(self, file: File) -> Entry:
-        """Return what an entry says; not its value, which nobody remembers."""
+    async def _entry(self, file: File, path: str) -> Entry:
+        """Return what the entry at `path` of its collection says, but for its value."""
         held, known = self._known.get(file.path, (None, None))
         if held == file and known is not None:
             return known
-        return self._remember(file, parse(await self._decrypted(file)))
+        return self._remember(file, path, parse(await self._decrypted(file)))
 
-    def _remember(self, file: File, entry: Entry) -> Entry:
+    def _remember(self, file: File, path: str, entry: Entry) -> Entry:
         known = with_changes(entry, secret=Secret(b"", entry.secret.content_type), notes=())
         self._known[file.path] = file, known
-        collection, _, inner = file.path.partition("/")
-        named = inner if collection in self._seen.names.values() else file.path
-        self._index.note(file, _attributes(known, _readable(named)))
+        self._index.note(file, _attributes(known, path))
         return known
 
     async def _read_all(self, snapshot: Snapshot) -> None:
         """Read every entry that is not known as it is now, a few at once."""
         async with self._reading:
-            stale = [file for file in snapshot.entries.values() if not self._index.knows(file)]
+            stale = {
+                ref: file for ref, file in snapshot.entries.items() if not self._index.knows(file)
+            }
             if not stale:
                 return
             some = asyncio.Semaphore(_AT_ONCE)
 
-            async def look(file: File) -> None:
+            async def look(ref: ItemRef, file: File) -> None:
                 async with some:
                     try:
-                        await self._entry(file)
+                        await self._entry(file, _readable(snapshot.inner(ref)))
                     except CorruptError:
                         self._index.note(file, {})
                     except (NotFoundError, LockedError):
@@ -438,8 +442,8 @@ class PassBackend:
 
             try:
                 async with asyncio.TaskGroup() as group:
-                    for file in stale:
-                        group.create_task(look(file), name="entry")
+                    for ref, file in stale.items():
+                        group.create_task(look(ref, file), name="entry")
             finally:
                 self._index.save(snapshot.entries.values())
 
@@ -470,7 +474,7 @@ class PassBackend:
             raise ConflictError(f"too many items with the label {label[:80]!r}")
         file = File(inner + name, stamp)
         ref = ItemRef(collection=collection, item=identifier(name))
-        self._remember(file, entry)
+        self._remember(file, name, entry)
         await self._history.record(
             f"Add given password for {_readable(file.path)} to store.", [f"{file.path}.gpg"]
         )
@@ -486,13 +490,14 @@ class PassBackend:
             content = await self._decrypted(file)
             entry = parse(content)
             if not entry.ours:
-                entry = with_changes(entry, label=path, ours=True)
+                attributes = _attributes(entry, path)
+                entry = with_changes(entry, label=path, attributes=attributes, ours=True)
             fresh = change(content, entry)
             sealed = await self._gpg.encrypt(fresh, self._tree.recipients(file.path))
             if self._tree.stamp(file.path) != file.stamp:
                 continue
             stamp = await asyncio.to_thread(self._tree.write, file.path, sealed, replace=True)
-            self._remember(File(file.path, stamp), parse(fresh))
+            self._remember(File(file.path, stamp), path, parse(fresh))
             await self._history.record(
                 f"Edit {_readable(file.path)} in store.", [f"{file.path}.gpg"]
             )
@@ -512,7 +517,7 @@ class PassBackend:
             await asyncio.sleep(_FOLLOW_SECONDS)
             try:
                 fresh = await self._scan()
-                before, self._seen = self._seen, fresh
+                before, self._told = self._told, fresh
                 self._compare(before, fresh)
                 if await self._opened():
                     await self._read_all(fresh)
@@ -520,6 +525,10 @@ class PassBackend:
                 log.warning("the store cannot be followed: %s", error)
 
     def _compare(self, before: Snapshot, fresh: Snapshot) -> None:
+        for collection in before.folders.keys() - fresh.folders.keys():
+            self._tell("deleted", collection)
+        for collection in fresh.folders.keys() - before.folders.keys():
+            self._tell("created", collection)
         for ref in before.entries.keys() - fresh.entries.keys():
             self._tell("deleted", ref.collection, ref.item)
         for ref, file in fresh.entries.items():
