@@ -60,10 +60,10 @@ class World:
     def environment(self) -> dict[str, str]:
         return {
             "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
+            "HOME": str(self.folder / "person"),
             "GNUPGHOME": str(self.folder / ".gnupg"),
             "PASSWORD_STORE_DIR": str(self.store),
-            "GOPASS_HOMEDIR": str(self.folder),
+            "GOPASS_HOMEDIR": str(self.folder / "person"),
             "LC_ALL": "C.UTF-8",
         }
 
@@ -107,7 +107,7 @@ class World:
 async def world(kind: Kind = "gopass") -> AsyncIterator[World]:
     """Make a store, open."""
     with gnupg_folder() as folder:
-        configuration = folder / ".config" / "gopass" / "config"
+        configuration = folder / "person" / ".config" / "gopass" / "config"
         configuration.parent.mkdir(parents=True)
         configuration.write_text(_CONFIG.format(store=folder / "store"))
         async with (

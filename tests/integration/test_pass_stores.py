@@ -287,3 +287,20 @@ async def test_many_entries_of_each_side_are_read_by_the_others(there: World) ->
         assert (await there.backend.read(theirs)).expose() == b"value"
     assert len(await there.backend.items("login")) == 2 * count
     assert len(await there.commits()) >= 2 * count
+
+
+async def test_a_store_and_key_from_elsewhere_open_and_stay_open() -> None:
+    async with world("pass") as there:
+        await there.put("Mail", b"hunter2", service="imap")
+        await there.backend.close()
+        (there.folder / ".gnupg" / "gpg-agent.conf").unlink()
+        async with (
+            asyncio.TaskGroup() as group,
+            open_store("pass", there.store, group, SystemClock()) as store,
+        ):
+            await store.backend.unlock(PASSPHRASE)
+            (ref,) = await store.backend.search({"service": "imap"})
+            assert (await store.backend.read(ref)).expose() == b"hunter2"
+        conf = (there.folder / ".gnupg" / "gpg-agent.conf").read_text()
+        assert "max-cache-ttl 34560000\n" in conf
+        assert "privyseal-pinentry\n" in conf

@@ -95,6 +95,7 @@ class PassBackend:
         for collection in collections:
             snapshot.folder(collection)
         if not await self._opened(now=True):
+            await self._gpg.prepare()
             await self._gpg.unlock(await self._sealed(), passphrase)
             self._open = True
         self._tell_all(snapshot)
@@ -405,7 +406,9 @@ class PassBackend:
         try:
             return await self._gpg.decrypt(content)
         except LockedError:
+            # The agent forgot the key of the store, or this entry has another one.
             self._open = False
+            await self._opened(now=True)
             raise
 
     async def _entry(self, file: File, path: str) -> Entry:

@@ -55,7 +55,9 @@ class Gpg:
         self._some = asyncio.Semaphore(_AT_ONCE)
         self._env = {
             "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(home.parent),
+            # Not its parent: gpg would take the home for its usual one, and the socket in /run/user
+            # of this user's own agent for ours.
+            "HOME": str(home),
             "GNUPGHOME": str(home),
             "LC_ALL": "C.UTF-8",
             **({"DBUS_SESSION_BUS_ADDRESS": bus} if bus else {}),
@@ -105,14 +107,23 @@ class Gpg:
             )
         )
 
+    async def prepare(self) -> None:
+        """Make the home, and tell its agent how we want it, unless somebody told it already."""
+        conf = self.home / "gpg-agent.conf"
+        if conf.exists():
+            return
+        pinentry = Path(sys.prefix) / "bin" / "privyseal-pinentry"
+        asks = f"pinentry-program {pinentry}\n" if pinentry.exists() else ""
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            conf.write_text(_AGENT + asks)
+        except OSError as error:
+            raise PrivysealError(f"cannot write {str(conf)!r}: {error.strerror}") from error
+        await self.lock()  # which lets an agent that runs already read it
+
     async def make_key(self, passphrase: Secret) -> str:
         """Make the home and a key for a new store; return its fingerprint."""
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        conf = self.home / "gpg-agent.conf"
-        if not conf.exists():
-            pinentry = Path(sys.prefix) / "bin" / "privyseal-pinentry"
-            asks = f"pinentry-program {pinentry}\n" if pinentry.exists() else ""
-            conf.write_text(_AGENT + asks)
+        await self.prepare()
         outcome = await self._with_passphrase(
             passphrase, "--quick-generate-key", "Privyseal store", "future-default", "default",
             "never",
@@ -123,8 +134,15 @@ class Gpg:
         return made[1]
 
     async def lock(self) -> None:
-        """Let the agent forget every passphrase."""
-        await run(["gpg-connect-agent", "reloadagent", "/bye"], env=self._env, limit=MAX_FILE)
+        """Let the agent forget every passphrase.
+
+        Raises:
+            PrivysealError: It does not answer.
+        """
+        flush = ["gpg-connect-agent", "reloadagent", "/bye"]
+        outcome = await run(flush, env=self._env, limit=MAX_FILE)
+        if outcome.status or not outcome.out.startswith(b"OK"):
+            raise PrivysealError("gpg's agent does not say that it forgot its passphrases")
 
     async def close(self) -> None:
         """End the agent."""
