@@ -1,8 +1,7 @@
 """A tree of pass or gopass as a backend: each file an item, each marked folder a collection.
 
 Names, times and collections are known without a key. Labels, attributes and values are in the
-encrypted files; what was read once is remembered for as long as the file is the same. Nothing
-waits for another call's decryption except a search, which waits until every entry was read.
+encrypted files.
 """
 
 import asyncio
@@ -22,21 +21,21 @@ from privyseal.errors import (
     CorruptError,
     LimitError,
     LockedError,
-    NotFoundError,
     PrivysealError,
-    UnreachableError,
     UnsupportedError,
 )
 from privyseal.model.clock import Clock
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
 from privyseal.model.secret import Secret
 from privyseal.model.value import MAX_SECRET
+from privyseal.provider.passtree.entries import Entries, attributes_of, readable
 from privyseal.provider.passtree.git import History
 from privyseal.provider.passtree.gpg import Gpg
 from privyseal.provider.passtree.index import Searchable
-from privyseal.provider.passtree.tree import ABOUT, GPG_ID, LOGIN, File, Folder, Snapshot, Tree
+from privyseal.provider.passtree.keyhole import Keyhole
+from privyseal.provider.passtree.tree import ABOUT, LOGIN, File, Folder, Snapshot, Tree
 from privyseal.runtime.backend import ChangeCallback
-from privyseal.runtime.durable import durable_file, sync_folder
+from privyseal.runtime.durable import sync_folder
 from privyseal.wire.keeper import StoreChange
 from privyseal.wire.passentry import Entry, parse, render, with_value
 from privyseal.wire.passnames import fit, identifier, unescape
@@ -44,13 +43,9 @@ from privyseal.wire.passnames import fit, identifier, unescape
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-_AT_ONCE: Final = 2
-_SEARCH_SECONDS: Final = 45.0
 _FOLLOW_SECONDS: Final = 5.0
-_RECHECK_SECONDS: Final = 2.0
 _ATTEMPTS: Final = 3
 _MAX_NUMBER: Final = 10_000
-_SAMPLE: Final = b"privyseal\n"
 
 
 @final
@@ -66,15 +61,12 @@ class PassBackend:
         self._tree = Tree(root)
         self._gpg = Gpg(root.parent / ".gnupg", bus)
         self._history = History(root)
-        self._index = Searchable(root.parent / f".{root.name}.index")
-        self._known: dict[str, tuple[File, Entry]] = {}
+        self._keyhole = Keyhole(self._tree, self._gpg, clock)
+        index = Searchable(root.parent / f".{root.name}.index")
+        self._entries = Entries(self._tree, self._gpg, self._keyhole, index)
         self._listeners: list[ChangeCallback] = []
-        self._open = False
-        self._checked = 0.0
-        self._sample: tuple[list[str], bytes] = ([], b"")
-        self._reading = asyncio.Lock()
         self._replacing = asyncio.Lock()
-        self._seen = self._told = self._tree.scan()
+        self._told = self._tree.scan()
         self._following = group.create_task(self._follow(), name="pass store")
 
     # The store as a whole.
@@ -85,37 +77,35 @@ class PassBackend:
 
     async def locked(self) -> bool:
         """Return whether gpg would have to ask for a passphrase."""
-        return not await self._opened()
+        return not await self._keyhole.opened()
 
     async def unlock(self, passphrase: Secret, collections: Sequence[str] = ()) -> None:
         """Give gpg's agent the passphrase; an open store stays open whatever it is."""
         if not self._tree.made:
-            await self._make(passphrase)
-        snapshot = await self._scan()
+            await self._keyhole.make(passphrase)
+            if self._git:
+                await self._history.begin()
+        snapshot = await self._entries.scan()
         for collection in collections:
             snapshot.folder(collection)
-        if not await self._opened(now=True):
-            await self._gpg.prepare()
-            await self._gpg.unlock(await self._sealed(), passphrase)
-            self._open = True
+        await self._keyhole.unlock(passphrase)
         self._tell_all(snapshot)
 
     async def lock(self, collections: Sequence[str] = ()) -> None:
         """Let gpg's agent forget its passphrases: one key opens all collections."""
-        snapshot = await self._scan()
+        snapshot = await self._entries.scan()
         for collection in collections:
             snapshot.folder(collection)
-        await self._gpg.lock()
-        self._open = False
-        self._known.clear()
+        await self._keyhole.lock()
+        self._entries.forget()
         self._tell_all(snapshot)
 
     async def close(self) -> None:
         """End gpg's agent and with it what it knows."""
         self._following.cancel()
-        self._known.clear()
+        self._entries.forget()
         with suppress(PrivysealError):
-            self._index.save((await self._scan()).entries.values())
+            self._entries.save(await self._entries.scan())
         await self._gpg.close()
 
     def listen(self, callback: ChangeCallback) -> None:
@@ -126,8 +116,8 @@ class PassBackend:
 
     async def collections(self) -> tuple[CollectionInfo, ...]:
         """Return every collection, the tree itself first."""
-        snapshot = await self._scan()
-        locked = not await self._opened()
+        snapshot = await self._entries.scan()
+        locked = not await self._keyhole.opened()
         return tuple(
             CollectionInfo(
                 id=folder.id,
@@ -143,7 +133,7 @@ class PassBackend:
 
     async def aliases(self) -> Mapping[str, str]:
         """Return what each alias points to."""
-        folders = (await self._scan()).folders
+        folders = (await self._entries.scan()).folders
         held = folders[LOGIN].aliases if folders else {}
         return {alias: found for alias, found in held.items() if found in folders}
 
@@ -152,7 +142,7 @@ class PassBackend:
         taken = (await self.aliases()).get(alias)
         if taken is not None:
             return taken
-        await self._need_open()
+        await self._keyhole.need()
         now = int(self._clock.wall())
         about = Folder(id=os.urandom(8).hex(), label=label, created=now, modified=now)
 
@@ -172,19 +162,19 @@ class PassBackend:
 
     async def change_collection(self, collection: str, label: str) -> None:
         """Change the label of a collection; its folder keeps its name."""
-        await self._need_open()
+        await self._keyhole.need()
         now = int(self._clock.wall())
         await self._keep(collection, lambda folder: _changed(folder, label=label, modified=now))
         self._tell("changed", collection)
 
     async def delete_collection(self, collection: str) -> None:
         """Delete a folder with everything in it."""
-        snapshot = await self._scan()
+        snapshot = await self._entries.scan()
         snapshot.folder(collection)
         name = snapshot.names[collection]
         if not name:
             raise UnsupportedError("the collection that is the whole tree cannot be deleted")
-        await self._need_open()
+        await self._keyhole.need()
 
         def remove() -> None:
             doomed = self._tree.root / f".gone-{os.urandom(8).hex()}"
@@ -198,9 +188,9 @@ class PassBackend:
 
     async def set_alias(self, alias: str, collection: str) -> None:
         """Let an alias point to a collection; the empty name removes it."""
-        await self._need_open()
+        await self._keyhole.need()
         if collection:
-            (await self._scan()).folder(collection)
+            (await self._entries.scan()).folder(collection)
 
         def change(folder: Folder) -> Folder:
             rest = {name: held for name, held in folder.aliases.items() if name != alias}
@@ -212,21 +202,21 @@ class PassBackend:
 
     async def items(self, collection: str) -> tuple[str, ...]:
         """Return the identifiers of the entries of a collection, in the order of their paths."""
-        snapshot = await self._scan()
+        snapshot = await self._entries.scan()
         snapshot.folder(collection)
         return tuple(ref.item for ref in snapshot.entries if ref.collection == collection)
 
     async def describe(self, item: ItemRef) -> ItemInfo:
         """Return what is known of an item; one that no key here opens has its path as label."""
-        snapshot = await self._here(item)
+        snapshot = await self._entries.around(item)
         file = snapshot.file(item)
         modified = file.stamp.mtime_ns // 10**9
         unread = ItemInfo(ref=item, created=modified, modified=modified, locked=True)
-        if not await self._opened():
+        if not await self._keyhole.opened():
             return unread
-        path = _readable(snapshot.inner(item))
+        path = readable(snapshot.inner(item))
         try:
-            entry = await self._entry(file, path)
+            entry = await self._entries.about(file, path)
         except LockedError:
             return unread
         except CorruptError as error:
@@ -235,7 +225,7 @@ class PassBackend:
         return ItemInfo(
             ref=item,
             label=_label(entry, path),
-            attributes=_attributes(entry, path),
+            attributes=attributes_of(entry, path),
             content_type=entry.secret.content_type,
             created=entry.created or modified,
             modified=max(modified, entry.created),
@@ -245,37 +235,15 @@ class PassBackend:
         self, attributes: Mapping[str, str], collection: str = ""
     ) -> tuple[ItemRef, ...]:
         """Return the items that have all these attributes; while locked, those read before."""
-        snapshot = await self._scan()
+        snapshot = await self._entries.scan()
         if collection:
             snapshot.folder(collection)
-        if attributes and await self._opened():
-            try:
-                async with asyncio.timeout(_SEARCH_SECONDS):
-                    await self._read_all(snapshot)
-            except TimeoutError:
-                left = sum(not self._index.knows(file) for file in snapshot.entries.values())
-                raise UnreachableError(
-                    f"gpg still has to read {left} of {len(snapshot.entries)} entries once",
-                    hint="search again later; what was read is remembered",
-                ) from None
-
-        def matches(ref: ItemRef, file: File) -> bool:
-            if self._index.matches(file, attributes):
-                return True
-            # What was never read may be somebody else's entry, which its path alone tells of.
-            path = {"path": _readable(snapshot.inner(ref))}
-            return not self._index.knows(file) and attributes == path
-
-        return tuple(
-            ref
-            for ref, file in snapshot.entries.items()
-            if collection in {"", ref.collection} and matches(ref, file)
-        )
+        return await self._entries.search(snapshot, attributes, collection)
 
     async def read(self, item: ItemRef) -> Secret:
         """Return the value of an item."""
-        await self._need_open()
-        entry = await self._decrypted((await self._here(item)).file(item))
+        await self._keyhole.need()
+        entry = await self._entries.content((await self._entries.around(item)).file(item))
         return parse(entry).secret
 
     async def create(
@@ -288,9 +256,9 @@ class PassBackend:
         replace: bool,
     ) -> ItemRef:
         """Store a new item; with `replace`, overwrite the one with exactly these attributes."""
-        snapshot = await self._scan()
+        snapshot = await self._entries.scan()
         snapshot.folder(collection)
-        await self._need_open()
+        await self._keyhole.need()
         _refuse_huge(value)
         if not replace:
             return await self._create(
@@ -328,8 +296,8 @@ class PassBackend:
 
     async def delete(self, item: ItemRef) -> None:
         """Delete an item's file."""
-        file = (await self._here(item)).file(item)
-        await self._need_open()
+        file = (await self._entries.around(item)).file(item)
+        await self._keyhole.need()
 
         def remove() -> None:
             path = self._tree.path(file.path)
@@ -337,118 +305,13 @@ class PassBackend:
             sync_folder(path.parent)
 
         await asyncio.to_thread(_named, remove)
-        self._known.pop(file.path, None)
+        self._entries.forget(file.path)
         await self._history.record(
-            f"Remove {_readable(file.path)} from store.", [f"{file.path}.gpg"]
+            f"Remove {readable(file.path)} from store.", [f"{file.path}.gpg"]
         )
         self._tell("deleted", item.collection, item.item)
 
     # What is behind it.
-
-    async def _make(self, passphrase: Secret) -> None:
-        key = await self._gpg.make_key(passphrase)
-
-        def make() -> None:
-            self._tree.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with durable_file(self._tree.root / GPG_ID, replace=False) as file:
-                file.write(f"{key}\n".encode())
-
-        await asyncio.to_thread(_named, make)
-        if self._git:
-            await self._history.begin()
-        self._open = False  # so that it is looked at anew
-
-    async def _opened(self, *, now: bool = False) -> bool:
-        """Return whether gpg can decrypt without asking.
-
-        What is open stays so until a decryption fails; what is closed is looked at every 2 s, for
-        a person may have given the agent the passphrase.
-        """
-        time = self._clock.monotonic()
-        if not self._tree.made:
-            return False
-        if not self._open and (now or not self._checked or time > self._checked + _RECHECK_SECONDS):
-            self._checked = time
-            with suppress(LockedError, CorruptError):
-                await self._gpg.decrypt(await self._sealed())
-                self._open = True
-        return self._open
-
-    async def _need_open(self) -> None:
-        if not await self._opened():
-            raise LockedError("the store is locked", hint="open it with `privy unlock`")
-
-    async def _sealed(self) -> bytes:
-        """Return a text of no meaning, encrypted as the store's entries are."""
-        recipients = self._tree.recipients("sample")
-        if self._sample[0] != recipients:
-            self._sample = recipients, await self._gpg.encrypt(_SAMPLE, recipients)
-        return self._sample[1]
-
-    async def _scan(self) -> Snapshot:
-        return await asyncio.to_thread(self._tree.scan)
-
-    async def _here(self, item: ItemRef) -> Snapshot:
-        """Return a snapshot in which the item is as it is now.
-
-        Raises:
-            NotFoundError: It is not there.
-        """
-        held = self._seen.entries.get(item)
-        if held is not None and self._tree.stamp(held.path) == held.stamp:
-            return self._seen
-        self._seen = await self._scan()
-        self._seen.file(item)
-        return self._seen
-
-    async def _decrypted(self, file: File) -> bytes:
-        content = await asyncio.to_thread(self._tree.read, file)
-        try:
-            return await self._gpg.decrypt(content)
-        except LockedError:
-            # The agent forgot the key of the store, or this entry has another one.
-            self._open = False
-            await self._opened(now=True)
-            raise
-
-    async def _entry(self, file: File, path: str) -> Entry:
-        """Return what the entry at `path` of its collection says, but for its value."""
-        held, known = self._known.get(file.path, (None, None))
-        if held == file and known is not None:
-            return known
-        return self._remember(file, path, parse(await self._decrypted(file)))
-
-    def _remember(self, file: File, path: str, entry: Entry) -> Entry:
-        known = with_changes(entry, secret=Secret(b"", entry.secret.content_type), notes=())
-        self._known[file.path] = file, known
-        self._index.note(file, _attributes(known, path))
-        return known
-
-    async def _read_all(self, snapshot: Snapshot) -> None:
-        """Read every entry that is not known as it is now, a few at once."""
-        async with self._reading:
-            stale = {
-                ref: file for ref, file in snapshot.entries.items() if not self._index.knows(file)
-            }
-            if not stale:
-                return
-            some = asyncio.Semaphore(_AT_ONCE)
-
-            async def look(ref: ItemRef, file: File) -> None:
-                async with some:
-                    try:
-                        await self._entry(file, _readable(snapshot.inner(ref)))
-                    except CorruptError:
-                        self._index.note(file, {})
-                    except (NotFoundError, LockedError):
-                        pass
-
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for ref, file in stale.items():
-                        group.create_task(look(ref, file), name="entry")
-            finally:
-                self._index.save(snapshot.entries.values())
 
     async def _create(
         self, folder: str, collection: str, label: str, attributes: Mapping[str, str], value: Secret
@@ -477,39 +340,39 @@ class PassBackend:
             raise ConflictError(f"too many items with the label {label[:80]!r}")
         file = File(inner + name, stamp)
         ref = ItemRef(collection=collection, item=identifier(name))
-        self._remember(file, name, entry)
+        self._entries.remember(file, name, entry)
         await self._history.record(
-            f"Add given password for {_readable(file.path)} to store.", [f"{file.path}.gpg"]
+            f"Add given password for {readable(file.path)} to store.", [f"{file.path}.gpg"]
         )
         self._tell("created", collection, ref.item)
         return ref
 
     async def _rewrite(self, item: ItemRef, change: Callable[[bytes, Entry], bytes]) -> None:
         """Put `change` of an entry in its place, unless somebody else changed it meanwhile."""
-        await self._need_open()
+        await self._keyhole.need()
         for _ in range(_ATTEMPTS):
-            snapshot = await self._here(item)
-            file, path = snapshot.file(item), _readable(snapshot.inner(item))
-            content = await self._decrypted(file)
+            snapshot = await self._entries.around(item)
+            file, path = snapshot.file(item), readable(snapshot.inner(item))
+            content = await self._entries.content(file)
             entry = parse(content)
             if not entry.ours:
-                attributes = _attributes(entry, path)
+                attributes = attributes_of(entry, path)
                 entry = with_changes(entry, label=path, attributes=attributes, ours=True)
             fresh = change(content, entry)
             sealed = await self._gpg.encrypt(fresh, self._tree.recipients(file.path))
             if self._tree.stamp(file.path) != file.stamp:
                 continue
             stamp = await asyncio.to_thread(self._tree.write, file.path, sealed, replace=True)
-            self._remember(File(file.path, stamp), path, parse(fresh))
+            self._entries.remember(File(file.path, stamp), path, parse(fresh))
             await self._history.record(
-                f"Edit {_readable(file.path)} in store.", [f"{file.path}.gpg"]
+                f"Edit {readable(file.path)} in store.", [f"{file.path}.gpg"]
             )
             self._tell("changed", item.collection, item.item)
             return
         raise ConflictError("another program keeps changing this entry")
 
     async def _keep(self, collection: str, change: Callable[[Folder], Folder]) -> None:
-        snapshot = await self._scan()
+        snapshot = await self._entries.scan()
         folder, name = change(snapshot.folder(collection)), snapshot.names[collection]
         path = await asyncio.to_thread(self._tree.write_about, name, folder)
         await self._history.record(f"Edit {ABOUT} of {name or 'the store'}.", [path])
@@ -519,11 +382,11 @@ class PassBackend:
         while True:
             await asyncio.sleep(_FOLLOW_SECONDS)
             try:
-                fresh = await self._scan()
+                fresh = await self._entries.scan()
                 before, self._told = self._told, fresh
                 self._compare(before, fresh)
-                if await self._opened():
-                    await self._read_all(fresh)
+                if await self._keyhole.opened():
+                    await self._entries.read_all(fresh)
             except PrivysealError as error:
                 log.warning("the store cannot be followed: %s", error)
 
@@ -536,11 +399,9 @@ class PassBackend:
             self._tell("deleted", ref.collection, ref.item)
         for ref, file in fresh.entries.items():
             held = before.entries.get(ref)
-            known = self._known.get(file.path, (None, None))[0]
-            if held is None and known != file:
-                self._tell("created", ref.collection, ref.item)
-            elif held is not None and file not in {held, known}:
-                self._tell("changed", ref.collection, ref.item)
+            if held == file or self._entries.knows(file):
+                continue
+            self._tell("changed" if held else "created", ref.collection, ref.item)
 
     def _tell_all(self, snapshot: Snapshot) -> None:
         for collection in snapshot.folders:
@@ -558,15 +419,6 @@ def _label(entry: Entry, path: str) -> str:
     if entry.label is not None:
         return entry.label
     return unescape(path.rpartition("/")[2]) if entry.ours else path
-
-
-def _attributes(entry: Entry, path: str) -> dict[str, str]:
-    """Return the attributes of an item; an entry of somebody else's is also found by its path."""
-    return dict(entry.attributes) if entry.ours else {"path": path, **entry.attributes}
-
-
-def _readable(path: str) -> str:
-    return path.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _numbered(base: str) -> "list[str]":

@@ -107,6 +107,12 @@ class Tree:
         """Whether there is a store."""
         return (self.root / GPG_ID).is_file()
 
+    def make(self, recipient: str) -> None:
+        """Make an empty store for one recipient; a failure is an OSError."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with durable_file(self.root / GPG_ID, replace=False) as file:
+            file.write(f"{recipient}\n".encode())
+
     def scan(self) -> Snapshot:
         """Return what lies there now; a tree that is still to be made has nothing."""
         snapshot = Snapshot()
