@@ -207,6 +207,18 @@ async def test_what_is_not_there_or_not_right_has_its_error(scene: Scene) -> Non
         await refused(error, client, *call)
 
 
+async def test_a_keeper_has_room_for_a_type_beside_all_its_attributes(scene: Scene) -> None:
+    attributes = {f"name{number}": "x" for number in range(64)}
+    async with open_backend(scene.address) as keeper:
+        ref = await keeper.create(
+            "login", "", attributes, Secret(b"\x89PNG", "image/png"), replace=False
+        )
+        assert dict((await keeper.describe(ref)).attributes) == attributes
+        assert (await keeper.describe(ref)).content_type == "image/png"
+    info = await scene.store.backend.describe(ref)
+    assert (dict(info.attributes), info.content_type) == (attributes, "image/png")
+
+
 async def test_every_object_can_be_walked_to(scene: Scene) -> None:
     async def introspect(path: str) -> str:
         (xml,) = await scene.client.call(path, INTROSPECTABLE, "Introspect")

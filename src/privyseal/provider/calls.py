@@ -17,8 +17,10 @@ from privyseal.provider.visit import Desk, Known, Visit
 from privyseal.runtime.bus import Reply
 from privyseal.runtime.secretobjects import plain
 from privyseal.wire.secretservice import (
+    ATTRIBUTES,
     COLLECTION,
     COLLECTIONS,
+    ITEM,
     ITEMS,
     LABEL,
     NOTHING,
@@ -35,6 +37,10 @@ from privyseal.wire.secretservice import (
 # D-Bus allows arrays of 64 MiB; a longer reply would cost us the connection.
 _MAX_REPLY: Final = 48 * 1024 * 1024
 _OVERHEAD: Final = 1024
+
+
+CONTENT_TYPE: Final = "privyseal:content-type"
+"""The attribute in which a keeper gives the type of a value, since not every provider keeps it."""
 
 
 class ServiceCalls:
@@ -204,7 +210,10 @@ class CollectionCalls:
         """CreateItem, or with `replace` overwrite the one with exactly these attributes."""
         properties, struct, replace = visit.body
         secret = self._desk.unseal(visit, struct)
-        wanted = parse_item_properties({name: plain(value) for name, value in properties.items()})
+        given = {name: plain(value) for name, value in properties.items()}
+        if f"{ITEM}.{ATTRIBUTES}" in given:
+            given[f"{ITEM}.{ATTRIBUTES}"] = without_type(given[f"{ITEM}.{ATTRIBUTES}"])
+        wanted = parse_item_properties(given)
         made = await self._backend.create(
             await self._desk.collection_at(visit.place),
             wanted.label,
@@ -252,7 +261,15 @@ class ItemCalls:
     async def set_attributes(self, visit: Visit, attributes: object) -> None:
         """Set the property Attributes."""
         item = await self._desk.item_at(visit.place)
-        await self._backend.change(item, label=None, attributes=parse_attributes(attributes))
+        wanted = parse_attributes(without_type(attributes))
+        await self._backend.change(item, label=None, attributes=wanted)
+
+
+def without_type(attributes: object) -> object:
+    """Return attributes without the one that only repeats the content type of the value."""
+    if not isinstance(attributes, dict):
+        return attributes
+    return {name: value for name, value in attributes.items() if name != CONTENT_TYPE}
 
 
 def _label(properties: dict[str, Variant]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+import msgspec
 from dbus_fast import Variant
 
 from privyseal.errors import (
@@ -11,7 +12,7 @@ from privyseal.errors import (
     UnknownPropertyError,
     UsageError,
 )
-from privyseal.provider.calls import CollectionCalls, ItemCalls
+from privyseal.provider.calls import CONTENT_TYPE, CollectionCalls, ItemCalls
 from privyseal.provider.visit import Desk, Visit
 from privyseal.runtime.bus import Reply
 from privyseal.runtime.secretobjects import Values, collection_values, item_values
@@ -100,6 +101,9 @@ class Properties:
     async def _item(self, visit: Visit) -> Values:
         item = await self._desk.item_at(visit.place)
         info = await self._desk.store.backend.describe(item)
+        if info.content_type not in {"", "text/plain"}:
+            typed = {**info.attributes, CONTENT_TYPE: info.content_type}
+            info = msgspec.structs.replace(info, attributes=typed)
         return item_values(info) | {"Locked": Variant("b", info.locked)}
 
     async def _children(self, visit: Visit) -> tuple[str, ...]:
