@@ -114,11 +114,11 @@ class Desk:
 
     def asked(self, *texts: str, vt: int = 8) -> str:
         """Wait until the console draws a request with these texts, leaving one that has ended."""
+        self.vm.show(vt)  # a console that was left shows nothing
         deadline = time.monotonic() + LOGIN_SECONDS
         while not all(text in (seen := self.vm.screen(vt)) for text in (" left ─", *texts)):
             assert time.monotonic() < deadline, f"{texts} are not asked on VT {vt}:\n{seen}"
             if "enter shows the next" in seen:
-                self.vm.show(vt)
                 self.vm.type("\n", vt=vt)
             time.sleep(POLL_SECONDS)
         return seen
