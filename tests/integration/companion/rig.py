@@ -255,9 +255,8 @@ class Companion:
         )
         await eventually((self.home / "bus").exists)
         await start(
-            self.uid, "gnome-keyring-daemon", "--foreground", "--components=secrets",
-            f"--control-directory={home}/control", name="provider", HOME=home, XDG_DATA_HOME=home,
-            XDG_RUNTIME_DIR=home, DBUS_SESSION_BUS_ADDRESS=self.bus,
+            self.uid, sys.executable, "-I", "-m", "privyseal.provider", "--bus-address", self.bus,
+            "--store", f"{home}/store", name="provider", HOME=home,
         )  # fmt: skip
         await self._owned(self.bus, "org.freedesktop.secrets", self.uid)
         await self.start_keeper()

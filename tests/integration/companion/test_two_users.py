@@ -16,7 +16,7 @@ KEEPER = "org.privyseal.Keeper1"
 DECISION = "org.privyseal.Decision1"
 NEVER = (
     "privyseal.keeper.backends.choice",
-    "privyseal.keeper.backends.embedded",
+    "privyseal.runtime.embedded",
     "privyseal.runtime.privatebus",
     "privyseal.runtime.vault",
     "privyseal.wire.vault",
