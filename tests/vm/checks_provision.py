@@ -92,3 +92,24 @@ def _report(desk: Desk) -> dict[str, object]:
     assert said.status in {0, 1}, said.text
     report: dict[str, object] = json.loads(said.out)
     return report
+
+
+@check("B: with --pam a login brings back a companion that was stopped by hand", seconds=300)
+def pam_hook(desk: Desk) -> None:
+    desk.companion()
+    stack = desk.vm.succeed("cat /etc/pam.d/common-session")
+    desk.vm.succeed("privy provision --user alice --pam", seconds=120)
+    try:
+        desk.vm.succeed("systemctl stop privyseal-companion@1000.target")
+        desk.vm.wait_until_succeeds("! pgrep -u privyseal-1000 -f privyseal.keeper")
+        desk.logged_in(vt=2)
+        desk.vm.wait_until_succeeds("pgrep -u privyseal-1000 -f privyseal.keeper")
+        desk.vm.type("exit\n", vt=2)
+        # A hook that fails, or hangs, is no reason to keep somebody out.
+        desk.vm.succeed("systemctl mask --runtime privyseal-companion@1000.target")
+        desk.logged_in("bob", vt=3)
+        desk.vm.type("exit\n", vt=3)
+    finally:
+        desk.vm.run("systemctl unmask --runtime privyseal-companion@1000.target")
+        desk.vm.succeed("privy provision --user alice --no-pam", seconds=120)
+    assert desk.vm.succeed("cat /etc/pam.d/common-session") == stack
