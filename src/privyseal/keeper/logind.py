@@ -7,7 +7,7 @@ its signals are heard again: only from the process that owns its name, never by 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from dbus_fast import Variant
@@ -23,6 +23,7 @@ _SIGNALS: Final = ("PrepareForSleep", "SessionNew", "SessionRemoved", "UserRemov
 _DELAY: Final = ("sleep", "Privyseal", "locks the store first", "delay")
 
 _CALL_SECONDS: Final = 5.0
+_RECOUNT_SECONDS: Final = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +33,25 @@ Lock = Callable[[str], Awaitable[None]]
 
 @asynccontextmanager
 async def follow_logind(
-    group: asyncio.TaskGroup, address: str, uid: int, lock: Lock
+    group: asyncio.TaskGroup,
+    address: str,
+    uid: int,
+    lock: Lock,
+    recount_seconds: float = _RECOUNT_SECONDS,
 ) -> AsyncIterator[None]:
     """Call `lock` with a reason whenever the user's secrets should not stay open, in the block."""
     connection = await Connection.open(group, address)
+    recounting: asyncio.Task[None] | None = None
     try:
         follower = _Follower(group, connection, uid, lock)
         rule = f",arg0='{NAME}'"
         await connection.listen(DBUS, DBUS, "NameOwnerChanged", follower.owner_changed, rule=rule)
         await follower.attach()
+        recounting = group.create_task(follower.recount(recount_seconds), name="sessions")
         yield
     finally:
+        if recounting is not None:
+            recounting.cancel()
         connection.close()
 
 
@@ -102,6 +111,13 @@ class _Follower:
 
         self._group.create_task(do(), name="logind's signal")
 
+    async def recount(self, seconds: float) -> None:
+        """Count again from time to time: no signal tells of a session that is closing."""
+        while True:
+            await asyncio.sleep(seconds)
+            with suppress(PrivysealError):
+                await self._count()
+
     async def _count(self) -> None:
         """Lock if the user had a session when last counted and has none now."""
         (sessions,), _ = await self._call(_PATH, _MANAGER, "ListSessions")
@@ -113,14 +129,17 @@ class _Follower:
         for _id, uid, _user, _seat, path in sessions if isinstance(sessions, list) else ():
             if uid != self._uid:
                 continue
-            body = [f"{NAME}.Session", "Class"]
-            (kind,), _ = await self._call(
-                path, "org.freedesktop.DBus.Properties", "Get", "ss", body
-            )
-            # Others are no person: the user's manager (systemd 256 and later), cron, greeters.
-            if isinstance(kind, Variant) and str(kind.value).startswith("user"):
+            kind, state = [await self._property(path, name) for name in ("Class", "State")]
+            # Others are no person: the user's manager (systemd 256 and later), cron, greeters. And
+            # in a session that is closing the person has left some program behind (tmux, nohup).
+            if kind.startswith("user") and state != "closing":
                 return True
         return False
+
+    async def _property(self, session: str, name: str) -> str:
+        body = [f"{NAME}.Session", name]
+        (value,), _ = await self._call(session, f"{DBUS}.Properties", "Get", "ss", body)
+        return str(value.value) if isinstance(value, Variant) else ""
 
     async def _call(
         self, path: str, interface: str, member: str, takes: str = "", body: list[str] | None = None

@@ -19,6 +19,7 @@ class FakeLogind:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.sessions: list[tuple[str, int, str]] = []
+        self.closing: set[str] = set()
         self.delays: list[str] = []
         self.asked = asyncio.Event()
 
@@ -44,8 +45,10 @@ class FakeLogind:
         return Reply([[[name, uid, "", "", f"/s/{name}"] for name, uid, _ in self.sessions]])
 
     async def _get(self, call: Call) -> Reply:
-        kinds = {f"/s/{name}": kind for name, _, kind in self.sessions}
-        return Reply([Variant("s", kinds[call.path])])
+        name = call.path.removeprefix("/s/")
+        kinds = {known: kind for known, _, kind in self.sessions}
+        state = "closing" if name in self.closing else "active"
+        return Reply([Variant("s", kinds[name] if call.body[1] == "Class" else state)])
 
 
 @asynccontextmanager
