@@ -13,6 +13,7 @@ POLL_SECONDS: Final = 0.3
 DWELL_SECONDS: Final = 1.5
 """How long a person looks before typing; less than 0.7 s would not count."""
 
+_QUESTION: Final = re.compile(r"To [^\n]* type  ([a-z]) ([a-z])\b")
 _PAIR: Final = re.compile(r"Allow[^\n]*type  ([a-z]) ([a-z])\b")
 
 
@@ -141,6 +142,15 @@ class Desk:
         time.sleep(DWELL_SECONDS)
         self.vm.type(letters, vt=vt)
         self.vm.wait_for(lambda: not _PAIR.search(self.vm.screen(vt)), "the decision taken")
+
+    def confirm(self, *, vt: int = 8) -> None:
+        """Type the letters that a question of the console itself wants."""
+        seen = self.vm.shows(vt, "type  ")
+        while not (found := _QUESTION.search(seen)):
+            time.sleep(POLL_SECONDS)
+            seen = self.vm.screen(vt)
+        time.sleep(DWELL_SECONDS)
+        self.vm.type(found[1] + found[2], vt=vt)
 
     def deny(self, *, vt: int = 8) -> None:
         """Deny what is on the console."""
