@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -166,6 +167,43 @@ async def test_nothing_that_a_repository_brings_along_is_run(there: World) -> No
     await there.backend.write(ref, Secret(b"2"))
     assert len(await there.commits()) == before + 2
     assert not ran.exists()
+
+
+async def test_objects_that_a_repository_lacks_are_fetched_by_no_program_of_its(
+    there: World,
+) -> None:
+    await there.put("Mail", b"1")
+    ran, program = there.folder / "ran", there.folder / "fetch"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.chmod(0o700)
+    for key, value in {
+        "core.repositoryformatversion": "1",
+        "extensions.partialClone": "origin",
+        "remote.origin.promisor": "true",
+        "remote.origin.url": str(there.store),
+        "remote.origin.uploadpack": str(program),
+    }.items():
+        await there.run("git", "-C", str(there.store), "config", key, value)
+    blob = await there.run("git", "-C", str(there.store), "rev-parse", "HEAD:Mail.gpg")
+    name = blob.decode().strip()
+    (there.store / ".git" / "objects" / name[:2] / name[2:]).unlink()
+    await there.put("Web", b"2")
+    assert not ran.exists()
+
+
+async def test_recipients_are_read_neither_through_a_link_nor_from_a_pipe(there: World) -> None:
+    phrase = there.folder / "phrase"
+    phrase.write_text("quiet meadow\n")
+    for name in ("link", "pipe"):
+        await there.run("pass", "insert", "-m", f"{name}/old", given=b"1\n")
+    (there.store / "link" / ".gpg-id").symlink_to(phrase)
+    os.mkfifo(there.store / "pipe" / ".gpg-id")
+    for name in ("link", "pipe"):
+        with pytest.raises(PrivysealError) as refused:
+            await there.backend.write(
+                ItemRef(collection="login", item=f"{name}_2fold"), Secret(b"2")
+            )
+        assert "meadow" not in str(refused.value)
 
 
 async def test_a_collection_is_a_folder_and_goes_with_its_files(there: World) -> None:

@@ -32,6 +32,9 @@ class History:
             "LC_ALL": "C.UTF-8",
             "GIT_LITERAL_PATHSPECS": "1",
             "GIT_TERMINAL_PROMPT": "0",
+            # A repository may say that objects it lacks come from elsewhere, and by which program.
+            "GIT_ALLOW_PROTOCOL": "",
+            "GIT_NO_LAZY_FETCH": "1",
         }
 
     @property

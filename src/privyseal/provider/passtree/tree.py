@@ -146,11 +146,11 @@ class Tree:
         while text is None:
             folder = folder.parent
             try:
-                text = (folder / GPG_ID).read_text()
-            except FileNotFoundError:
+                text = _read(folder / GPG_ID, _MAX_ABOUT).decode()
+            except NotFoundError:
                 if folder == self.root:
                     raise UsageError("the store has no `.gpg-id`") from None
-            except (OSError, UnicodeDecodeError) as error:
+            except UnicodeDecodeError as error:
                 raise PrivysealError(f"cannot read {str(folder / GPG_ID)!r}: {error}") from error
         found = [line.partition("#")[0].strip() for line in text.splitlines()]
         named = [recipient for recipient in found if recipient][:_MAX_RECIPIENTS]
@@ -163,20 +163,9 @@ class Tree:
 
         Raises:
             NotFoundError: It is gone.
-            CorruptError: It is too large to be an entry.
+            CorruptError: It is no file, or too large to be an entry.
         """
-        path = self.path(file.path)
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with os.fdopen(fd, "rb") as opened:
-                content = opened.read(MAX_FILE + 1)
-        except FileNotFoundError:
-            raise NotFoundError(f"no entry {file.path!r}") from None
-        except OSError as error:
-            raise PrivysealError(f"cannot read {str(path)!r}: {error.strerror}") from error
-        if len(content) > MAX_FILE:
-            raise CorruptError(f"{str(path)!r} is too large to be an entry")
-        return content
+        return _read(self.path(file.path), MAX_FILE)
 
     def path(self, entry: str) -> Path:
         """Return where an entry lies."""
@@ -209,14 +198,9 @@ class Tree:
     def _read_about(self, name: str) -> Folder | None:
         path = self.root / name / ABOUT
         try:
-            with path.open("rb") as opened:
-                content = opened.read(_MAX_ABOUT)
-        except FileNotFoundError:
+            return decode(_read(path, _MAX_ABOUT), Folder, what=repr(str(path)))
+        except NotFoundError:
             return None
-        except OSError as error:
-            raise PrivysealError(f"cannot read {str(path)!r}: {error.strerror}") from error
-        try:
-            return decode(content, Folder, what=repr(str(path)))
         except UsageError as error:
             raise CorruptError(str(error)) from error
 
@@ -245,6 +229,26 @@ def _folders(root: Path) -> Iterator[str]:
 
 def _stamp(status: os.stat_result) -> Stamp:
     return Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """Return what a file of the tree holds: not where a link leads, nor what a pipe would give."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            regular = stat.S_ISREG(os.fstat(fd).st_mode)
+            content = b""
+            while regular and len(content) <= limit and (part := os.read(fd, limit + 1)):
+                content += part
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no file {str(path)!r}") from None
+    except OSError as error:
+        raise PrivysealError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    if not regular or len(content) > limit:
+        raise CorruptError(f"{str(path)!r} is no file, or larger than {limit} bytes")
+    return content
 
 
 def _write(path: Path, content: bytes, *, replace: bool) -> None:
