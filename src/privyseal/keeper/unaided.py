@@ -4,6 +4,7 @@ Nothing here reads a process's memory, not even its command line: a page of that
 system of its own making (FUSE), and the keeper would wait for it for ever.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from privyseal.errors import UsageError
@@ -19,6 +20,7 @@ from privyseal.wire.procfs import (
 )
 
 _LIMIT = 16 * 1024
+_PIDFDS = ("anon_inode:[pidfd]", "pidfd:")  # until Linux 6.8, and since
 
 
 def pid_of(pidfd: int) -> int:
@@ -27,10 +29,12 @@ def pid_of(pidfd: int) -> int:
     Raises:
         UsageError: The descriptor is no pidfd.
     """
-    pid = parse_numbers(_lines(Path(f"/proc/self/fdinfo/{pidfd}")).get(b"Pid", b""))
-    if not pid:
-        raise UsageError("the descriptor is no pidfd")
-    return pid[0]
+    # Its kind first: of an epoll descriptor the kernel may tell nothing for as long as its sender
+    # likes, and whoever asks it cannot even be killed.
+    with suppress(OSError, LookupError):
+        if str(Path(f"/proc/self/fd/{pidfd}").readlink()).startswith(_PIDFDS):
+            return parse_numbers(_lines(Path(f"/proc/self/fdinfo/{pidfd}"))[b"Pid"])[0]
+    raise UsageError("the descriptor is no pidfd")
 
 
 def read(pidfd: int) -> Statement:
