@@ -11,7 +11,6 @@ from time import monotonic
 from typing import Final
 
 from privyseal.errors import PrivysealError
-from privyseal.keeper import unaided
 from privyseal.keeper.core import Core
 from privyseal.runtime.bus import DBUS, Connection
 from privyseal.wire.keeper import Notice
@@ -61,7 +60,7 @@ class Ending:
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 for connection in connections:
                     await connection.owner(DBUS)
-        self._others = _processes_of(os.getuid())
+        self._others = _processes()
         with suppress(ProcessLookupError):
             os.kill(-1, signal.SIGTERM)  # all but this one that it may signal (kill(2))
 
@@ -81,16 +80,21 @@ class Ending:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
 
-def _processes_of(uid: int) -> list[int]:
-    """Return pidfds of all processes of a user but this one."""
+def _processes() -> list[int]:
+    """Return pidfds of all processes but this one that it may signal: those of its user (kill(2)).
+
+    Others may have as many processes as they like, so none is looked at any closer.
+    """
     found: list[int] = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
             continue
         with suppress(OSError):
             pidfd = os.pidfd_open(int(entry.name))
-            if unaided.read(pidfd).uids[:1] == (uid,):
-                found.append(pidfd)
-            else:
+            try:
+                signal.pidfd_send_signal(pidfd, 0)
+            except OSError:
                 os.close(pidfd)
+            else:
+                found.append(pidfd)
     return found
