@@ -179,25 +179,26 @@ async def _serve(
         sides.deciders.forget(name)
 
     if sides.asking is sides.deciding:
-        await _each_that_leaves(sides.deciding, [face_left, decider_left])
+        await _follow(sides.faces, sides.deciding, [face_left, decider_left])
         sides.deciding.serve({**requests, **decisions})
     else:
-        await _each_that_leaves(sides.asking, [face_left])
-        await _each_that_leaves(sides.deciding, [decider_left])
+        await _follow(sides.faces, sides.asking, [face_left])
+        await _follow(sides.deciders, sides.deciding, [decider_left])
         sides.asking.serve(requests)
         sides.deciding.serve(decisions)
         await sides.asking.claim(options.request_name)
     await sides.deciding.claim(options.bus_name)
 
 
-async def _each_that_leaves(bus: Connection, told: Sequence[Callable[[str], None]]) -> None:
+async def _follow(callers: Callers, bus: Connection, left: Sequence[Callable[[str], None]]) -> None:
     def owner_changed(_path: str, body: list[object]) -> None:
         name, _old, new = (str(part) for part in body)
-        if name.startswith(":") and not new:
-            for tell in told:
+        if name.startswith(":"):
+            for tell in [callers.came] if new else left:
                 tell(name)
 
     await bus.listen(DBUS, DBUS, "NameOwnerChanged", owner_changed)
+    callers.came("")
 
 
 async def _until_the_end(

@@ -4,6 +4,8 @@ import asyncio
 import os
 import re
 import secrets
+import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -38,6 +40,12 @@ class Callers:
         self._admitted: dict[str, int] = {}
         self._known: dict[str, Evidence] = {}
         self._agents: set[str] = set()
+        self._came: dict[str, int] = {}
+
+    def came(self, name: str) -> None:
+        """Note that a connection has appeared; "" stands for all that were there before."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        self._came[name] = time.clock_gettime_ns(time.CLOCK_BOOTTIME) * ticks // 1_000_000_000
 
     async def admit(self, name: str) -> int:
         """Return the PID behind a connection of this user; enough for who only looks.
@@ -83,10 +91,12 @@ class Callers:
         except OSError:
             raise DeniedError("the caller has exited") from None
         try:
+            now = unaided.read(pidfd)
+            came = self._came.get(name, self._came.get("", sys.maxsize))
+            if (now.start or 0) > came:  # whoever connected has passed the connection on
+                raise DeniedError("the program that opened this connection has exited")
             evidence = await self._look(pidfd)
-            agent = self._speaker is not None and in_agent_unit(
-                (evidence.program or unaided.read(pidfd)).cgroup or "", self._speaker
-            )
+            agent = self._speaker is not None and in_agent_unit(now.cgroup or "", self._speaker)
             # A connection that is still there now was there when the pidfd was opened, so the
             # PID cannot have passed to another process in between.
             await self._connection.process_of(name)
@@ -123,6 +133,7 @@ class Callers:
     def forget(self, name: str) -> None:
         """Forget a connection that the bus has closed."""
         self._admitted.pop(name, None)
+        self._came.pop(name, None)
         self._known.pop(name, None)
         self._agents.discard(name)
 

@@ -1,8 +1,22 @@
-"""Which control groups are the agent's own."""
+"""Who is behind a connection, and which control groups are the agent's own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
 
 import pytest
+from tests.waiting import eventually
 
-from privyseal.keeper.requesters import in_agent_unit
+from privyseal.errors import DeniedError
+from privyseal.keeper import unaided
+from privyseal.keeper.requesters import Callers, in_agent_unit
+from privyseal.keeper.testimony import unaided as evidence_of
+from privyseal.model.evidence import Evidence
+from privyseal.runtime.bus import Connection
 
 UNIT = "privyseal-agent@1000.service"
 
@@ -35,3 +49,73 @@ def test_the_agent_is_where_the_system_puts_it(group: str) -> None:
 )
 def test_no_other_control_group_is_taken_for_the_agents(group: str) -> None:
     assert not in_agent_unit(group, 1000)
+
+
+class _Bus:
+    """A bus that says of each connection that this process opened it."""
+
+    pid = 0
+
+    async def process_of(self, _name: str) -> tuple[int, int]:
+        return self.pid, os.getuid()
+
+
+@contextmanager
+def _process() -> Iterator[int]:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        yield child.pid
+        child.kill()
+
+
+async def _look(pidfd: int) -> Evidence:
+    return evidence_of(unaided.read(pidfd))
+
+
+async def _next_tick() -> None:
+    began = time.clock_gettime(time.CLOCK_BOOTTIME)
+    later = began + 2 / os.sysconf("SC_CLK_TCK")
+    await eventually(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) > later)
+
+
+@pytest.mark.parametrize("told", [":1.7", ""], ids=["noticed", "there before us"])
+async def test_a_process_younger_than_its_connection_did_not_open_it(told: str) -> None:
+    bus = _Bus()
+    callers = Callers(cast("Connection", bus), _look, os.getuid())
+    with _process() as bus.pid:
+        await _next_tick()
+        callers.came(told)
+        evidence = await callers.of(":1.7")
+        assert evidence.process is not None
+        assert evidence.process.pid == bus.pid
+    again = Callers(cast("Connection", bus), _look, os.getuid())
+    again.came(told)
+    await _next_tick()
+    # As if the number had been given to it anew.
+    with _process() as bus.pid, pytest.raises(DeniedError, match="has exited"):
+        await again.of(":1.7")
+
+
+_WATCH = """
+import os, select, sys
+from privyseal.errors import UsageError
+from privyseal.keeper import unaided
+opened = []
+sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
+epoll = select.epoll()
+for fd in (epoll.fileno(), os.memfd_create("x"), os.open("/dev/null", os.O_RDONLY)):
+    try:
+        unaided.pid_of(fd)
+        sys.exit("taken for a pidfd")
+    except UsageError:
+        pass
+assert unaided.pid_of(os.pidfd_open(os.getpid())) == os.getpid()
+print(sum("fdinfo" in path for path in opened))
+"""
+
+
+def test_the_kernel_is_asked_about_no_descriptor_but_pidfds() -> None:
+    # Others may keep whoever asks waiting: their sender decides how long.
+    run = subprocess.run(
+        [sys.executable, "-c", _WATCH], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert run.stdout == "1\n"
