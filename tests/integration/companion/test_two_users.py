@@ -5,6 +5,7 @@ import os
 
 import pytest
 from tests.integration.companion.rig import ALICE, BOB, Companion, Machine, answers
+from tests.waiting import eventually
 
 from privyseal.errors import DeniedError, LimitError, NotFoundError
 
@@ -54,6 +55,24 @@ async def test_another_user_and_root_cannot_ask(world: Machine, alices: Companio
             with pytest.raises(DeniedError):
                 await face.do(*deed)
     assert alices.keeper.returncode is None
+
+
+async def test_signals_of_users_do_not_reach_the_companion(
+    world: Machine, alices: Companion
+) -> None:
+    _status, words = await world.run(
+        BOB, "gdbus", "call", "--address", world.bus, "--dest", "org.freedesktop.DBus",
+        "--object-path", "/", "--method", "org.freedesktop.DBus.GetNameOwner", alices.name,
+    )  # fmt: skip
+    keeper = words.split("'")[1]
+    for uid in (BOB, ALICE, 0):
+        status, words = await world.run(
+            uid, "gdbus", "emit", "--address", world.bus, "--dest", keeper,
+            "--object-path", "/", "--signal", "test.Signal.Sent", "'x'",
+        )  # fmt: skip
+        assert (status, words) == (0, "")
+    rejected = "Rejected receive message"
+    await eventually(lambda: world.log("system").count(rejected) == 3)
 
 
 async def test_the_keeper_lets_nobody_else_decide_even_if_the_bus_would(world: Machine) -> None:
