@@ -84,3 +84,11 @@ def test_a_person_who_logged_out_is_not_logged_in_again() -> None:
     assert "RestartPreventExitStatus=75" in lines
     for unit in ("bus", "provider"):
         assert "StopWhenUnneeded=yes" in _lines(f"privyseal-{unit}@.service")
+
+
+def test_before_sleep_what_has_the_key_ends_first_and_nothing_is_waited_for_long() -> None:
+    lines = _lines("privyseal-sleep.service")
+    ended = [line.split()[-1] for line in lines if line.startswith("ExecStart=")]
+    assert ended == ["privyseal-provider@*.service", "privyseal-keeper@*.service"]
+    for unit in ("provider", "keeper"):  # twice that is less than sleep waits
+        assert "TimeoutStopSec=3" in _lines(f"privyseal-{unit}@.service")
