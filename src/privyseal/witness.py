@@ -71,8 +71,8 @@ class Process:
     def __exit__(self, *_: object) -> None:
         os.close(self.folder)
 
-    def read(self, name: str, limit: int = MAX_TEXT) -> bytes | None:
-        """Return at most `limit` bytes of a file of the folder."""
+    def read(self, name: str, limit: int = MAX_TEXT, owner: int | None = None) -> bytes | None:
+        """Return at most `limit` bytes of a file of the folder, if it is that owner's."""
         try:
             fd = os.open(
                 name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.folder
@@ -81,6 +81,8 @@ class Process:
             return None
         try:
             data = b""
+            if owner is not None and os.fstat(fd).st_uid != owner:
+                return None
             while len(data) < limit and (piece := os.read(fd, limit - len(data))):
                 data += piece
         except OSError:
@@ -140,7 +142,8 @@ def look(process: Process, user: int | None) -> Facts:
         "session": relative(numbers.session, user)[0] if numbers.session > 0 else None,
         "tty": numbers.tty,
         "cgroup": text(parse_cgroup(process.read("cgroup") or b"")),
-        "flatpak": text(process.read("root/.flatpak-info", 1024)),
+        # A root of its own can hold what only we may read under that name.
+        "flatpak": text(process.read("root/.flatpak-info", 1024, first(status.get(b"Uid")) or -1)),
         "label": text(process.read("attr/current", 256)),
         "tracer": relative(tracer, user)[0] if tracer else None,
         "taints": None if environment is None else parse_taints(environment),
@@ -264,7 +267,7 @@ def script(process: Process, word: bytes, uid: int, gids: list[int]) -> Facts | 
             folder = opened("cwd", os.O_PATH, process.folder)
             link = f"/proc/self/fd/{opened(word, os.O_PATH, folder)}"
             status, path = os.stat(link), os.fsencode(os.readlink(link))
-            if not modes.S_ISREG(status.st_mode) or not readable(status, uid, gids):
+            if not modes.S_ISREG(status.st_mode) or not readable(path, uid, gids):
                 return None
             content = opened(link, os.O_RDONLY)
             digest, size = hashlib.sha256(), 0
@@ -281,10 +284,13 @@ def script(process: Process, word: bytes, uid: int, gids: list[int]) -> Facts | 
     }
 
 
-def readable(status: os.stat_result, uid: int, gids: list[int]) -> bool:
-    """Return whether the requester may read a file, if we may read more than it."""
-    group = status.st_mode & modes.S_IRGRP and status.st_gid in gids
-    return bool(uid in {os.geteuid(), status.st_uid} or group or status.st_mode & modes.S_IROTH)
+def readable(path: bytes, uid: int, gids: list[int], wanted: int = modes.S_IROTH) -> bool:
+    """Return whether the requester may read a file and search the folders above, if we may more."""
+    status = os.stat(path)
+    shift = 6 if status.st_uid == uid else 3 if status.st_gid in gids else 0
+    if uid not in {0, os.geteuid()} and not status.st_mode >> shift & wanted:
+        return False
+    return path == b"/" or readable(os.path.dirname(path), uid, gids, modes.S_IXOTH)
 
 
 def writers(path: bytes, uid: int, gids: list[int]) -> tuple[str, str | None] | None:

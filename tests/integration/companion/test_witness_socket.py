@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Awaitable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,10 @@ async def _asked(companion: Companion, uid: int, *words: object) -> dict[str, ob
     return json.loads(answer) if answer else {}
 
 
+def _runs(pid: int, name: str) -> bool:
+    return Path(f"/proc/{pid}/comm").read_text() == f"{name}\n"
+
+
 @pytest.fixture
 async def witnessed(world: Machine) -> Companion:
     """A companion of whom only the witness runs."""
@@ -47,6 +52,49 @@ async def test_only_processes_of_its_user_are_told_of(witnessed: Companion, op: 
     for pid in (1, os.getpid(), *(other.pid for other in others)):
         answer = await _asked(witnessed, witnessed.uid, pid, op)
         assert answer == {"id": 1, "state": "refused"}
+
+
+async def test_no_script_is_told_of_that_the_user_cannot_read_itself(witnessed: Companion) -> None:
+    world = witnessed.machine
+    # It reads what its arguments name, or tries to for ever, under the name of an interpreter.
+    perl = world.folder / "perl"
+    shutil.copy(shutil.which("tail") or "", perl)
+    told = {}
+    for name, mode in (("open", 0o755), ("closed", 0o700)):
+        folder = world.folder / name
+        folder.mkdir(mode=mode)
+        script = folder / "script.pl"
+        script.write_text("sleep 100\n")
+        liar = await world.start(
+            ALICE, str(perl), "--follow=name", "--retry", str(script), name="liar"
+        )
+        await eventually(partial(_runs, liar.pid, "perl"))
+        told[name] = (await _asked(witnessed, witnessed.uid, liar.pid, "look"))["script"]
+    assert told["open"]
+    assert not told["closed"]
+
+
+async def test_a_file_of_somebody_else_is_no_description_of_a_sandbox(witnessed: Companion) -> None:
+    world = witnessed.machine
+    # Its user can put any file under that name, in a mount namespace of its own.
+    script = (
+        "import os, sys, time; os.chroot(sys.argv[1]); os.setuid(int(sys.argv[2])); print('in');"
+        " sys.stdout.flush(); time.sleep(100)"
+    )
+    told = {}
+    for name, owner in (("own", ALICE), ("roots", 0)):
+        root = world.folder / name
+        root.mkdir(mode=0o755)
+        described = root / ".flatpak-info"
+        described.write_text("name=hunter2\n")
+        described.chmod(0o600)
+        os.chown(described, owner, owner)
+        sandboxed = await world.start(
+            0, sys.executable, "-c", script, str(root), str(ALICE), name=f"in-{name}"
+        )
+        await world.said(f"in-{name}", "in")
+        told[name] = (await _asked(witnessed, witnessed.uid, sandboxed.pid, "look"))["flatpak"]
+    assert told == {"own": "name=hunter2\n", "roots": None}
 
 
 async def test_of_other_users_near_the_process_only_what_everybody_knows_is_told(
