@@ -2,8 +2,8 @@
 
 from dbus_fast import Variant
 
+from privyseal.agent.desk import Desk, Visit
 from privyseal.agent.keyring import search
-from privyseal.agent.visit import Desk, Visit
 from privyseal.errors import DeniedError
 from privyseal.model.ask import (
     Change,
@@ -15,7 +15,7 @@ from privyseal.model.ask import (
     Write,
 )
 from privyseal.runtime.bus import Reply
-from privyseal.runtime.secretobjects import plain
+from privyseal.runtime.secretservice.values import plain
 from privyseal.wire.keeper import MadeItem
 from privyseal.wire.secretservice import (
     NOTHING,
@@ -36,13 +36,13 @@ class CollectionCalls:
 
     async def delete(self, visit: Visit) -> Reply:
         """Delete the collection with all its items."""
-        ask = DeleteCollection(collection=await self._desk.collection_at(visit))
+        ask = DeleteCollection(collection=await visit.collection())
         _, prompt = await self._desk.ask(visit, ask, lambda _: _NO_RESULT, otherwise=_NO_RESULT)
         return Reply([prompt])
 
     async def search_items(self, visit: Visit) -> Reply:
         """SearchItems in this collection; readable or not, they come in one list."""
-        info = (await self._desk.known(visit.requester)).show(visit.place)
+        info = (await visit.keyring.known()).show(visit.place)
         if not info.id:
             return Reply([[]])
         found = await search(self._desk, visit, info.id)
@@ -54,7 +54,7 @@ class CollectionCalls:
         secret = self._desk.sessions.unseal(visit.peer, struct)
         wanted = parse_item_properties({name: plain(value) for name, value in properties.items()})
         ask = Create(
-            collection=await self._desk.collection_at(visit),
+            collection=await visit.collection(),
             label=wanted.label,
             attributes=wanted.attributes,
             content_type=secret.content_type,
@@ -75,9 +75,9 @@ class CollectionCalls:
     async def set_label(self, visit: Visit, label: object) -> None:
         """Set the property Label."""
         ask = ChangeCollection(
-            collection=await self._desk.collection_at(visit), label=parse_text(label, "the label")
+            collection=await visit.collection(), label=parse_text(label, "the label")
         )
-        await self._desk.requests.ask(visit.requester, ask)
+        await self._desk.requests.ask(visit.peer.requester, ask)
 
 
 class ItemCalls:
@@ -88,15 +88,15 @@ class ItemCalls:
 
     async def delete(self, visit: Visit) -> Reply:
         """Delete the item."""
-        ask = Delete(item=await self._desk.item_at(visit.requester, visit.place))
+        ask = Delete(item=await visit.item())
         _, prompt = await self._desk.ask(visit, ask, lambda _: _NO_RESULT, otherwise=_NO_RESULT)
         return Reply([prompt])
 
     async def get_secret(self, visit: Visit) -> Reply:
         """GetSecret: wait for the decision, however long it takes."""
         session = self._desk.sessions.find(visit.peer, visit.body[0])
-        item = await self._desk.item_at(visit.requester, visit.place)
-        outcome = await self._desk.requests.ask(visit.requester, Read(items=(item,)))
+        item = await visit.item()
+        outcome = await self._desk.requests.ask(visit.peer.requester, Read(items=(item,)))
         if not outcome.values:
             raise DeniedError("the secret was not released")
         self._desk.note_open(visit.peer, [item])
@@ -105,19 +105,19 @@ class ItemCalls:
     async def set_secret(self, visit: Visit) -> Reply:
         """SetSecret: wait for the decision, then overwrite."""
         secret = self._desk.sessions.unseal(visit.peer, visit.body[0])
-        item = await self._desk.item_at(visit.requester, visit.place)
+        item = await visit.item()
         ask = Write(item=item, content_type=secret.content_type)
-        await self._desk.requests.ask(visit.requester, ask, secret)
+        await self._desk.requests.ask(visit.peer.requester, ask, secret)
         return Reply()
 
     async def set_label(self, visit: Visit, label: object) -> None:
         """Set the property Label."""
-        item = await self._desk.item_at(visit.requester, visit.place)
+        item = await visit.item()
         ask = Change(item=item, label=parse_text(label, "the label"))
-        await self._desk.requests.ask(visit.requester, ask)
+        await self._desk.requests.ask(visit.peer.requester, ask)
 
     async def set_attributes(self, visit: Visit, attributes: object) -> None:
         """Set the property Attributes."""
-        item = await self._desk.item_at(visit.requester, visit.place)
+        item = await visit.item()
         ask = Change(item=item, attributes=parse_attributes(attributes))
-        await self._desk.requests.ask(visit.requester, ask)
+        await self._desk.requests.ask(visit.peer.requester, ask)

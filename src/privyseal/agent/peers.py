@@ -32,7 +32,7 @@ _OPEN_SECONDS: Final = 1.0
 
 @dataclass(eq=False, slots=True)
 class Peer:
-    """One connection. `requester` is there once the process behind it was identified.
+    """One connection; `identified` is the process behind it, once that is known.
 
     `reads` is set by the first sign that it is after values: a session opened, an item unlocked.
     Before that, an item is as locked to it as its collection: clients refuse to delete or rename
@@ -40,7 +40,7 @@ class Peer:
     """
 
     name: str
-    requester: Requester | None = None
+    identified: Requester | None = None
     gone: bool = False
     reads: bool = False
     calls: int = 0
@@ -50,6 +50,17 @@ class Peer:
         default_factory=lambda: deque(maxlen=_REMEMBERED)
     )
     opened: dict[ItemRef, tuple[float, int]] = field(default_factory=dict)
+
+    @property
+    def requester(self) -> Requester:
+        """The process behind it.
+
+        Raises:
+            UnreachableError: It left before it could be identified.
+        """
+        if self.identified is None:
+            raise UnreachableError("the caller has left the bus")
+        return self.identified
 
     def remember(self, items: Sequence[ItemRef], now: float) -> None:
         """Note what a search found for this peer and it may not read yet."""
@@ -102,7 +113,7 @@ class Peers:
     def let_go(self) -> None:
         """Close every pidfd: the bus that these peers are on is gone."""
         for peer in self._peers.values():
-            for requester in (*peer.applications.values(), peer.requester):
+            for requester in (*peer.applications.values(), peer.identified):
                 if requester is not None:
                     requester.close()
         self._peers.clear()
@@ -120,7 +131,7 @@ class Peers:
                 raise LimitError("too many programs use the Secret Service at once")
             peer = self._peers[name] = Peer(name)
         async with peer.identifying:
-            if peer.requester is None and not peer.gone:
+            if peer.identified is None and not peer.gone:
                 try:
                     requester = await self._introduce(name)
                 except BaseException:
@@ -128,7 +139,7 @@ class Peers:
                     raise
                 # Its end may have been announced while we asked the bus about it.
                 if self._peers.get(name) is peer:
-                    peer.requester = requester
+                    peer.identified = requester
                 else:
                     self._requests.forget(requester)
         if peer.gone:
@@ -144,7 +155,7 @@ class Peers:
         known = peer.applications.get(identifier)
         if known is not None:
             return known
-        if peer.requester is None or len(peer.applications) >= MAX_APPLICATIONS:
+        if len(peer.applications) >= MAX_APPLICATIONS:
             raise LimitError("the portal speaks for too many applications at once")
         requester = Requester(
             pidfd=os.dup(peer.requester.pidfd),
@@ -173,7 +184,7 @@ class Peers:
         peer.gone = True
         for hook in self._left:
             hook(peer)
-        for requester in (*peer.applications.values(), peer.requester):
+        for requester in (*peer.applications.values(), peer.identified):
             if requester is not None:
                 self._requests.forget(requester)
 

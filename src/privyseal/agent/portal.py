@@ -11,8 +11,8 @@ import select
 from collections.abc import Callable
 from typing import Any, Final
 
+from privyseal.agent.desk import Desk, Sight, Visit
 from privyseal.agent.requests import Requester
-from privyseal.agent.visit import Desk, Visit
 from privyseal.errors import (
     ConflictError,
     DeniedError,
@@ -110,7 +110,7 @@ class Portal:
         return outcome.values[0]
 
     async def _create(self, requester: Requester, application: str) -> Secret:
-        collection = (await self._desk.known(requester)).aliases.get("default")
+        collection = (await Sight(self._desk.requests, requester).known()).aliases.get("default")
         if collection is None:
             raise NotFoundError("there is no default collection")
         secret = Secret(self._random(_SECRET_BYTES), "application/octet-stream")

@@ -5,34 +5,33 @@ is taken over can ask in its callers' names and see what is released to them, an
 """
 
 import asyncio
+import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
-from privyseal.agent.changes import Changes
+from privyseal.agent.desk import Desk, Sight
 from privyseal.agent.items import CollectionCalls, ItemCalls
 from privyseal.agent.keyring import ServiceCalls
-from privyseal.agent.peers import MAX_CALLS, Peers
+from privyseal.agent.peers import MAX_CALLS, Peer, Peers
 from privyseal.agent.portal import Portal
 from privyseal.agent.prompts import Prompts
-from privyseal.agent.properties import Properties
-from privyseal.agent.requests import OWN_SESSION, Circumstances, Requests
-from privyseal.agent.visit import Desk, Visit, Visitor
-from privyseal.errors import ConflictError, LimitError, UnknownMethodError
+from privyseal.agent.requests import OWN_SESSION, Circumstances, Requester, Requests
+from privyseal.agent.unlocking import UNLOCKED
+from privyseal.errors import ConflictError, LimitError
 from privyseal.model.clock import Clock
-from privyseal.runtime.bus import Call, Connection, Method, Reply
+from privyseal.runtime.bus import Call, Connection, Reply
 from privyseal.runtime.requestlink import RequestLink
-from privyseal.runtime.sessions import Sessions
-from privyseal.wire.introspection import EVERYWHERE, TABLE
+from privyseal.runtime.secretservice.calls import Visit, Visitor, Visitors, table
+from privyseal.runtime.secretservice.changes import Changes
+from privyseal.runtime.secretservice.properties import Properties
+from privyseal.runtime.secretservice.sessions import Sessions
+from privyseal.wire.introspection import TABLE
 from privyseal.wire.keeper import StoreChange
 from privyseal.wire.secretservice import (
     COLLECTION,
-    INTERFACES,
     INTERNAL,
-    INTROSPECTABLE,
     ITEM,
     NAME,
-    PEER,
     PORTAL,
     PORTAL_REQUEST,
     PROMPT,
@@ -40,7 +39,6 @@ from privyseal.wire.secretservice import (
     SERVICE,
     SESSION,
     Place,
-    parse,
 )
 
 NAMES: Final = (PORTAL, NAME)
@@ -60,7 +58,7 @@ class Face:
     ) -> None:
         self._connection = connection
         self._group = group
-        self.changes = Changes()
+        self.changes = Changes(connection)
         self._requests = Requests(link, group, self._changed, around)
         self.peers = Peers(connection, self._requests, clock)
         self.sessions = Sessions()
@@ -87,8 +85,8 @@ class Face:
     async def open(self) -> None:
         """Serve, and leave the bus names to somebody else."""
         await self.peers.start()
-        self._announcing = self._group.create_task(self.changes.run(self._desk), name="changes")
-        self._connection.serve(self._table())
+        self._announcing = self._group.create_task(self._announce(), name="changes")
+        self._connection.serve(table(self._visitors, self._receive))
 
     async def follow(self) -> None:
         """Watch the keeper come and go; calls are answered before that too."""
@@ -106,53 +104,42 @@ class Face:
         if self._announcing is not None:
             self._announcing.cancel()
 
-    def _table(self) -> dict[tuple[str, str], Method]:
-        table = {}
-        for key, visitor in self._visitors.items():
-            interface, member = key
-            takes, gives = TABLE[interface].methods[member].signatures()
-            table[key] = Method(takes, gives, self._entry(visitor))
-        table[PEER, "Ping"] = Method("", "", _ping)
-        table[PEER, "GetMachineId"] = Method("", "s", _machine_id)
-        return table
-
-    def _entry(self, visitor: Visitor) -> "_Entry":
-        return _Entry(self.peers, visitor)
-
-
-class _Entry:
-    """The door of one method: is it at home at that path, and who is calling."""
-
-    def __init__(self, peers: Peers, visitor: Visitor) -> None:
-        self._peers = peers
-        self._visitor = visitor
-
-    async def __call__(self, call: Call) -> Reply:
-        place = _place(call)
-        peer = await self._peers.identify(call.sender)
+    async def _receive(self, visitor: Visitor[Peer], call: Call, place: Place) -> Reply:
+        peer = await self.peers.identify(call.sender)
         if peer.calls >= MAX_CALLS:
             raise LimitError(f"at most {MAX_CALLS} calls at once", hint="wait for some answers")
         peer.calls += 1
         try:
-            return await self._visitor(Visit(peer, place, call))
+            sight = Sight(self._requests, peer.requester, peer.reads)
+            return await visitor(Visit(peer, call, place, sight))
         finally:
             peer.calls -= 1
 
-
-def _place(call: Call) -> Place:
-    if call.interface == PORTAL_REQUEST:
-        return Place(kind="portal")
-    place = parse(call.path)
-    if call.interface not in (*INTERFACES[place.kind], *EVERYWHERE):
-        raise UnknownMethodError(f"no method {call.member!r} of {call.interface} here")
-    return place
+    async def _announce(self) -> None:
+        ourselves = Requester(pidfd=os.pidfd_open(os.getpid()))
+        try:
+            await self.changes.run(Sight(self._requests, ourselves))
+        finally:
+            ourselves.close()
 
 
-def _visitors(desk: Desk) -> dict[tuple[str, str], Visitor]:
+def _visitors(desk: Desk) -> Visitors[Peer]:
     service = ServiceCalls(desk)
     collections = CollectionCalls(desk)
     items = ItemCalls(desk)
-    properties = Properties(desk, collections, items)
+    properties = Properties(
+        {
+            (COLLECTION, "Label"): collections.set_label,
+            (ITEM, "Label"): items.set_label,
+            (ITEM, "Attributes"): items.set_attributes,
+        }
+    )
+
+    async def get(visit: Visit[Peer]) -> Reply:
+        if visit.body == [ITEM, "Locked"] and desk.is_open(visit):
+            return Reply([UNLOCKED])
+        return await properties.get(visit)
+
     portal = Portal(desk)
     return {
         (SERVICE, "OpenSession"): service.open_session,
@@ -175,26 +162,8 @@ def _visitors(desk: Desk) -> dict[tuple[str, str], Visitor]:
         (ITEM, "Delete"): items.delete,
         (ITEM, "GetSecret"): items.get_secret,
         (ITEM, "SetSecret"): items.set_secret,
-        (PROPERTIES, "Get"): properties.get,
-        (PROPERTIES, "GetAll"): properties.get_all,
-        (PROPERTIES, "Set"): properties.set,
-        (INTROSPECTABLE, "Introspect"): properties.introspect,
+        **properties.visitors(),
+        (PROPERTIES, "Get"): get,
         (PORTAL, "RetrieveSecret"): portal.retrieve,
         (PORTAL_REQUEST, "Close"): portal.close,
     }
-
-
-async def _ping(_call: Call) -> Reply:
-    return Reply()
-
-
-async def _machine_id(_call: Call) -> Reply:
-    identifier = await asyncio.to_thread(_read_machine_id)
-    return Reply([identifier])
-
-
-def _read_machine_id() -> str:
-    try:
-        return Path("/etc/machine-id").read_text(encoding="ascii").strip()[:64]
-    except (OSError, UnicodeDecodeError):
-        return ""

@@ -10,14 +10,14 @@ from typing import Final
 
 from dbus_fast import Variant
 
-from privyseal.agent.visit import Desk, Known, Visit
+from privyseal.agent.desk import Desk, Sight, Visit
 from privyseal.errors import LimitError, NotFoundError
 from privyseal.model.ask import Read, Unlock
 from privyseal.model.keyring import ItemRef
 from privyseal.model.value import MAX_ITEMS
+from privyseal.runtime.secretservice.keyring import Known
 from privyseal.wire.keeper import Granted
 from privyseal.wire.secretservice import (
-    COLLECTIONS,
     ITEM,
     ITEMS,
     NOTHING,
@@ -28,7 +28,7 @@ from privyseal.wire.secretservice import (
 )
 
 _AS_ONE: Final = 64
-_UNLOCKED: Final = Variant(signature="b", value=False)
+UNLOCKED: Final = Variant(signature="b", value=False)
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Unlocking:
         Raises:
             LimitError: More than one request can hold.
         """
-        known = await self._desk.known(visit.requester)
+        known = await visit.keyring.known()
         wish = _Wish()
         for path, place in parse_all(paths).items():
             await self._sort(visit, known, path, place, wish)
@@ -72,7 +72,7 @@ class Unlocking:
         return wish.ready, prompt
 
     async def _sort(self, visit: Visit, known: Known, path: str, place: Place, wish: _Wish) -> None:
-        info = known.find(place) if place.kind in COLLECTIONS | ITEMS else None
+        info = known.find(place)
         if info is None:
             return
         if place.kind in ITEMS:
@@ -97,9 +97,10 @@ class Unlocking:
     async def _closed(self, visit: Visit, items: list[ItemRef]) -> list[ItemRef] | None:
         """Return those of `items` that the caller may not read, or None when none of them exists."""
         closed, seen = [], 0
+        sight = Sight(self._desk.requests, visit.peer.requester)
         for item in items:
             try:
-                about = await self._desk.item(visit.requester, item)
+                about = await sight.item(item)
             except NotFoundError:
                 continue
             seen += 1
@@ -112,10 +113,10 @@ class Unlocking:
         done = list(wish.collections)
         if wish.collections:
             names = tuple(dict.fromkeys(wish.collections.values()))
-            await requests.ask(visit.requester, Unlock(collections=names), patient=True)
+            await requests.ask(visit.peer.requester, Unlock(collections=names), patient=True)
         if wish.items:
             outcome = await requests.ask(
-                visit.requester, Read(items=wish.reads(), deliver=False), patient=True
+                visit.peer.requester, Read(items=wish.reads(), deliver=False), patient=True
             )
             granted = outcome.result.items if isinstance(outcome.result, Granted) else ()
             self._desk.note_open(visit.peer, granted)
@@ -132,6 +133,6 @@ class Unlocking:
             PROPERTIES,
             "PropertiesChanged",
             "sa{sv}as",
-            [ITEM, {"Locked": _UNLOCKED}, []],
+            [ITEM, {"Locked": UNLOCKED}, []],
             to=visit.peer.name,
         )

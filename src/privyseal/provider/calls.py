@@ -1,46 +1,32 @@
 """The methods of the Secret Service, over a store. Nothing here asks a person: no call has a prompt."""
 
-from collections.abc import Iterable
 from contextlib import suppress
-from typing import Final
-
-from dbus_fast import Variant
 
 from privyseal.errors import (
-    LimitError,
     LockedError,
     NotFoundError,
     UnsupportedError,
 )
-from privyseal.model.keyring import ItemRef
-from privyseal.provider.visit import Desk, Known, Visit
+from privyseal.provider.desk import CONTENT_TYPE, Desk, Visit
 from privyseal.runtime.bus import Reply
-from privyseal.runtime.secretobjects import plain
+from privyseal.runtime.secretservice.keyring import (
+    collection_at,
+    parse_set_alias,
+    path_of_alias,
+)
+from privyseal.runtime.secretservice.values import label_in, plain
 from privyseal.wire.secretservice import (
     ATTRIBUTES,
-    COLLECTION,
-    COLLECTIONS,
     ITEM,
-    ITEMS,
-    LABEL,
     NOTHING,
     collection_path,
     item_path,
     parse,
     parse_alias,
-    parse_all,
     parse_attributes,
     parse_item_properties,
     parse_text,
 )
-
-# D-Bus allows arrays of 64 MiB; a longer reply would cost us the connection.
-_MAX_REPLY: Final = 48 * 1024 * 1024
-_OVERHEAD: Final = 1024
-
-
-CONTENT_TYPE: Final = "privyseal:content-type"
-"""The attribute in which a keeper gives the type of a value, since not every provider keeps it."""
 
 
 class ServiceCalls:
@@ -63,7 +49,7 @@ class ServiceCalls:
     async def search_items(self, visit: Visit) -> Reply:
         """SearchItems in all collections."""
         found = await self._backend.search(parse_attributes(visit.body[0]))
-        locked = _locked(await self._desk.known())
+        locked = (await visit.keyring.known()).locked
         return Reply(
             [
                 [item_path(item) for item in found if item.collection not in locked],
@@ -73,17 +59,17 @@ class ServiceCalls:
 
     async def unlock(self, visit: Visit) -> Reply:
         """Unlock: say what is open already; a passphrase comes by UnlockWithMasterPassword."""
-        known = await self._desk.known()
-        locked = _locked(known)
-        meant = _meant(known, visit.body[0])
+        known = await visit.keyring.known()
+        locked = known.locked
+        meant = known.meant(visit.body[0])
         return Reply([[path for path, name in meant.items() if name not in locked], NOTHING])
 
     async def lock(self, visit: Visit) -> Reply:
         """Lock collections; an item stands for the collection it is in."""
-        meant = _meant(await self._desk.known(), visit.body[0])
+        meant = (await visit.keyring.known()).meant(visit.body[0])
         if meant:
             await self._backend.lock(tuple(dict.fromkeys(meant.values())))
-        locked = _locked(await self._desk.known())
+        locked = (await visit.keyring.known()).locked
         return Reply([[path for path, name in meant.items() if name in locked], NOTHING])
 
     async def lock_service(self, _visit: Visit) -> Reply:
@@ -98,44 +84,27 @@ class ServiceCalls:
     async def get_secrets(self, visit: Visit) -> Reply:
         """GetSecrets: items that are locked or unknown are left out."""
         paths, session_path = visit.body
-        session = self._desk.sessions.find(visit.peer, session_path)
-        known = await self._desk.known()
-        locked = _locked(known)
+        seal = self._desk.sessions.seal_many(self._desk.sessions.find(visit.peer, session_path))
+        wanted = (await visit.keyring.known()).unlocked_items(paths)
         secrets: dict[str, list[object]] = {}
-        size = 0
-        for path, place in parse_all(paths).items():
-            info = known.find(place) if place.kind in ITEMS else None
-            if info is None or info.id in locked:
-                continue
+        for path, item in wanted.items():
             with suppress(NotFoundError, LockedError):
-                secret = await self._backend.read(ItemRef(collection=info.id, item=place.item))
-                size += len(secret) + _OVERHEAD
-                if size > _MAX_REPLY:
-                    raise LimitError("these secrets do not fit in one reply", hint="ask for fewer")
-                secrets[path] = self._desk.sessions.seal(session, secret)
+                secrets[path] = seal(await self._backend.read(item))
         return Reply([secrets])
 
     async def read_alias(self, visit: Visit) -> Reply:
         """ReadAlias: an alias that means nothing is no error."""
-        collection = (await self._desk.known()).aliases.get(visit.body[0], "")
-        return Reply([collection_path(collection) if collection else NOTHING])
+        return Reply([await path_of_alias(visit.keyring, visit.body[0])])
 
     async def set_alias(self, visit: Visit) -> Reply:
         """SetAlias; the path "/" removes."""
-        name, path = parse_alias(visit.body[0]), visit.body[1]
-        collection = ""
-        if path != NOTHING:
-            place = parse(path)
-            if place.kind not in COLLECTIONS:
-                raise NotFoundError(f"no such collection {path[:80]!r}")
-            collection = await self._desk.collection_at(place)
-        await self._backend.set_alias(name, collection)
+        await self._backend.set_alias(*await parse_set_alias(visit.keyring, *visit.body))
         return Reply()
 
     async def create_collection(self, visit: Visit) -> Reply:
         """CreateCollection under the passphrase of the store, which has to be open."""
         properties, alias = visit.body
-        label = _label(properties)
+        label = label_in(properties)
         if alias:
             parse_alias(alias)
         made = await self._backend.create_collection(label, alias)
@@ -157,7 +126,7 @@ class PassphraseCalls:
         backend = self._desk.store.backend
         properties, struct = visit.body
         passphrase = self._desk.unseal(visit, struct)
-        label = _label(properties)
+        label = label_in(properties)
         fresh = not await backend.initialised()
         await backend.unlock(passphrase)
         if not fresh:
@@ -174,14 +143,14 @@ class PassphraseCalls:
             DeniedError: The passphrase is wrong.
         """
         path, struct = visit.body
-        collection = await self._desk.collection_at(parse(path))
+        collection = await collection_at(visit.keyring, parse(path))
         await self._desk.store.backend.unlock(self._desk.unseal(visit, struct), (collection,))
         return Reply()
 
     async def change(self, visit: Visit) -> Reply:
         """ChangeWithMasterPassword: one passphrase opens the whole store, so all of it changes."""
         path, original, fresh = visit.body
-        await self._desk.collection_at(parse(path))
+        await collection_at(visit.keyring, parse(path))
         old, new = self._desk.unseal(visit, original), self._desk.unseal(visit, fresh)
         await self._desk.store.change_passphrase(old, new)
         return Reply()
@@ -196,12 +165,12 @@ class CollectionCalls:
 
     async def delete(self, visit: Visit) -> Reply:
         """Delete the collection with all its items."""
-        await self._backend.delete_collection(await self._desk.collection_at(visit.place))
+        await self._backend.delete_collection(await visit.collection())
         return Reply([NOTHING])
 
     async def search_items(self, visit: Visit) -> Reply:
         """SearchItems in this collection, locked or not."""
-        info = (await self._desk.known()).show(visit.place)
+        info = (await visit.keyring.known()).show(visit.place)
         wanted = parse_attributes(visit.body[0])
         found = await self._backend.search(wanted, info.id) if info.id else ()
         return Reply([[item_path(item) for item in found]])
@@ -215,7 +184,7 @@ class CollectionCalls:
             given[f"{ITEM}.{ATTRIBUTES}"] = without_type(given[f"{ITEM}.{ATTRIBUTES}"])
         wanted = parse_item_properties(given)
         made = await self._backend.create(
-            await self._desk.collection_at(visit.place),
+            await visit.collection(),
             wanted.label,
             wanted.attributes,
             secret,
@@ -225,7 +194,7 @@ class CollectionCalls:
 
     async def set_label(self, visit: Visit, label: object) -> None:
         """Set the property Label."""
-        collection = await self._desk.collection_at(visit.place)
+        collection = await visit.collection()
         await self._backend.change_collection(collection, parse_text(label, "the label"))
 
 
@@ -238,29 +207,29 @@ class ItemCalls:
 
     async def delete(self, visit: Visit) -> Reply:
         """Delete the item."""
-        await self._backend.delete(await self._desk.item_at(visit.place))
+        await self._backend.delete(await visit.item())
         return Reply([NOTHING])
 
     async def get_secret(self, visit: Visit) -> Reply:
         """GetSecret."""
         session = self._desk.sessions.find(visit.peer, visit.body[0])
-        secret = await self._backend.read(await self._desk.item_at(visit.place))
+        secret = await self._backend.read(await visit.item())
         return Reply([self._desk.sessions.seal(session, secret)])
 
     async def set_secret(self, visit: Visit) -> Reply:
         """SetSecret."""
         secret = self._desk.unseal(visit, visit.body[0])
-        await self._backend.write(await self._desk.item_at(visit.place), secret)
+        await self._backend.write(await visit.item(), secret)
         return Reply()
 
     async def set_label(self, visit: Visit, label: object) -> None:
         """Set the property Label."""
-        item = await self._desk.item_at(visit.place)
+        item = await visit.item()
         await self._backend.change(item, label=parse_text(label, "the label"), attributes=None)
 
     async def set_attributes(self, visit: Visit, attributes: object) -> None:
         """Set the property Attributes."""
-        item = await self._desk.item_at(visit.place)
+        item = await visit.item()
         wanted = parse_attributes(without_type(attributes))
         await self._backend.change(item, label=None, attributes=wanted)
 
@@ -270,21 +239,3 @@ def without_type(attributes: object) -> object:
     if not isinstance(attributes, dict):
         return attributes
     return {name: value for name, value in attributes.items() if name != CONTENT_TYPE}
-
-
-def _label(properties: dict[str, Variant]) -> str:
-    return parse_text(properties.get(f"{COLLECTION}.{LABEL}", Variant("s", "")).value, "the label")
-
-
-def _locked(known: Known) -> set[str]:
-    return {name for name, info in known.collections.items() if info.locked}
-
-
-def _meant(known: Known, paths: Iterable[str]) -> dict[str, str]:
-    """Return the collection that each path means, leaving out what is not there."""
-    meant: dict[str, str] = {}
-    for path, place in parse_all(list(paths)).items():
-        info = known.find(place) if place.kind in COLLECTIONS | ITEMS else None
-        if info is not None:
-            meant[path] = info.id
-    return meant

@@ -3,28 +3,23 @@
 import asyncio
 from typing import Final
 
-from privyseal.errors import DeniedError, LimitError, UnknownMethodError
+from privyseal.errors import DeniedError, LimitError
 from privyseal.provider.calls import CollectionCalls, ItemCalls, PassphraseCalls, ServiceCalls
-from privyseal.provider.changes import Changes
-from privyseal.provider.properties import Properties
+from privyseal.provider.desk import Desk, Peer, Stock
 from privyseal.provider.stores import Store
-from privyseal.provider.visit import Desk, Peer, Visit, Visitor
-from privyseal.runtime.bus import DBUS, Call, Connection, Method, Reply
-from privyseal.runtime.sessions import Sessions
-from privyseal.wire.introspection import EVERYWHERE, TABLE
+from privyseal.runtime.bus import DBUS, Call, Connection, Reply
+from privyseal.runtime.secretservice.calls import Visit, Visitor, Visitors, table
+from privyseal.runtime.secretservice.changes import Changes
+from privyseal.runtime.secretservice.properties import Properties
+from privyseal.runtime.secretservice.sessions import Sessions
 from privyseal.wire.secretservice import (
     COLLECTION,
-    INTERFACES,
     INTERNAL,
-    INTROSPECTABLE,
     ITEM,
     NAME,
-    PEER,
-    PROPERTIES,
     SERVICE,
     SESSION,
     Place,
-    parse,
 )
 
 MAX_PEERS: Final = 1024
@@ -42,7 +37,8 @@ class Provider:
         self._peers: dict[str, Peer] = {}
         self._sessions = Sessions()
         self._desk = Desk(store, self._sessions)
-        self._changes = Changes(connection, self._desk)
+        self._stock = Stock(store.backend)
+        self._changes = Changes(connection)
         self._announcing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -53,8 +49,8 @@ class Provider:
         """
         await self._connection.listen(DBUS, DBUS, "NameOwnerChanged", self._owner_changed)
         self._desk.store.backend.listen(self._changes.note)
-        self._announcing = self._group.create_task(self._changes.run(), name="changes")
-        self._connection.serve(self._table())
+        self._announcing = self._group.create_task(self._changes.run(self._stock), name="changes")
+        self._connection.serve(table(_visitors(self._desk), self._receive))
         await self._connection.claim(NAME)
 
     def stop(self) -> None:
@@ -92,40 +88,22 @@ class Provider:
         if peer is not None:
             self._sessions.drop(peer)
 
-    def _table(self) -> dict[tuple[str, str], Method]:
-        table = {(PEER, "Ping"): Method("", "", _ping)}
-        for (interface, member), visitor in _visitors(self._desk).items():
-            takes, gives = TABLE[interface].methods[member].signatures()
-            table[interface, member] = Method(takes, gives, self._entry(visitor))
-        return table
-
-    def _entry(self, visitor: Visitor) -> "_Entry":
-        return _Entry(self, visitor)
+    async def _receive(self, visitor: Visitor[Peer], call: Call, place: Place) -> Reply:
+        peer = await self.identify(call.sender)
+        return await visitor(Visit(peer, call, place, self._stock))
 
 
-class _Entry:
-    """The door of one method: is it at home at that path, and who is calling."""
-
-    def __init__(self, provider: Provider, visitor: Visitor) -> None:
-        self._provider = provider
-        self._visitor = visitor
-
-    async def __call__(self, call: Call) -> Reply:
-        peer = await self._provider.identify(call.sender)
-        return await self._visitor(Visit(peer, _place(call), call))
-
-
-def _place(call: Call) -> Place:
-    place = parse(call.path)
-    if call.interface not in (*INTERFACES[place.kind], *EVERYWHERE):
-        raise UnknownMethodError(f"no method {call.member!r} of {call.interface} here")
-    return place
-
-
-def _visitors(desk: Desk) -> dict[tuple[str, str], Visitor]:
+def _visitors(desk: Desk) -> Visitors[Peer]:
     service, passphrases = ServiceCalls(desk), PassphraseCalls(desk)
     collections, items = CollectionCalls(desk), ItemCalls(desk)
-    properties = Properties(desk, collections, items)
+    properties = Properties(
+        {
+            (COLLECTION, "Label"): collections.set_label,
+            (ITEM, "Label"): items.set_label,
+            (ITEM, "Attributes"): items.set_attributes,
+        },
+        absent=frozenset({"prompt", "portal"}),
+    )
     return {
         (SERVICE, "OpenSession"): service.open_session,
         (SERVICE, "CreateCollection"): service.create_collection,
@@ -148,12 +126,5 @@ def _visitors(desk: Desk) -> dict[tuple[str, str], Visitor]:
         (ITEM, "Delete"): items.delete,
         (ITEM, "GetSecret"): items.get_secret,
         (ITEM, "SetSecret"): items.set_secret,
-        (PROPERTIES, "Get"): properties.get,
-        (PROPERTIES, "GetAll"): properties.get_all,
-        (PROPERTIES, "Set"): properties.set,
-        (INTROSPECTABLE, "Introspect"): properties.introspect,
+        **properties.visitors(),
     }
-
-
-async def _ping(_call: Call) -> Reply:
-    return Reply()

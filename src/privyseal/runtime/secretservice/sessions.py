@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -13,6 +14,10 @@ from privyseal.wire.secretservice import WireSecret, parse_secret, session_path
 from privyseal.wire.sessioncrypto import DH, PLAIN, Cipher, PlainCipher, Random, agree
 
 MAX_SESSIONS: Final = 64
+
+# D-Bus allows arrays of 64 MiB; a longer reply would cost us the connection.
+_MAX_REPLY: Final = 48 * 1024 * 1024
+_OVERHEAD: Final = 1024
 
 
 class Peer(Protocol):
@@ -92,6 +97,19 @@ class Sessions:
         """Return a secret as a `(oayays)` struct for its session."""
         parameters, value = session.cipher.seal(secret.expose(), self._random)
         return [session.path, parameters, value, secret.content_type]
+
+    def seal_many(self, session: Session) -> Callable[[Secret], list[object]]:
+        """Return what seals the secrets of one reply; it raises `LimitError` once that is full."""
+        size = 0
+
+        def seal(secret: Secret) -> list[object]:
+            nonlocal size
+            size += len(secret) + _OVERHEAD
+            if size > _MAX_REPLY:
+                raise LimitError("these secrets do not fit in one reply", hint="ask for fewer")
+            return self.seal(session, secret)
+
+        return seal
 
     def unseal(self, peer: Peer, struct: list[object]) -> Secret:
         """Return the secret in a `(oayays)` struct that the peer sent.

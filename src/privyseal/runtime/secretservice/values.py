@@ -1,13 +1,26 @@
-"""What every face of the Secret Service says of collections and items on the bus."""
+"""What is said on the bus of the service, its collections and its items."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dbus_fast import Variant
 
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
-from privyseal.wire.secretservice import SCHEMA, item_path
+from privyseal.wire.secretservice import (
+    COLLECTION,
+    LABEL,
+    SCHEMA,
+    collection_path,
+    item_path,
+    parse_text,
+)
 
 Values = dict[str, Variant]
+
+
+def service_values(collections: Iterable[str]) -> Values:
+    """Return the properties of the service itself."""
+    return {"Collections": Variant("ao", [collection_path(name) for name in collections])}
 
 
 def collection_values(info: CollectionInfo, items: tuple[str, ...]) -> Values:
@@ -40,3 +53,13 @@ def plain(value: Any) -> object:
     if isinstance(value, dict):
         return {plain(key): plain(part) for key, part in value.items()}
     return value
+
+
+def label_in(properties: Mapping[str, Variant]) -> str:
+    """Return the label that a client gives a new collection.
+
+    Raises:
+        UsageError: Not text, or too long.
+    """
+    given = properties.get(f"{COLLECTION}.{LABEL}", Variant("s", ""))
+    return parse_text(given.value, "the label")
