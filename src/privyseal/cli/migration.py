@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import click
 
 from privyseal.cli.lower import account_uid
 from privyseal.cli.migration_link import Courier
-from privyseal.cli.migration_words import Entry, Shelf
+from privyseal.cli.migration_move import DONE, MAIN, Move, Moved, Outcome, row_of
+from privyseal.cli.migration_words import Shelf
 from privyseal.cli.passphrase import passphrase
 from privyseal.cli.report import print_json, print_table, say
 from privyseal.errors import (
@@ -30,10 +31,6 @@ from privyseal.errors import (
 from privyseal.model.secret import Secret
 from privyseal.runtime.companion import Companion
 
-Outcome = Literal[
-    "moved", "replaced", "there", "newer", "failed", "locked", "deleted", "kept", "old"
-]
-
 _WORDS: Final[dict[Outcome, str]] = {
     "old": "to be moved",
     "moved": "moved",
@@ -45,10 +42,7 @@ _WORDS: Final[dict[Outcome, str]] = {
     "deleted": "verified, old copy deleted",
     "kept": "verified, old copy could not be deleted",
 }
-_DONE: Final = frozenset({"moved", "replaced", "there", "deleted"})
-_T = TypeVar("_T")
 _COLUMNS: Final = (24, 40, 120)
-_MAIN: Final = frozenset({"default", "login"})
 
 
 class Wishes(NamedTuple):
@@ -69,23 +63,6 @@ class Sides(NamedTuple):
     new_uid: int
     new_bus: str
     way_in: str
-
-
-class Moved(NamedTuple):
-    """What became of one item, or of one collection that stays shut."""
-
-    collection: str
-    item: str
-    outcome: Outcome
-    text: str = ""
-
-
-class _Twin(NamedTuple):
-    """An item that was found the same in both places."""
-
-    row: int
-    old: str
-    new: str
 
 
 def sides_of(companion: Companion) -> Sides:
@@ -129,7 +106,7 @@ def import_secrets(sides: Sides, wishes: Wishes) -> int:
         new = couriers.enter_context(
             Courier.started("new", sides.new_uid, sides.new_bus, Path("/"))
         )
-        move = _Move(old, new, _opened(new, sides.way_in))
+        move = Move(old, new, _opened(new, sides.way_in))
         secret = None
         if wishes.passphrase_fd is not None:
             secret = passphrase(
@@ -143,142 +120,13 @@ def import_secrets(sides: Sides, wishes: Wishes) -> int:
     return _report(who, move.rows, as_json=wishes.as_json)
 
 
-class _Move:
-    """Carries items from one courier to the other and remembers what became of each."""
-
-    def __init__(self, old: Courier, new: Courier, shelves: Sequence[Shelf]) -> None:
-        self.rows: list[Moved] = []
-        self.twins: list[_Twin] = []
-        self._old = old
-        self._new = new
-        self._shelves = list(shelves)
-        self._claimed: set[str] = set()
-
-    @property
-    def complete(self) -> bool:
-        """Whether every item was found the same in its new place."""
-        return all(row.outcome in _DONE for row in self.rows)
-
-    def shelf(self, shelf: Shelf) -> None:
-        """Move one collection."""
-        # The one time that is kept is the order: new items are made in the order of the old ones.
-        entries = sorted(self._read(shelf), key=lambda e: (e.created, len(e.path), e.path))
-        if not entries:
-            return
-        try:
-            target = self._target(shelf)
-            places = self._index(target)
-        except PrivysealError as error:
-            rows = [_row(shelf, entry, "failed", str(error)) for entry in entries]
-            self.rows += rows
-            return
-        rest = []
-        # Items that share their attributes are told apart by being the same in every part; those
-        # have to be found before any other takes their place.
-        for entry in entries:
-            twin = next((p for p in self._free(places, entry) if self._is_at(p, entry)), "")
-            if twin:
-                self._keep(shelf, entry, twin, "there")
-            else:
-                rest.append(entry)
-        for entry in _shown(rest, f"moving {shelf.label or shelf.name}"):
-            try:
-                self._put(shelf, target, places, entry)
-            except PrivysealError as error:
-                self.rows.append(_row(shelf, entry, "failed", str(error)))
-
-    def delete_old(self) -> None:
-        """Delete the old copy of each item, if it and its twin are still the same."""
-        for twin in _shown(self.twins, "deleting the old copies"):
-            row = self.rows[twin.row]
-            try:
-                entry = self._old.read(twin.old)
-                if not self._new.read(twin.new).same(entry):
-                    self.rows[twin.row] = row._replace(outcome="kept", text="it has changed since")
-                    continue
-                self._old.delete(twin.old)
-                self.rows[twin.row] = row._replace(outcome="deleted")
-            except PrivysealError as error:
-                self.rows[twin.row] = row._replace(outcome="kept", text=str(error))
-
-    def _read(self, shelf: Shelf) -> Iterator[Entry]:
-        for path in self._old.items(shelf.path):
-            try:
-                yield self._old.read(path)
-            except PrivysealError as error:
-                self.rows.append(Moved(shelf.label or shelf.name, path, "failed", str(error)))
-
-    def _target(self, shelf: Shelf) -> str:
-        """Return the collection of the same alias or label, making it where there is none."""
-        aliases = {*shelf.aliases, *({shelf.name} & _MAIN)}
-        main = [s for s in self._shelves if set(s.aliases) & _MAIN]
-        if aliases & _MAIN and main:
-            named = [s for s in main if set(s.aliases) & aliases]
-            return (named or main)[0].path
-        for found in self._shelves:
-            if found.label == (shelf.label or shelf.name):
-                return found.path
-        label = shelf.label or shelf.name
-        path = self._new.create_collection(label)
-        self._shelves.append(Shelf(path=path, label=label))
-        return path
-
-    def _index(self, target: str) -> dict[frozenset[tuple[str, str]], list[str]]:
-        places: dict[frozenset[tuple[str, str]], list[str]] = {}
-        for path in self._new.items(target):
-            places.setdefault(self._new.look(path).known_by, []).append(path)
-        return places
-
-    def _free(
-        self, places: dict[frozenset[tuple[str, str]], list[str]], entry: Entry
-    ) -> Iterator[str]:
-        yield from (p for p in places.get(entry.known_by, ()) if p not in self._claimed)
-
-    def _put(
-        self,
-        shelf: Shelf,
-        target: str,
-        places: dict[frozenset[tuple[str, str]], list[str]],
-        entry: Entry,
-    ) -> None:
-        outcome: Outcome = "moved"
-        place = next(self._free(places, entry), "")
-        if not place:
-            place = self._new.create(target, entry)
-        elif self._new.look(place).modified > entry.modified:
-            self._claimed.add(place)
-            self.rows.append(_row(shelf, entry, "newer"))
-            return
-        else:
-            self._new.write(place, entry)
-            outcome = "replaced"
-        if self._is_at(place, entry):
-            self._keep(shelf, entry, place, outcome)
-        else:
-            text = "what was read back is not what was written"
-            self.rows.append(_row(shelf, entry, "failed", text))
-
-    def _is_at(self, place: str, entry: Entry) -> bool:
-        return self._new.read(place).same(entry)
-
-    def _keep(self, shelf: Shelf, entry: Entry, place: str, outcome: Outcome) -> None:
-        self._claimed.add(place)
-        self.twins.append(_Twin(len(self.rows), entry.path, place))
-        self.rows.append(_row(shelf, entry, outcome))
-
-
-def _row(shelf: Shelf, entry: Entry, outcome: Outcome, text: str = "") -> Moved:
-    return Moved(shelf.label or shelf.name, entry.label or entry.path, outcome, text)
-
-
 def _names(old: Courier, shelves: Sequence[Shelf]) -> Iterator[Moved]:
     for shelf in shelves:
-        name = shelf.label or shelf.name
         if shelf.locked:
-            yield Moved(name, "", "locked", "its items are not known before it is unlocked")
+            yield Moved(shelf.title, "", "locked", "its items are not known before it is unlocked")
             continue
         for path in old.items(shelf.path):
-            yield _row(shelf, old.look(path), "old")
+            yield row_of(shelf, old.look(path), "old")
 
 
 def _opened(new: Courier, way_in: str) -> tuple[Shelf, ...]:
@@ -287,7 +135,7 @@ def _opened(new: Courier, way_in: str) -> tuple[Shelf, ...]:
     except UnreachableError as error:
         error.hint = f"let the user log in and unlock the store on the console ({way_in})"
         raise
-    if not any(set(shelf.aliases) & _MAIN for shelf in shelves):
+    if not any(set(shelf.aliases) & MAIN for shelf in shelves):
         raise LockedError(
             "the companion has no store yet", hint=f"make it on the console ({way_in})"
         )
@@ -302,18 +150,17 @@ def _opened(new: Courier, way_in: str) -> tuple[Shelf, ...]:
 def _unlocked(old: Courier, shelf: Shelf, secret: Secret | None, rows: list[Moved]) -> bool:
     if not shelf.locked:
         return True
-    name = shelf.label or shelf.name
     try:
         try:
             old.unlock(shelf.path, secret.expose() if secret is not None else b"")
         except DeniedError:
             if secret is not None or not sys.stdin.isatty():
                 raise
-            asked = passphrase(f"Passphrase of {name!r}", None, option="--passphrase-fd")
+            asked = passphrase(f"Passphrase of {shelf.title!r}", None, option="--passphrase-fd")
             old.unlock(shelf.path, asked.expose())
     except PrivysealError as error:
         text = f"{error}; unlock it in the session, or give its passphrase with --passphrase-fd"
-        rows.append(Moved(name, "", "locked", text))
+        rows.append(Moved(shelf.title, "", "locked", text))
         return False
     return True
 
@@ -328,13 +175,6 @@ def _wants_deletion(wishes: Wishes, count: int) -> bool:
         default=False,
         err=True,
     )
-
-
-def _shown(things: Sequence[_T], label: str) -> Iterator[_T]:
-    with click.progressbar(
-        things, file=sys.stderr, label=label, hidden=not sys.stderr.isatty()
-    ) as progress:
-        yield from progress
 
 
 def _report(who: str, rows: Sequence[Moved], *, as_json: bool) -> int:
@@ -352,9 +192,9 @@ def _report(who: str, rows: Sequence[Moved], *, as_json: bool) -> int:
             print_table(("COLLECTION", "ITEM", "OUTCOME"), said, _COLUMNS)
         words = [f"{number} {_WORDS[outcome]}" for outcome, number in counts.items()]
         say(f"from {who}: {', '.join(words) or 'nothing to move'}")
-        if counts.keys() & {"moved", "replaced", "there"} and set(counts) <= _DONE:
+        if counts.keys() & {"moved", "replaced", "there"} and set(counts) <= DONE:
             say("the old copies are still there: run it again with --delete-old")
-    bad = set(counts) - _DONE - {"old"}
+    bad = set(counts) - DONE - {"old"}
     if not bad:
         return 0
     return LockedError.exit_status if bad == {"locked"} else 1

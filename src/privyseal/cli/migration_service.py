@@ -111,36 +111,15 @@ class Service:
         Raises:
             LockedError: It is locked.
         """
-        known = await self._get_all(path, ITEM)
-        if _held(known, "Locked", "b"):
-            raise LockedError("the item is locked")
-        attributes, content_type = without_type(_held(known, "Attributes", "a{ss}"), "")
-        return Entry(
-            path=path,
-            label=_held(known, "Label", "s"),
-            attributes=attributes,
-            content_type=content_type,
-            created=_held(known, "Created", "t"),
-            modified=_held(known, "Modified", "t"),
-        )
+        return _entry(path, await self._unlocked(path))
 
     async def read(self, path: str) -> Entry:
         """Return an item with its value."""
-        known = await self._get_all(path, ITEM)
-        if _held(known, "Locked", "b"):
-            raise LockedError("the item is locked")
+        known = await self._unlocked(path)
         (secret,) = await self._call(path, ITEM, "GetSecret", "o", [self._session], gives=SECRET)
-        _, parameters, value, given = secret
-        attributes, content_type = without_type(_held(known, "Attributes", "a{ss}"), given)
-        return Entry(
-            path=path,
-            label=_held(known, "Label", "s"),
-            attributes=attributes,
-            content_type=content_type,
-            created=_held(known, "Created", "t"),
-            modified=_held(known, "Modified", "t"),
-            value=self._cipher.unseal(bytes(parameters), bytes(value)),
-        )
+        _, parameters, sealed, content_type = secret
+        value = self._cipher.unseal(bytes(parameters), bytes(sealed))
+        return _entry(path, known, content_type, value)
 
     async def create(self, collection: str, entry: Entry) -> str:
         """Store a new item; return its path."""
@@ -177,6 +156,12 @@ class Service:
             ROOT, SERVICE, "CreateCollection", "a{sv}s", [properties, ""], gives="oo"
         )
         return str(await self._complete(prompt) if path == NOTHING else path)
+
+    async def _unlocked(self, path: str) -> dict[str, Any]:
+        known = await self._get_all(path, ITEM)
+        if _held(known, "Locked", "b"):
+            raise LockedError("the item is locked")
+        return known
 
     async def _keep_type(self, path: str, entry: Entry) -> None:
         if (await self.read(path)).content_type != entry.content_type:
@@ -246,6 +231,22 @@ class Service:
         waiting = self._prompts.get(path)
         if waiting is not None and not waiting.done() and len(body) == 2:  # noqa: PLR2004 - dismissed, result
             waiting.set_result(body)
+
+
+def _entry(
+    path: str, known: dict[str, Any], content_type: str = "", value: bytes | None = None
+) -> Entry:
+    """Return the item with these properties."""
+    attributes, content_type = without_type(_held(known, "Attributes", "a{ss}"), content_type)
+    return Entry(
+        path=path,
+        label=_held(known, "Label", "s"),
+        attributes=attributes,
+        content_type=content_type,
+        created=_held(known, "Created", "t"),
+        modified=_held(known, "Modified", "t"),
+        value=value,
+    )
 
 
 def _held(known: dict[str, Any], name: str, kind: str) -> Any:

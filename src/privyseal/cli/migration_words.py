@@ -65,6 +65,11 @@ class Shelf(Value, frozen=True):
         """The last part of its path."""
         return self.path.rpartition("/")[2]
 
+    @property
+    def title(self) -> str:
+        """What a person knows it by."""
+        return self.label or self.name
+
 
 class Order(Value, frozen=True):
     """What a courier is to do."""
