@@ -11,6 +11,8 @@ from privyseal.cli.machine_host import READ, WRITE, Finding, Host, State
 
 _ROOT: Final = "whoever writes it is root"
 _LOADED: Final = "programs that root runs come from there"
+_CONTAINERS: Final = "containers run as root and see the whole disk"
+_POLICY: Final = "it could open the keeper's bus name to others"
 _PRECIOUS: Final[dict[str, str]] = {
     "etc/passwd": _ROOT,
     "etc/shadow": _ROOT,
@@ -31,8 +33,8 @@ _PRECIOUS: Final[dict[str, str]] = {
     "etc/cron.d": _ROOT,
     "etc/profile.d": _LOADED,
     "etc/modprobe.d": _ROOT,
-    "etc/dbus-1/system.d": "it could open the keeper's bus name to others",
-    "usr/share/dbus-1/system.d": "it could open the keeper's bus name to others",
+    "etc/dbus-1/system.d": _POLICY,
+    "usr/share/dbus-1/system.d": _POLICY,
     "etc/privyseal": "it says whose companion is whose",
     "usr/local/sbin": _LOADED,
     "usr/local/bin": _LOADED,
@@ -40,12 +42,12 @@ _PRECIOUS: Final[dict[str, str]] = {
     "usr/bin": _LOADED,
     "usr/lib": _LOADED,
     "boot": "the kernel comes from there",
-    "var/run/docker.sock": "containers run as root and see the whole disk",
-    "run/docker.sock": "containers run as root and see the whole disk",
-    "run/podman/podman.sock": "containers run as root and see the whole disk",
-    "run/containerd/containerd.sock": "containers run as root and see the whole disk",
-    "var/lib/lxd/unix.socket": "containers run as root and see the whole disk",
-    "var/lib/incus/unix.socket": "containers run as root and see the whole disk",
+    "var/run/docker.sock": _CONTAINERS,
+    "run/docker.sock": _CONTAINERS,
+    "run/podman/podman.sock": _CONTAINERS,
+    "run/containerd/containerd.sock": _CONTAINERS,
+    "var/lib/lxd/unix.socket": _CONTAINERS,
+    "var/lib/incus/unix.socket": _CONTAINERS,
     "run/libvirt/libvirt-sock": "virtual machines run as root and may have any disk",
 }
 
@@ -55,22 +57,23 @@ _LONG_BITS: Final = 64
 _KEYBOARD_USAGE: Final = b"\x05\x01\x09\x06"
 """HID usage tables: page 1 (generic desktop), usage 6 (keyboard), as a report descriptor says it."""
 
+_SCREENS: Final = ("vcs", "vcsa", "vcsu")
 _DISKS: Final = re.compile(r"(?:[shv]d[a-z]+|xvd[a-z]+|nvme\d+n\d+|mmcblk\d+|dm-|md|loop)[p\d]*")
 _MAX_FILES: Final = 200_000
 
 
 def precious(host: Host) -> Iterator[Finding]:
     """Grade the files whose writer is root."""
-    before = 0
+    found = 0
     for place, meaning in _PRECIOUS.items():
         path = host.path(place)
         if host.may(path, WRITE):
-            before += 1
+            found += 1
             text = f"{host.user} may write /{place}: {meaning}"
             yield Finding(
                 f"file /{place}", "void", text, f"take the permission away: ls -ld /{place}"
             )
-    if not before:
+    if not found:
         yield Finding("files", "ok", f"{host.user} may write none that makes root")
 
 
@@ -83,10 +86,9 @@ def devices(host: Host, vt: int) -> Iterator[Finding]:
 
 
 def _fixed(host: Host, vt: int) -> Iterator[Finding]:
-    types: State = "void"
     nodes: tuple[tuple[str, int, State, str], ...] = (
-        ("uinput", WRITE, types, "a keyboard can be made that types decisions on the console"),
-        ("uhid", WRITE, types, "a keyboard can be made that types decisions on the console"),
+        ("uinput", WRITE, "void", "a keyboard can be made that types decisions on the console"),
+        ("uhid", WRITE, "void", "a keyboard can be made that types decisions on the console"),
         (f"tty{vt}", READ, "void", "what is typed on the console can be read"),
         (f"tty{vt}", WRITE, "weak", "the console can be painted over until it paints itself"),
         ("console", WRITE, "weak", "the console can be painted over until it paints itself"),
@@ -108,9 +110,6 @@ def _fixed(host: Host, vt: int) -> Iterator[Finding]:
             how = "read" if wanted == READ else "write"
             hint = f"look who grants it: getfacl /dev/{node}; ls -l /dev/{node}"
             yield Finding(f"/dev/{node}", state, f"{host.user} may {how} it: {meaning}", hint)
-
-
-_SCREENS: Final = ("vcs", "vcsa", "vcsu")
 
 
 def _inputs(host: Host) -> Iterator[Finding]:

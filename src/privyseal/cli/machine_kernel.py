@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
+from privyseal.cli.logind import login_terminals
 from privyseal.cli.machine_host import WRITE, Finding, Host, is_number
 
 _SAK: Final = 4
@@ -15,7 +16,6 @@ _ATTENTION_SYSTEMD: Final = 257
 
 _CRYPT: Final = "CRYPT-"
 _MAX_DEPTH: Final = 8
-_LOGIND: Final = ("usr/lib", "usr/local/lib", "run", "etc")
 
 
 def kernel(host: Host) -> Iterator[Finding]:
@@ -143,13 +143,11 @@ def _is_encrypted(host: Host, name: str, depth: int) -> bool:
 
 def logind(host: Host, vt: int) -> Iterator[Finding]:
     """Grade what may put a login prompt on the console's terminal, and lingering."""
-    settings = _settings(host)
-    automatic = settings.get("NAutoVTs", "6")
-    reserved = settings.get("ReserveVT", "6")
-    taken = (is_number(automatic) and vt <= int(automatic)) or reserved == str(vt)
+    logins = login_terminals(host.root)
     wanted = host.path(f"etc/systemd/system/getty.target.wants/getty@tty{vt}.service")
-    if taken or wanted.is_symlink():
-        text = f"a login prompt may start on VT {vt}: NAutoVTs={automatic}, ReserveVT={reserved}"
+    if vt in logins or wanted.is_symlink():
+        settings = f"NAutoVTs={logins.automatic}, ReserveVT={logins.reserved}"
+        text = f"a login prompt may start on VT {vt}: {settings}"
         yield Finding("VT", "weak", text, f"set both below {vt} in /etc/systemd/logind.conf")
     else:
         yield Finding("VT", "ok", f"no login prompt starts on VT {vt}")
@@ -158,23 +156,3 @@ def logind(host: Host, vt: int) -> Iterator[Finding]:
         yield Finding("linger", "weak", text, f"loginctl disable-linger {host.user}")
     else:
         yield Finding("linger", "ok", "the companion ends with the last session")
-
-
-def _settings(host: Host) -> dict[str, str]:
-    # logind.conf(5): a drop-in of one name in a later folder stands in for the earlier one, and
-    # all are read in the order of their names, after the main file.
-    main = next(
-        (
-            text
-            for place in reversed(_LOGIND)
-            if (text := host.text(f"{place}/systemd/logind.conf"))
-        ),
-        "",
-    )
-    drop_ins: dict[str, str] = {}
-    for place in _LOGIND:
-        folder = f"{place}/systemd/logind.conf.d"
-        for file in host.path(folder).glob("*.conf"):
-            drop_ins[file.name] = f"{folder}/{file.name}"
-    texts = [main, *(host.text(drop_ins[name]) for name in sorted(drop_ins))]
-    return dict(re.findall(r"(?m)^\s*(\w+)\s*=\s*(.*?)\s*$", "\n".join(texts)))

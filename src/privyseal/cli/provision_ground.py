@@ -1,10 +1,10 @@
 """What has to hold before `privy provision` may touch a machine; each refusal is one line."""
 
 import os
-import re
 from pathlib import Path
 from typing import Final
 
+from privyseal.cli.logind import login_terminals
 from privyseal.cli.machine_account import import_path
 from privyseal.cli.provision_files import UNITS, at
 from privyseal.cli.provision_host import Account, Host
@@ -20,8 +20,6 @@ from privyseal.runtime.companion import RECORDS, Companion, find
 
 FIRST_VT: Final = 8
 LAST_VT: Final = 63
-_AUTO_VTS: Final = re.compile(r"^\s*(?:NAutoVTs|ReserveVT)\s*=\s*(\d{1,2})\s*$", re.MULTILINE)
-_LOGIND: Final = ("/usr/lib/systemd", "/run/systemd", "/etc/systemd")
 
 
 def refuse_unless_root() -> None:
@@ -136,23 +134,11 @@ def _taken(host: Host, vt: int, others: list[Companion]) -> str:
     wants = at(host.root, UNITS).glob(f"*.wants/*getty@tty{vt}.service")
     if any(True for _ in wants):
         return "has a getty"
-    if vt <= _login_terminals(host.root):
+    if vt in login_terminals(host.root):
         return "is one of logind's (NAutoVTs, ReserveVT)"
     if vt in host.open_terminals():
         return "is in use"
     return ""
-
-
-def _login_terminals(root: Path) -> int:
-    """Return the highest terminal that logind starts logins on (logind.conf(5))."""
-    highest = 6
-    for base in _LOGIND:
-        folder = at(root, Path(base))
-        for file in (folder / "logind.conf", *sorted(folder.glob("logind.conf.d/*.conf"))):
-            if file.is_file():
-                found = _AUTO_VTS.findall(file.read_text(errors="replace"))
-                highest = max([highest, *map(int, found)])
-    return highest
 
 
 def refuse_writable_code(host: Host) -> None:
