@@ -44,8 +44,9 @@ async def main():
     async with asyncio.TaskGroup() as group:
         keeper = FakeKeeper()
         keeper.put("one", service="mail")
-        await keeper.serve(await Connection.open(group, {address!r}), {name!r})
-        await asyncio.Event().wait()
+        bus = await Connection.open(group, {address!r})
+        await keeper.serve(bus, {name!r})
+        await bus.closed()
 
 asyncio.run(main())
 """
