@@ -14,6 +14,7 @@ DWELL_SECONDS: Final = 1.5
 """How long a person looks before typing; less than 0.7 s would not count."""
 
 _QUESTION: Final = re.compile(r"To [^\n]* type  ([a-z]) ([a-z])\b")
+_LEFT: Final = "This screen was left"
 _PAIR: Final = re.compile(r"Allow[^\n]*type  ([a-z]) ([a-z])\b")
 
 
@@ -83,7 +84,7 @@ class Desk:
         if "unlocked" in self.head(vt):
             return
         new = "no store" in self.head(vt)
-        self.vm.show(vt)
+        self.sit_at(vt)
         self.vm.type("u", vt=vt)
         self.vm.shows(vt, "Until  ")
         self.vm.type(f"{PASSPHRASE}\n", vt=vt)
@@ -91,6 +92,11 @@ class Desk:
             self.vm.shows(vt, "The same once more")
             self.vm.type(f"{PASSPHRASE}\n", vt=vt)
         self.vm.wait_for(lambda: "unlocked" in self.head(vt), "the store unlocked", seconds=60)
+
+    def sit_at(self, vt: int = 8) -> None:
+        """Go to a console and wait until it is drawn; what is typed before that does not count."""
+        self.vm.show(vt)
+        self.vm.wait_for(lambda: _LEFT not in self.vm.screen(vt), f"the console drawn on VT {vt}")
 
     def head(self, vt: int = 8) -> str:
         """Return the first line of a console."""

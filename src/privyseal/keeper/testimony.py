@@ -260,7 +260,7 @@ def _surroundings(seen: Statement) -> Iterator[Fact]:
         yield _fact("verified", "terminal", _terminal(seen.tty))
     if seen.session is not None and seen.session.pid != seen.pid:
         kind = "terminal session" if seen.tty else "session"
-        yield _fact("verified", "started in", f"the {kind} of {_called(seen.session)}")
+        yield _fact("verified", "started in", f"the {kind} of {_called(seen, seen.session)}")
     if seen.uids:
         yield _fact("verified", "user", f"uid {seen.uids[0]}")
     if seen.login not in {None, _UNSET}:
@@ -283,12 +283,14 @@ def _group(seen: Statement) -> Iterator[Fact]:
         yield _fact("reported", "Snap", seen.label.split()[0].removeprefix("snap."))
 
 
-def _called(relative: Relative) -> str:
+def _called(seen: Statement, relative: Relative) -> str:
     if relative.comm is None:
         return f"process {relative.pid} (exited or hidden)"
     if relative.path is not None and relative.genuine:
         return _quoted(_base(relative.path))
-    return f"{_quoted(relative.comm)} (unverified)"
+    # Only root names a process whose real user is root; a user's own may call themselves anything.
+    known = relative.uid == 0 and 0 not in seen.uids[:1]
+    return _quoted(relative.comm) + ("" if known else " (unverified)")
 
 
 def _parents(seen: Statement) -> Iterator[Fact]:
@@ -300,7 +302,7 @@ def _parents(seen: Statement) -> Iterator[Fact]:
         orphan = orphan or (child.pid if adopted else 0)
         new = child.session == child.pid and parent.session is not None
         chain += " <adopted by< " if adopted else " <new session< " if new else " < "
-        chain += _called(parent)
+        chain += _called(seen, parent)
         if seen.uids and parent.uid not in {seen.uids[0], None}:
             chain += f" (uid {parent.uid})"
         child = parent
@@ -326,7 +328,9 @@ def _warnings(seen: Statement) -> Iterator[Fact]:
             "warning", "changing", "it kept executing other programs while it was looked at"
         )
     if seen.tracer is not None:
-        yield _fact("warning", "traced", f"{_called(seen.tracer)} can read and change its memory")
+        yield _fact(
+            "warning", "traced", f"{_called(seen, seen.tracer)} can read and change its memory"
+        )
     if len(set(seen.uids)) > 1:
         yield _fact("warning", "user", f"runs with changed rights: uids {seen.uids}")
     if seen.environment_cut:

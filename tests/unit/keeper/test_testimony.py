@@ -168,6 +168,20 @@ def test_other_users_and_sessions_are_marked_in_the_chain() -> None:
 
 
 @pytest.mark.parametrize(
+    ("uid", "said"),
+    [
+        (0, "systemd (uid 0)"),
+        (1000, "systemd (unverified)"),
+        (1001, "systemd (unverified) (uid 1001)"),
+    ],
+)
+def test_only_a_process_of_root_is_taken_at_its_name(uid: int, said: str) -> None:
+    above = Relative(pid=1, start=1, comm="systemd", uid=uid, session=50)
+
+    assert graded(told(PLAIN, parents=(above,)), "parents") == [("verified", said)]
+
+
+@pytest.mark.parametrize(
     ("group", "name", "fact"),
     [
         ("/system.slice/cron.service", "unit", ("verified", "cron.service")),
