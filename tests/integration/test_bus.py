@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from tests.integration.rig import House, house
 
 from privyseal.errors import DeniedError, PrivysealError, UnreachableError, UsageError
+from privyseal.runtime import bus
 from privyseal.runtime.bus import DBUS, Call, Connection, Method, Reply
 from privyseal.runtime.memfd import read_sealed, seal
 
@@ -203,3 +205,23 @@ async def test_descriptors_survive_a_full_socket(home: House) -> None:
                 server.emit(PATH, NAME, "Flood", "s", ["x" * 50_000], to=client.unique_name)
         server.close()
         client.close()
+
+
+async def test_a_bus_that_swallows_its_answer_is_not_awaited_for_ever(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        asking = await Connection.open(group, home.address)
+        pid, _ = await asking.process_of(DBUS)
+        monkeypatch.setattr(bus, "BUS_SECONDS", 0.2)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(
+                UnreachableError, match="does not answer GetConnectionUnixProcessID"
+            ):
+                await asking.process_of(asking.unique_name)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        monkeypatch.undo()
+        assert await asking.process_of(asking.unique_name) == (os.getpid(), os.getuid())
+        asking.close()

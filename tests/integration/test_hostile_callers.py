@@ -10,6 +10,7 @@ import pytest
 from tests.integration.rig import House, ended, house
 
 from privyseal.errors import LimitError, PrivysealError
+from privyseal.keeper.requesters import MAX_INTRODUCED
 from privyseal.model.ask import Create, Read
 from privyseal.model.secret import Secret
 from privyseal.runtime.bus import Connection
@@ -128,3 +129,25 @@ async def test_connections_that_close_while_they_register_leave_nothing_behind(
 async def _refused_or_not(work: Awaitable[object]) -> None:
     with suppress(PrivysealError):
         await work
+
+
+async def test_one_program_cannot_take_every_place_for_requesters(home: House) -> None:
+    async with asyncio.TaskGroup() as group:
+        buses = [await Connection.open(group, home.address) for _ in range(2)]
+        links = [RequestLink(bus) for bus in buses]
+        myself = os.pidfd_open(os.getpid())
+        for number in range(MAX_INTRODUCED):
+            await links[number % 2].register(myself)
+        for link in links:
+            with pytest.raises(LimitError, match="this process has 64"):
+                await link.register(myself)
+        for bus in buses:
+            bus.close()
+        os.close(myself)
+
+    await home.start_agent()
+    await home.store(b"s3cret", service="demo")
+    honest = await home.client("secret-tool", "lookup", "service", "demo")
+    await home.waiting()
+    await home.decide()
+    assert (await ended(honest)).out == b"s3cret"

@@ -5,6 +5,7 @@ of the challenge are drawn. Nothing that happens outside moves the selection. A 
 that ends stays where it is, as ended, until the person moves on.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
@@ -14,6 +15,7 @@ import msgspec
 from privyseal.model.approval import Approval, Lease, PinAsk, Status
 from privyseal.model.ask import Read
 from privyseal.model.decision import Scope
+from privyseal.model.evidence import ProcessRef
 from privyseal.model.keyring import ItemRef
 from privyseal.model.policy import Policy
 from privyseal.wire.keeper import Notice
@@ -200,7 +202,9 @@ def synced(
 def _listed(state: ScreenState, approval: Approval, fresh: bytes) -> ScreenState:
     old = next((a for a in state.listed if a.id == approval.id), None)
     if old is None:
-        state = replace(state, listed=(*state.listed, approval))
+        at = _place(state, approval)
+        listed = (*state.listed[:at], approval, *state.listed[at:])
+        state = replace(state, listed=listed)
     else:
         listed = tuple(approval if a.id == approval.id else a for a in state.listed)
         state = replace(state, listed=listed)
@@ -212,6 +216,23 @@ def _listed(state: ScreenState, approval: Approval, fresh: bytes) -> ScreenState
         changed = shown(state, approval, fresh)
         return replace(changed, said="It changed while you looked: read it again.")
     return replace(state, subject=approval)
+
+
+def _place(state: ScreenState, approval: Approval) -> int:
+    """Return where in the list a new request stands: before what asks out of turn, by process.
+
+    Nothing is put before the subject: that would move under the person's hand.
+    """
+    asker = approval.content.evidence.process
+    askers = [other.content.evidence.process for other in state.listed]
+    turn, turns = askers.count(asker), Counter[ProcessRef | None]()
+    ids = [other.id for other in state.listed]
+    first = ids.index(state.subject.id) + 1 if state.subject and state.subject.id in ids else 0
+    for at, other in enumerate(askers):
+        if turns[other] > turn and at >= first:
+            return at
+        turns[other] += 1
+    return len(askers)
 
 
 def _ended(state: ScreenState, approval: Approval, fresh: bytes) -> ScreenState:

@@ -7,6 +7,7 @@ import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,12 @@ from privyseal.keeper.requests import Requester
 from privyseal.keeper.testimony import as_reported
 from privyseal.model.evidence import Evidence, Fact, ProcessRef
 from privyseal.runtime.bus import Connection
+
+MAX_INTRODUCED: Final = 64
+"""How many requesters a process that is no agent may have registered at once."""
+
+_LOOKS: Final = 2
+"""How many looks are made at once at callers and at whom they introduce: the agent's come first."""
 
 Left = Callable[[Requester, bool], None]
 Look = Callable[[int], Awaitable[Evidence]]
@@ -39,6 +46,7 @@ class Callers:
         self._speaker = speaker
         self._admitted: dict[str, int] = {}
         self._known: dict[str, Evidence] = {}
+        self._looks = asyncio.Semaphore(_LOOKS)
         self._agents: set[str] = set()
         self._came: dict[str, int] = {}
 
@@ -95,8 +103,8 @@ class Callers:
             came = self._came.get(name, self._came.get("", sys.maxsize))
             if (now.start or 0) > came:  # whoever connected has passed the connection on
                 raise DeniedError("the program that opened this connection has exited")
-            evidence = await self._look(pidfd)
             agent = self._speaker is not None and in_agent_unit(now.cgroup or "", self._speaker)
+            evidence = await (self._look if agent else self.look)(pidfd)
             # A connection that is still there now was there when the pidfd was opened, so the
             # PID cannot have passed to another process in between.
             await self._connection.process_of(name)
@@ -107,6 +115,11 @@ class Callers:
         if agent:
             self._agents.add(name)
         return evidence
+
+    async def look(self, pidfd: int) -> Evidence:
+        """Return the evidence on a process, once those before it in the queue were looked at."""
+        async with self._looks:
+            return await self._look(pidfd)
 
     async def speaks_for_others(self, name: str) -> bool:
         """Return whether a connection is the agent's, once there is evidence on it."""
@@ -153,15 +166,21 @@ class Requesters:
         """Take a new requester and own its `pidfd` from now on.
 
         Raises:
-            LimitError: Too many are registered.
+            LimitError: Too many are registered, by all or by this process.
             DeniedError: The face or the process belongs to another user.
         """
         try:
             self._make_room()
             through = await self._callers.of(face)
-            itself = await self._callers.admit(face) == unaided.pid_of(pidfd)
-            seen = through if itself else await self._witness.look(pidfd)
-            known = itself or await self._callers.speaks_for_others(face)
+            speaker = await self._callers.admit(face)
+            itself = speaker == unaided.pid_of(pidfd)
+            agent = not itself and await self._callers.speaks_for_others(face)
+            known = itself or agent
+            if agent:
+                seen = await self._witness.look(pidfd)
+            else:
+                seen = through if itself else await self._callers.look(pidfd)
+                self._make_room(speaker)
             said = (known and self._callers.agent) or through.summary
             link = _link(said, itself=itself, known=known)
             claims = (*as_reported(reported), link)
@@ -175,7 +194,7 @@ class Requesters:
         except BaseException:
             os.close(pidfd)
             raise
-        requester = Requester(secrets.token_hex(8), face, pidfd, evidence, claims)
+        requester = Requester(secrets.token_hex(8), face, pidfd, evidence, claims, speaker)
         self._by_token[requester.token] = requester
         # A pidfd becomes readable when its process exits (pidfd_open(2)).
         asyncio.get_running_loop().add_reader(pidfd, self._exited, requester)
@@ -209,7 +228,10 @@ class Requesters:
         for requester in list(self._lingering.values()):
             self._exited(requester)
 
-    def _make_room(self) -> None:
+    def _make_room(self, speaker: int = 0) -> None:
+        introduced = sum(one.speaker == speaker for one in self._by_token.values() if speaker)
+        if introduced >= MAX_INTRODUCED:
+            raise LimitError(f"this process has {introduced} requesters registered already")
         if len(self._by_token) + len(self._lingering) >= self._limit:
             raise LimitError(f"{len(self._by_token)} requesters are registered already")
 

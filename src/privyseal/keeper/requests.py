@@ -15,7 +15,7 @@ from privyseal.wire.keeper import Result, Ticket
 class Requester:
     """A process that asks, as one face introduced it.
 
-    Once it has `left`, `pidfd` is closed and its number may mean another process: nothing is asked
+    `speaker` is the PID of the face. Once it has `left`, `pidfd` is closed and its number may mean another process: nothing is asked
     or handed over in its name any more. `claims` is what the face says of it, and which face that
     is; they stay in its evidence. `checked` is the monotonic instant at which it was last seen to
     run the program of `evidence`.
@@ -26,6 +26,7 @@ class Requester:
     pidfd: int
     evidence: Evidence
     claims: tuple[Fact, ...] = ()
+    speaker: int = 0
     checked: float = float("-inf")
     left: bool = False
 

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 DBUS: Final = "org.freedesktop.DBus"
 DBUS_PATH: Final = "/org/freedesktop/DBus"
+BUS_SECONDS: Final = 5.0
+"""How long the bus itself may take for an answer."""
+
 _LONGEST_ERROR: Final = 2000
 
 
@@ -261,7 +264,13 @@ class Connection:
         return int(pid.body[0]), int(uid.body[0])
 
     async def _bus_call(self, member: str, signature: str, body: list[Any]) -> Message:
-        return await self.call(DBUS, DBUS_PATH, DBUS, member, signature, body)
+        # dbus-daemon drops its own answer, too, when what waits for us has as many descriptors as
+        # it allows (max_outgoing_unix_fds), and others decide how many that are.
+        try:
+            async with asyncio.timeout(BUS_SECONDS):
+                return await self.call(DBUS, DBUS_PATH, DBUS, member, signature, body)
+        except TimeoutError:
+            raise UnreachableError(f"the message bus does not answer {member}") from None
 
     def _receive(self, message: Message) -> bool | None:
         # dbus-fast 5.2 lends every message without descriptors one and the same list, and puts the

@@ -19,8 +19,10 @@ from tests.unit.console.sample import (
 
 from privyseal.console.layout import GUTTER, plain
 from privyseal.console.screen import frame_text, render
-from privyseal.console.state import View
-from privyseal.model.evidence import Evidence, Fact
+from privyseal.console.state import View, shown, told
+from privyseal.model.approval import Approval
+from privyseal.model.evidence import Evidence, Fact, ProcessRef
+from privyseal.wire.keeper import Notice
 from privyseal.wire.sanitise import width
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
@@ -137,3 +139,29 @@ def test_the_help_of_a_companion_is_whole_on_the_smallest_screen() -> None:
         return [row for row in text if row]
 
     assert words(80, 24) == words(120, 40)
+
+
+def test_one_process_that_asks_much_leaves_the_others_a_place_in_the_list() -> None:
+    def asked(process: int, number: int) -> Approval:
+        evidence = Evidence(summary="node", process=ProcessRef(pid=process, start_ticks=1))
+        return approval(f"{process}-{number}", evidence=evidence)
+
+    state = screen(*(asked(1, number) for number in range(16)))
+    for other in (asked(2, 0), asked(3, 0), asked(2, 1), asked(1, 16)):
+        state = told(state, Notice(what="asked", approval=other), b"x")
+    order = [one.id for one in state.listed]
+    assert order[:5] == ["1-0", "2-0", "3-0", "1-1", "2-1"]
+    assert (order[-1], len(order)) == ("1-16", 20)
+    assert state.subject is not None
+    assert state.subject.id == "1-0"
+
+
+def test_a_new_request_moves_nothing_above_the_one_that_is_read() -> None:
+    def asked(process: int, number: int) -> Approval:
+        evidence = Evidence(summary="node", process=ProcessRef(pid=process, start_ticks=1))
+        return approval(f"{process}-{number}", evidence=evidence)
+
+    state = screen(*(asked(1, number) for number in range(4)))
+    state = shown(state, state.listed[2], b"x")
+    state = told(state, Notice(what="asked", approval=asked(2, 0)), b"y")
+    assert [one.id for one in state.listed] == ["1-0", "1-1", "1-2", "2-0", "1-3"]
