@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
-from privyseal.agent.requests import Requester, Requests
+from privyseal.agent.requests import Requester, Requests, Share
 from privyseal.errors import LimitError, PrivysealError, UnreachableError
 from privyseal.model.clock import Clock
 from privyseal.model.evidence import Fact
@@ -43,7 +44,6 @@ class Peer:
     identified: Requester | None = None
     gone: bool = False
     reads: bool = False
-    calls: int = 0
     identifying: asyncio.Lock = field(default_factory=asyncio.Lock)
     applications: dict[str, Requester] = field(default_factory=dict)
     searched: deque[tuple[float, ItemRef]] = field(
@@ -96,6 +96,7 @@ class Peers:
         self._requests = requests
         self._peers: dict[str, Peer] = {}
         self._left: list[Callable[[Peer], None]] = []
+        self._shares: WeakValueDictionary[int, Share] = WeakValueDictionary()
         self.clock = clock
         self.changes = 0
 
@@ -159,6 +160,7 @@ class Peers:
             raise LimitError("the portal speaks for too many applications at once")
         requester = Requester(
             pidfd=os.dup(peer.requester.pidfd),
+            share=peer.requester.share,
             reported=(Fact(grade="reported", name="application", value=identifier),),
         )
         peer.applications[identifier] = requester
@@ -166,7 +168,7 @@ class Peers:
 
     async def _introduce(self, name: str) -> Requester:
         pid, _uid = await self._connection.process_of(name)
-        requester = Requester(pidfd=_open_process(pid))
+        requester = Requester(_open_process(pid), share=self._shares.setdefault(pid, Share()))
         if not await self._connection.owner(name):
             self._requests.forget(requester)
             raise UnreachableError("the caller has left the bus")

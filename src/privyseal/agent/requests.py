@@ -11,7 +11,7 @@ import select
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from privyseal.errors import DeniedError, ExpiredError, PrivysealError, UnreachableError
 from privyseal.model.ask import Ask
@@ -23,7 +23,23 @@ from privyseal.wire.keeper import Answer, Question, Result, StoreChange, Ticket
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 _MAX_EARLY: Final = 1024
+_AT_ONCE: Final = 96
+"""Calls of the keeper under way; the system bus allows 128 unanswered ones (dbus-daemon(1))."""
+_AT_ONCE_EACH: Final = 8
+
+
+@dataclass(eq=False)
+class Share:
+    """What one process may take up, through however many connections it speaks.
+
+    `calls` counts what it waits for; `turn` lets it have a few calls of the keeper under way, so
+    that others need not wait for all of its own.
+    """
+
+    calls: int = 0
+    turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE_EACH))
 
 
 @dataclass(eq=False, slots=True)
@@ -32,6 +48,7 @@ class Requester:
 
     pidfd: int
     reported: Sequence[Fact] = ()
+    share: Share = field(default_factory=Share)
     token: str = ""
     generation: int = -1
     gone: bool = False
@@ -114,6 +131,7 @@ class Requests:
         self._generation = 0
         self._subscribed = -1
         self._subscribing = asyncio.Lock()
+        self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def start(self) -> None:
         """Watch the keeper come and go; it need not run yet."""
@@ -124,7 +142,8 @@ class Requests:
 
     async def look(self, requester: Requester, question: Question) -> Answer:
         """Return metadata; never waits for a person."""
-        return await self._link.look(await self._token(requester), question)
+        token = await self._token(requester)
+        return await self._in_turn(requester, lambda: self._link.look(token, question))
 
     async def ask(
         self,
@@ -152,7 +171,9 @@ class Requests:
         generation = self._generation
         self._submitting += 1
         try:
-            ticket, values = await self._link.submit(token, ask, value)
+            ticket, values = await self._in_turn(
+                requester, lambda: self._link.submit(token, ask, value)
+            )
             request = Request(ticket, values, requester)
             if ticket.state == "pending":
                 self._expect(request, generation)
@@ -181,7 +202,9 @@ class Requests:
             if state in {"cancelled", "abandoned"}:
                 ticket = Ticket(id=ticket.id, state=state)
             else:
-                ticket, values = await self._link.collect(ticket.id)
+                ticket, values = await self._in_turn(
+                    request.requester, lambda: self._link.collect(request.ticket.id)
+                )
         if ticket.state in GRANTED:
             return Outcome(ticket.result, values)
         raise self._refusal(ticket)
@@ -189,7 +212,8 @@ class Requests:
     def withdraw(self, request: Request) -> None:
         """Cancel a request that still waits; one that has ended stays as it is."""
         if self._end(request.ticket.id, "cancelled"):
-            self._later(self._link.cancel(request.ticket.id))
+            number = request.ticket.id
+            self._later(self._in_turn(request.requester, lambda: self._link.cancel(number)))
 
     def forget(self, requester: Requester) -> None:
         """Say that a requester has left; what it waits for ends as cancelled."""
@@ -197,7 +221,8 @@ class Requests:
             self._end(number, "cancelled")
         requester.gone = True
         if requester.token and requester.generation == self._generation:
-            self._later(self._link.forget(requester.token))
+            token = requester.token
+            self._later(self._in_turn(requester, lambda: self._link.forget(token)))
         requester.token = ""
         # A message on its way out still needs the descriptor; `_token` closes it then.
         if not requester.registering.locked():
@@ -231,14 +256,20 @@ class Requests:
     async def _register(self, requester: Requester) -> None:
         generation = self._generation
         try:
-            token = await self._link.register(requester.pidfd, requester.reported)
+            token = await self._in_turn(
+                requester, lambda: self._link.register(requester.pidfd, requester.reported)
+            )
         finally:
             if requester.gone:
                 requester.close()
         if requester.gone:
-            self._later(self._link.forget(token))
+            self._later(self._in_turn(requester, lambda: self._link.forget(token)))
             raise UnreachableError("the caller has left the bus")
         requester.token, requester.generation = token, generation
+
+    async def _in_turn(self, requester: Requester, call: Callable[[], Awaitable[_T]]) -> _T:
+        async with requester.share.turn, self._room:
+            return await call()
 
     async def _ready(self) -> None:
         async with self._subscribing:

@@ -106,14 +106,15 @@ class Face:
 
     async def _receive(self, visitor: Visitor[Peer], call: Call, place: Place) -> Reply:
         peer = await self.peers.identify(call.sender)
-        if peer.calls >= MAX_CALLS:
+        share = peer.requester.share
+        if share.calls >= MAX_CALLS:
             raise LimitError(f"at most {MAX_CALLS} calls at once", hint="wait for some answers")
-        peer.calls += 1
+        share.calls += 1
         try:
             sight = Sight(self._requests, peer.requester, peer.reads)
             return await visitor(Visit(peer, call, place, sight))
         finally:
-            peer.calls -= 1
+            share.calls -= 1
 
     async def _announce(self) -> None:
         ourselves = Requester(pidfd=os.pidfd_open(os.getpid()))
