@@ -4,6 +4,8 @@ import asyncio
 import os
 from typing import cast
 
+from tests.waiting import eventually
+
 from privyseal.agent.requests import OWN_SESSION, Requester, Requests, Share
 from privyseal.runtime.requestlink import RequestLink
 from privyseal.wire.keeper import KnownCollections, LookCollections
@@ -38,13 +40,9 @@ async def test_a_process_with_many_calls_leaves_the_others_their_turn() -> None:
         honest = Requester(myself)
         for requester in many * 20:
             group.create_task(requests.look(requester, LookCollections()))
-        async with asyncio.timeout(5):
-            while not link.under_way:
-                await asyncio.sleep(0)
+        await eventually(lambda: bool(link.under_way))
         group.create_task(requests.look(honest, LookCollections()))
-        async with asyncio.timeout(5):
-            while str(myself) not in link.under_way:
-                await asyncio.sleep(0)
+        await eventually(lambda: str(myself) in link.under_way)
         assert len(link.under_way) <= 9
         link.answers.set()
     assert len(link.under_way) == 401
