@@ -257,8 +257,9 @@ class Process:
         return self._result
 
     def kill(self) -> None:
-        """End it and everything that it started."""
+        """End it and everything that it started, and leave no dead process of its user behind."""
         self._machine.run(f"kill -9 -- -{self.pid}")
+        self._machine.wait_for(lambda: self.ended() is not None, f"the end of {self.command}")
 
 
 def _result(answer: dict[str, object]) -> Result:
