@@ -34,12 +34,20 @@ class Desk:
         if self.session(user, vt):
             return
         self.vm.show(vt)
-        self.vm.shows(vt, "login:", seconds=LOGIN_SECONDS)
+        self._prompted(vt, "login:")
         self.vm.type(f"{user}\n", vt=vt)
-        self.vm.shows(vt, "Password:")
+        self._prompted(vt, "Password:")
         self.vm.type(f"{user}\n", vt=vt)
-        self.vm.shows(vt, f"{user}@vm:~$", seconds=LOGIN_SECONDS)
+        self._prompted(vt, f"{user}@vm:~$")
         assert self.session(user, vt), "logind knows nothing of the login"
+
+    def _prompted(self, vt: int, prompt: str) -> None:
+        """Wait until a prompt is the last that stands on a terminal; older ones stay above."""
+        self.vm.wait_for(
+            lambda: self.vm.screen(vt).rstrip().endswith(prompt),
+            f"{prompt!r} on VT {vt}",
+            seconds=LOGIN_SECONDS,
+        )
 
     def session(self, user: str, vt: int) -> str:
         """Return the number of a user's session on a terminal, or nothing."""
