@@ -69,6 +69,33 @@ def test_a_second_run_changes_nothing_and_says_so(host: FakeHost) -> None:
     assert _tree(host.root) == once
 
 
+_OWN = "required pam_env.so user_readenv=1 envfile=/etc/default/locale\n"
+
+
+@pytest.mark.parametrize(
+    ("service", "text", "taken"),
+    [
+        ("sshd", f"@include common-session\nsession {_OWN}", True),
+        ("sshd", f"session {_OWN}@include common-session\n", False),
+        ("sshd", f"session include common-session\nauth {_OWN}", False),
+        ("gdm", f"# @include common-session\n-session {_OWN}", False),
+        ("sshd", f"#session {_OWN}@include common-session\n", True),
+        ("common-session", f"session {_OWN}", False),
+    ],
+)
+def test_the_hook_is_refused_where_users_set_the_environment_before_it(
+    host: FakeHost, service: str, text: str, taken: bool
+) -> None:
+    (host.root / "etc/pam.d" / service).write_text(text)
+    before = _tree(host.root)
+    if taken:
+        assert _privy(host, "--user", "alice", "--pam").status == 0
+        return
+    with pytest.raises(UnsupportedError, match=f"{service} lets users set the environment"):
+        _privy(host, "--user", "alice", "--pam")
+    assert _tree(host.root) == before
+
+
 def test_what_all_companions_share_goes_with_the_last_one(host: FakeHost) -> None:
     before = _tree(host.root)
     _privy(host, "--user", "alice")
