@@ -80,10 +80,8 @@ class Process:
         except OSError:
             return None
         try:
-            data = b""
-            if owner is not None and os.fstat(fd).st_uid != owner:
-                return None
-            while len(data) < limit and (piece := os.read(fd, limit - len(data))):
+            data, foreign = b"", owner is not None and os.fstat(fd).st_uid != owner
+            while not foreign and len(data) < limit and (piece := os.read(fd, limit - len(data))):
                 data += piece
         except OSError:
             return None
@@ -229,8 +227,7 @@ def program(process: Process, words: list[bytes], status: dict[bytes, bytes]) ->
     path, exe = process.link("exe"), process.stat("exe")
     if path is None or exe is None:
         return {}
-    uids = parse_numbers(status.get(b"Uid", b""))
-    uid = uids[0] if uids else -1
+    uid = next(iter(parse_numbers(status.get(b"Uid", b""))), -1)
     gids = parse_numbers(status.get(b"Gid", b"") + b" " + status.get(b"Groups", b""))
     ours, here = is_ours(process), is_here(process, path)
     facts: Facts = {
@@ -288,9 +285,9 @@ def readable(path: bytes, uid: int, gids: list[int], wanted: int = modes.S_IROTH
     """Return whether the requester may read a file and search the folders above, if we may more."""
     status = os.stat(path)
     shift = 6 if status.st_uid == uid else 3 if status.st_gid in gids else 0
-    if uid not in {0, os.geteuid()} and not status.st_mode >> shift & wanted:
-        return False
-    return path == b"/" or readable(os.path.dirname(path), uid, gids, modes.S_IXOTH)
+    denied = uid not in {0, os.geteuid()} and not status.st_mode >> shift & wanted
+    above = os.path.dirname(path)
+    return not denied and (path == above or readable(above, uid, gids, modes.S_IXOTH))
 
 
 def writers(path: bytes, uid: int, gids: list[int]) -> tuple[str, str | None] | None:

@@ -94,7 +94,7 @@ async def test_a_file_of_somebody_else_is_no_description_of_a_sandbox(witnessed:
         )
         await world.said(f"in-{name}", "in")
         told[name] = (await _asked(witnessed, witnessed.uid, sandboxed.pid, "look"))["flatpak"]
-    assert told == {"own": "name=hunter2\n", "roots": None}
+    assert told == {"own": "name=hunter2\n", "roots": ""}
 
 
 async def test_of_other_users_near_the_process_only_what_everybody_knows_is_told(
