@@ -51,6 +51,19 @@ VALUES = [
     b"GOPASS-SECRET-1.0\n",
 ]
 
+# A pinentry whose person thinks until there is something to read.
+_PINENTRY = """\
+#!/bin/sh
+echo OK
+while read -r word rest; do
+  if [ "$word" = GETPIN ]; then
+    touch {asked}
+    echo "D $(cat {answer})"
+  fi
+  echo OK
+done
+"""
+
 
 @pytest.fixture
 async def there() -> AsyncIterator[World]:
@@ -342,3 +355,26 @@ async def test_a_store_and_key_from_elsewhere_open_and_stay_open() -> None:
         conf = (there.folder / ".gnupg" / "gpg-agent.conf").read_text()
         assert "max-cache-ttl 34560000\n" in conf
         assert "privyseal-pinentry\n" in conf
+
+
+async def test_while_gpg_asks_a_person_the_store_says_locked_and_the_answer_opens_it() -> None:
+    async with world("pass") as there:
+        await there.put("Mail", b"hunter2")
+        pinentry, asked, answer = (there.folder / name for name in ("pinentry", "asked", "answer"))
+        os.mkfifo(answer)
+        pinentry.write_text(_PINENTRY.format(asked=asked, answer=answer))
+        pinentry.chmod(0o700)
+        with (there.folder / ".gnupg" / "gpg-agent.conf").open("a") as conf:
+            conf.write(f"pinentry-program {pinentry}\n")
+        await there.backend.lock()
+        told: list[StoreChange] = []
+        there.backend.listen(told.append)
+        async with asyncio.TaskGroup() as group:
+            showing = group.create_task(there.run("pass", "show", "Mail"))
+            await eventually(asked.exists)
+            async with asyncio.timeout(10):
+                assert await there.backend.locked()
+            await asyncio.to_thread(answer.write_bytes, PASSPHRASE.expose() + b"\n")
+            assert (await showing).startswith(b"hunter2\n")
+        await eventually(lambda: StoreChange(what="changed", collection="login") in told)
+        assert not await there.backend.locked()

@@ -379,13 +379,18 @@ class PassBackend:
 
     async def _follow(self) -> None:
         """Tell of what others change, and read it once so that a search finds it."""
+        was_open = False
         while True:
             await asyncio.sleep(_FOLLOW_SECONDS)
             try:
                 fresh = await self._entries.scan()
                 before, self._told = self._told, fresh
                 self._compare(before, fresh)
-                if await self._keyhole.opened():
+                is_open = await self._keyhole.opened()
+                if is_open != was_open:  # by a passphrase that gpg's agent was given, say
+                    was_open = is_open
+                    self._tell_all(fresh)
+                if is_open:
                     await self._entries.read_all(fresh)
             except PrivysealError as error:
                 log.warning("the store cannot be followed: %s", error)

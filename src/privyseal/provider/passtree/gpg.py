@@ -38,6 +38,7 @@ _MAX_PASSPHRASE: Final = 4096
 _BAD_PASSPHRASE: Final = 11
 _WOULD_ASK: Final = frozenset({85, 99})  # no pinentry, cancelled
 _STOP_SECONDS: Final = 0.5
+_SECONDS: Final = 30.0
 
 # The agent holds what a person typed until the store is locked, which ends it.
 _AGENT: Final = """\
@@ -81,16 +82,17 @@ class Gpg:
             )
         return outcome.out
 
-    async def decrypt(self, content: bytes) -> bytes:
+    async def decrypt(self, content: bytes, *, seconds: float = _SECONDS) -> bytes:
         """Return what a file holds.
 
         Raises:
             LockedError: It takes a passphrase that the agent has not got.
             CorruptError: No key here opens it, or it is damaged.
+            UnreachableError: It took longer than `seconds`.
         """
         outcome = await self._run(
             "--pinentry-mode", "error", "--max-output", str(MAX_CONTENT), "--decrypt",
-            given=content, limit=MAX_CONTENT,
+            given=content, limit=MAX_CONTENT, seconds=seconds,
         )  # fmt: skip
         _check(outcome)
         return outcome.out
@@ -164,10 +166,18 @@ class Gpg:
             os.close(fd)
 
     async def _run(
-        self, *words: str, given: bytes = b"", limit: int = 0, fds: Sequence[int] = ()
+        self,
+        *words: str,
+        given: bytes = b"",
+        limit: int = 0,
+        fds: Sequence[int] = (),
+        seconds: float = _SECONDS,
     ) -> Outcome:
+        command = [*_GPG, *words]
         async with self._some:
-            return await run([*_GPG, *words], env=self._env, given=given, limit=limit, fds=fds)
+            return await run(
+                command, env=self._env, given=given, limit=limit, fds=fds, seconds=seconds
+            )
 
 
 def _check(outcome: Outcome) -> None:

@@ -8,13 +8,15 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from privyseal.errors import CorruptError, LockedError, PrivysealError
+from privyseal.errors import CorruptError, LockedError, PrivysealError, UnreachableError
 from privyseal.model.clock import Clock
 from privyseal.model.secret import Secret
 from privyseal.provider.passtree.gpg import Gpg
 from privyseal.provider.passtree.tree import Tree
 
 _RECHECK_SECONDS: Final = 2.0
+# While gpg's agent asks a person, it lets everybody else wait for up to a minute.
+_LOOK_SECONDS: Final = 1.5
 _SAMPLE: Final = b"privyseal\n"
 
 
@@ -48,8 +50,8 @@ class Keyhole:
         if not self._open and due:
             self._checked = time
             locks = self._locks
-            with suppress(LockedError, CorruptError):
-                await self._gpg.decrypt(await self._sealed())
+            with suppress(LockedError, CorruptError, UnreachableError):
+                await self._gpg.decrypt(await self._sealed(), seconds=_LOOK_SECONDS)
                 self._open = locks == self._locks
         return self._open
 
