@@ -24,6 +24,8 @@ CUSTOMIZE: Final = SOURCES / "image" / "customize.sh"
 GUEST: Final = SOURCES / "guest.py"
 PINNED: Final = CHECKOUT / "requirements" / "run.txt"
 INSTALL: Final = CHECKOUT / "scripts" / "install.sh"
+# Debian's package of that name is another program; scripts/setup.sh builds this where Go is.
+GOPASS: Final = Path(sys.executable).parent / "gopass"
 # What Debian 12 on x86-64 accepts: glibc 2.36, CPython 3.11 (PEP 425, PEP 600).
 TAGS: Final = (
     "--python-version=3.11",
@@ -62,7 +64,8 @@ def build() -> Image:
     wheel = _wheel()
     disk = BUILD / "disk.ext4"
     stamp = BUILD / "disk.stamp"
-    _once(stamp, _hash([wheel, INSTALL, system / "stamp"]), lambda: _disk(system, wheel, disk))
+    inputs = [wheel, INSTALL, system / "stamp", *([GOPASS] if GOPASS.exists() else [])]
+    _once(stamp, _hash(inputs), lambda: _disk(system, wheel, disk))
     return Image(system / "vmlinuz", system / "initrd.img", disk)
 
 
@@ -172,6 +175,10 @@ def _disk(system: Path, wheel: Path, disk: Path) -> None:
         old.unlink(missing_ok=True)
     shutil.rmtree(root / "opt" / "privyseal", ignore_errors=True)
     shutil.copy(wheel, wheels)
+    gopass = root / "usr/local/bin/gopass"
+    gopass.unlink(missing_ok=True)
+    if GOPASS.exists():
+        shutil.copy(GOPASS, gopass)
     source = root / "opt" / "source"
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(CHECKOUT / "requirements", source / "requirements")
