@@ -43,8 +43,8 @@ print("scanned")
 
 def found_in_memory(desk: Desk, *needles: str) -> list[str]:
     """Return where in the memory of alice's companion one of the texts lies."""
-    desk.vm.write("/root/scan.py", _SCAN)
-    command = "python3 /root/scan.py $(id -u privyseal-1000)"
+    desk.vm.write("/run/scan.py", _SCAN)
+    command = "python3 /run/scan.py $(id -u privyseal-1000)"
     *found, last = desk.vm.run(command, stdin="\n".join(needles), seconds=120).out.splitlines()
     assert last == "scanned", found
     return found
