@@ -11,6 +11,7 @@ from typing import Final
 
 from privyseal.console import keys
 from privyseal.console.layout import Line
+from privyseal.console.looks import Keeping
 from privyseal.console.screen import render
 from privyseal.console.state import RECENT, ScreenState, left, rearmed, synced, told
 from privyseal.console.terminal import BURST, Keys, Terminal
@@ -44,6 +45,7 @@ class Console:
     ) -> None:
         self._terminal = terminal
         self._vt = vt
+        self._looks = Keeping(terminal.fd, os.environ.get("RUNTIME_DIRECTORY", "")) if vt else None
         self._clock = clock
         self._keys = Keys()
         self._quit = asyncio.Event()
@@ -165,6 +167,8 @@ class Console:
     def _acquired(self, vt: VirtualTerminal) -> None:
         vt.acquired()
         vt.reset()
+        if self._looks is not None:
+            self._looks.restore()
         self._keys = Keys()
         self._terminal.flush()
         self._front(front=True)
@@ -177,10 +181,20 @@ class Console:
         if self._vt is not None and not self._vt.in_front:
             return
         typed = self._keys.feed(data)
+        if self._state.view not in _ENTRY and self._looked_after():
+            return
         if len(typed) > BURST and self._state.view not in _ENTRY:
             return
         for key in typed:
             self._press(key)
+
+    def _looked_after(self) -> bool:
+        """Put back font and size; say so, and forget what was typed at another picture."""
+        if self._looks is None or not self._looks.restore():
+            return False
+        self._frame = []
+        self._failed("Somebody changed font or size of all terminals. They are as before.")
+        return True
 
     def _press(self, key: str) -> None:
         commands: list[keys.Command] = []
@@ -209,12 +223,16 @@ class Console:
         self._change(lambda state: replace(rearmed(state, os.urandom(1)), said=said, decided=""))
 
     async def _tick(self) -> None:
+        looked = 0.0
         while True:
             self._change(lambda state: state)
             if self._vt is not None and self._vt.in_front != self._state.front:
                 # It went without asking us, or came without a word: ask for both once more.
                 self._vt.guard()
                 self._front(front=not self._state.front)
+            if self._state.front and self._clock.monotonic() - looked >= _REPAINT:
+                looked = self._clock.monotonic()
+                self._looked_after()
             await asyncio.sleep(_TICK if self._state.front else _TICK_AWAY)
 
     async def _execute(self) -> None:

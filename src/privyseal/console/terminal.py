@@ -27,9 +27,15 @@ _DRAIN: Final = 4096
 # a terminal that reorders right-to-left text by itself would move it across our frame.
 _ENTER: Final = b"\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[8l\x1b[2J"
 # The kernel's console besides: UTF-8, the built-in character set, its whole height, no insert,
-# origin or reverse mode, the palette of the font's own colours. Whoever may write on it may change these.
-_SETTLE: Final = "\x1b%G\x0f\x1b(B\x1b[r\x1b[?5l\x1b[?6l\x1b[4l\x1b[?7l\x1b[?25l\x1b]R"
-_FORGET: Final = b"\x1b[0m\x1b[2J\x1b[3J"
+# origin or reverse mode, and every colour by its value: whoever is logged in on another terminal
+# may change what the colours are at first (PIO_CMAP of console_ioctl(4)), so that black is on black.
+_COLOUR_VALUES: Final = (
+    "000000 aa0000 00aa00 aa5500 0000aa aa00aa 00aaaa aaaaaa "
+    "555555 ff5555 55ff55 ffff55 5555ff ff55ff 55ffff ffffff"
+)
+_PALETTE: Final = "".join(f"\x1b]P{n:x}{rgb}" for n, rgb in enumerate(_COLOUR_VALUES.split()))
+_SETTLE: Final = "\x1b%G\x0f\x1b(B\x1b[r\x1b[?5l\x1b[?6l\x1b[4l\x1b[?7l\x1b[?25l" + _PALETTE
+_FORGET: Final = b"\x1b]R\x1b[0m\x1b[2J\x1b[3J"
 _LEAVE: Final = b"\x1b[0m\x1b[8h\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 _COLOURS: Final[Mapping[Style, str]] = {

@@ -98,6 +98,16 @@ def test_a_frame_moves_nothing_but_the_cursor(tty: FakeTerminal) -> None:
     assert rest.decode().isprintable()
 
 
+def test_the_kernel_console_is_told_every_colour_in_each_frame(tty: FakeTerminal) -> None:
+    with Terminal(tty.fd, {"TERM": "linux"}) as terminal:
+        tty.output()
+        tty.raw = b""
+        terminal.draw(render(screen(approval())), flush=False)
+        told = re.findall(rb"\x1b\]P([0-9a-f])([0-9a-f]{6})", tty.output())
+        assert [number for number, _ in told] == [b"%x" % number for number in range(16)]
+        assert told[0][1] == b"000000" != told[7][1]
+
+
 def test_no_color_leaves_no_colour(tty: FakeTerminal) -> None:
     with Terminal(tty.fd, {"NO_COLOR": "1"}) as terminal:
         terminal.draw(render(screen(approval())), flush=False)
