@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from tests.vm.checks_flood import attacker
 from tests.vm.desk import Desk
 from tests.vm.machine import Process
 from tests.vm.registry import check
 
 _SERVICE: Final = "spoofed.example"
 _LOOKUP: Final = f"secret-tool lookup service {_SERVICE}"
-_READ: Final = f"/opt/privyseal/bin/python3 -I /opt/attacker.py read {_SERVICE}"
 _BORROWED: Final = (
     # A copy of the system's secret-tool, so that it works, but is another file of her own.
     "cp /usr/bin/secret-tool /home/alice/tool"
@@ -25,14 +25,14 @@ _FROM_MEMORY: Final = (
     f' os.execv(f"/proc/self/fd/{{m}}", "{_LOOKUP}".split())\''
 )
 _DELETED: Final = (
-    "cp /usr/bin/secret-tool /home/alice/gone; (while [ -e /home/alice/gone ]; do"
-    " pgrep -x gone >/dev/null && rm /home/alice/gone; done) &"
-    f" exec /home/alice/gone lookup service {_SERVICE}"
+    "cp /usr/bin/secret-tool /home/alice/gone; exec 3</home/alice/gone; rm /home/alice/gone;"
+    f" exec /proc/self/fd/3 lookup service {_SERVICE}"
 )
 
 
 def _ready(desk: Desk) -> None:
     desk.unlocked()
+    attacker(desk)
     desk.vm.show(8)
     desk.vm.press("esc")
     if desk.vm.run("test -e /run/spoofed").status:
@@ -49,6 +49,7 @@ def _asking(desk: Desk, command: str) -> Iterator[tuple[Process, str]]:
         yield asking, _pages(desk)
     finally:
         asking.kill()
+        desk.vm.run("pkill -9 -u alice -x secret-tool")  # which may have left its session
         desk.vm.wait_for(
             lambda: " 0 waiting" in desk.head(), "the request of a dead program gone", seconds=30
         )
@@ -185,18 +186,17 @@ def pid_used_again(desk: Desk) -> None:
     pid = int(desk.vm.succeed("pgrep -u alice -x secret-tool"))
     letters = desk.pair()
     # Root gives the number away again, which alice could do only by starting 32,768 processes.
+    asking.kill()
     desk.vm.succeed(
-        f"kill -9 {pid}; while [ -e /proc/{pid} ]; do sleep 0.1; done;"
-        f" for i in $(seq 50); do echo {pid - 1} >/proc/sys/kernel/ns_last_pid;"
-        " setpriv --reuid=alice --clear-groups sleep 1000 & [ $! = "
-        f"{pid} ] && break; done; [ $! = {pid} ]"
+        f"for i in $(seq 50); do echo {pid - 1} >/proc/sys/kernel/ns_last_pid;"
+        " setpriv --reuid=alice --clear-groups sleep 1000 >/dev/null 2>&1 </dev/null &"
+        f" [ $! = {pid} ] && break; kill $!; done; [ $! = {pid} ]"
     )
     try:
         desk.vm.type(letters, vt=8)
         desk.vm.shows(8, "has left")
         assert " 0 waiting" in desk.head(), desk.vm.screen(8)
     finally:
-        asking.kill()
         desk.vm.run("pkill -u alice -x sleep")
     assert asking.output().out == ""
     desk.granted(_SERVICE, "never-to-a-spoof")
@@ -229,7 +229,6 @@ def laundered_ancestry(desk: Desk) -> None:
         assert "new session" in seen.replace("\n", " "), f"setsid leaves no trace:\n{seen}"
     with _asking(desk, f"(setsid {_LOOKUP} &) ; exec sleep 100") as (_, seen):
         assert "adopted" in seen or "broken chain" in seen, f"no sign of the broken chain:\n{seen}"
-        desk.vm.run("pkill -u alice secret-tool")
     run = f"exec systemd-run --user --wait --collect --unit=privyseal-agent@1000 {_LOOKUP}"
     with _asking(desk, run) as (_, seen):
         assert "? unit" in seen, f"the unit's name is taken for the system's:\n{seen}"
