@@ -144,9 +144,16 @@ class Journal:
         return Record(changes=(*known.values(), *changes), folders=tuple(made))
 
     def apply(self, record: Record) -> None:
-        """Put everything of `record` in place, the journal first."""
+        """Put everything of `record` in place, the journal first.
+
+        Raises:
+            PrivysealError: A folder cannot be made or written.
+        """
         for folder in record.folders:
-            Path(folder).mkdir(mode=0o755, parents=True, exist_ok=True)
+            try:
+                Path(folder).mkdir(mode=0o755, parents=True, exist_ok=True)
+            except OSError as error:
+                raise PrivysealError(f"cannot make {folder}: {error.strerror}") from error
         if record != self.read():
             put(self._path, Entry(kind="file", content=encode(record), mode=0o600))
         for change in record.changes:

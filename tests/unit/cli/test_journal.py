@@ -133,6 +133,13 @@ def test_a_damaged_journal_is_named(home: Path) -> None:
         _journal(home).read()
 
 
+def test_a_folder_that_cannot_be_made_is_named(home: Path) -> None:
+    record = _journal(home).plan({home / "late" / "file": Entry.text("x")})
+    (home / "late").write_text("in the way")
+    with pytest.raises(PrivysealError, match="cannot make .*late"):
+        _journal(home).apply(record)
+
+
 def test_a_folder_that_cannot_be_written_is_named(home: Path) -> None:
     with pytest.raises(PrivysealError, match="cannot write"):
         put(home / "missing" / "file", Entry.text("x"))
