@@ -88,7 +88,7 @@ class Pinentry:
     async def _confirm(self, argument: str) -> bytes:
         if "--one-button" in argument:
             return _nothing(argument)
-        answer = await self._asked(f"{self._text()}\nType {_YES.decode()} to confirm.")
+        answer = await self._asked(f"{self._text()} Type {_YES.decode()} to confirm.")
         if isinstance(answer, bytes):
             return answer
         if answer.expose().strip().lower() != _YES:
@@ -117,7 +117,8 @@ class Pinentry:
 
     def _text(self) -> str:
         parts = [self._texts.get(name, "") for name in ("title", "error", "description", "prompt")]
-        return "\n".join(part for part in parts if part) or "a passphrase is needed"
+        # In one line: the console breaks it where it is full, and shows a line's end as a mark.
+        return " ".join(" ".join(parts).split()) or "a passphrase is needed"
 
     def _set_timeout(self, argument: str) -> bytes:
         if not (argument.isascii() and argument.isdigit() and len(argument) < 10):  # noqa: PLR2004 - digits of a 32-bit number
