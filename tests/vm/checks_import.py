@@ -10,7 +10,7 @@ from tests.vm.desk import Desk
 from tests.vm.machine import Process
 from tests.vm.registry import check
 
-MANY: Final = 24
+MANY: Final = 12
 OLD_PASSPHRASE: Final = "an old one"
 BINARY: Final = b"a\0\xff\n\x1b[2Jb"
 HOSTILE: Final = "../x \u202egnp\x1b[2J"
@@ -54,7 +54,7 @@ def _keyring(desk: Desk) -> Iterator[Process]:
     """Have carol logged in, without a companion, and with an old keyring; yield its program."""
     vm = desk.vm
     desk.logged_in("carol", vt=_LOGIN)
-    vm.succeed(f"rm -rf {_FILES}; install -d -m 700 -o carol -g carol {_FILES}")
+    vm.succeed("rm -rf ~/.local/share/keyrings; mkdir -p ~/.local/share/keyrings", user="carol")
     vm.write(f"{_FILES}/Work.keyring", _WORK, mode=0o600, owner="carol")
     daemon = vm.start(
         f"printf '{OLD_PASSPHRASE}' | gnome-keyring-daemon --foreground --unlock"
