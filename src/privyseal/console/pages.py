@@ -31,7 +31,6 @@ OUTCOMES: Final[dict[State, Span]] = {
 }
 """How a request ended, in the width of a list."""
 
-_PIN_ROWS: Final = 8
 _HELP: Final = (
     "Marks    = verified: the kernel or root said so",
     "         ? reported: the desktop session or the program itself said so",
@@ -194,18 +193,12 @@ def _pins(state: ScreenState, cells: int, _height: int) -> list[Line]:
         return [(), line(" This question is over: nobody waits for its answer any more.")]
     said = [
         line("   ", (GUTTER, "frame"), (row, "foreign"))
-        for row in _worded(state.question.text, cells - 6, console=state.console_font)
+        for row in wrap(state.question.text, cells - 6, 8, console=state.console_font)
     ]
     asks = line(" GnuPG of your companion asks for a passphrase, in its own words:")
     more = len(state.pins) - 1
     rows = [(), asks, (), *said, (), *_entry_field("Passphrase")]
     return [*rows, (), line(f" {more} more of them wait.")] if more > 0 else rows
-
-
-def _worded(text: str, cells: int, *, console: bool) -> list[str]:
-    """Return the words of gpg in its own lines; in one, with marks, where those are too many."""
-    rows = [row for part in text.split("\n") for row in wrap(part, cells, 2, console=console)]
-    return rows if len(rows) <= _PIN_ROWS else wrap(text, cells, _PIN_ROWS, console=console)
 
 
 def _entry_field(ask: str) -> list[Line]:

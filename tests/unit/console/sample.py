@@ -150,12 +150,7 @@ def screen(
 COMPANION = msgspec.structs.replace(
     STATUS, mode="companion", backend="pass store", user="alice", vt=8
 )
-PIN = PinAsk(
-    id="p1",
-    text="Please enter the passphrase to unlock the OpenPGP secret key:\n"
-    '"Alice Example <alice@example.org>"\n255-bit ECDH key, ID AD6576F22542B35F,\n'
-    "created 2026-11-22 (main key ID B0B6B4EBDA59B164).\n\nPassphrase:",
-)
+PIN = PinAsk(id="p1", text="Unlock the OpenPGP key of Alice Example <alice@example.org>")
 
 
 def companion(*pending: Approval, status: Status = COMPANION, **fields: object) -> ScreenState:
