@@ -136,7 +136,7 @@ def test_a_damaged_journal_is_named(home: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_named(home: Path) -> None:
     record = _journal(home).plan({home / "late" / "file": Entry.text("x")})
     (home / "late").write_text("in the way")
-    with pytest.raises(PrivysealError, match="cannot make .*late"):
+    with pytest.raises(PrivysealError, match=r"cannot make .*late"):
         _journal(home).apply(record)
 
 
