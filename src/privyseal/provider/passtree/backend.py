@@ -7,12 +7,11 @@ encrypted files.
 import asyncio
 import logging
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace as with_changes
 from pathlib import Path
-from typing import Final, Literal, TypeVar, final
+from typing import Final, final
 
 import msgspec
 
@@ -28,24 +27,22 @@ from privyseal.model.clock import Clock
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
 from privyseal.model.secret import Secret
 from privyseal.model.value import MAX_SECRET
+from privyseal.provider.passtree.changes import Changes
 from privyseal.provider.passtree.entries import Entries, attributes_of, readable
+from privyseal.provider.passtree.folders import Folders, in_thread, numbered
 from privyseal.provider.passtree.git import History
 from privyseal.provider.passtree.gpg import Gpg
 from privyseal.provider.passtree.index import Searchable
 from privyseal.provider.passtree.keyhole import Keyhole
-from privyseal.provider.passtree.tree import ABOUT, LOGIN, File, Folder, Snapshot, Tree
+from privyseal.provider.passtree.tree import LOGIN, File, Folder, Tree
 from privyseal.runtime.backend import ChangeCallback
 from privyseal.runtime.durable import sync_folder
-from privyseal.wire.keeper import StoreChange
 from privyseal.wire.passentry import Entry, parse, render, with_value
 from privyseal.wire.passnames import fit, identifier, unescape
 
 log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
-_FOLLOW_SECONDS: Final = 5.0
 _ATTEMPTS: Final = 3
-_MAX_NUMBER: Final = 10_000
 
 
 @final
@@ -64,12 +61,10 @@ class PassBackend:
         self._keyhole = Keyhole(self._tree, self._gpg, clock)
         index = Searchable(root.parent / f".{root.name}.index")
         self._entries = Entries(self._tree, self._gpg, self._keyhole, index)
-        self._listeners: list[ChangeCallback] = []
         self._replacing = asyncio.Lock()
-        self._told = self._tree.scan()
-        self._following = group.create_task(self._follow(), name="pass store")
-
-    # The store as a whole.
+        self._folders = Folders(self._tree, self._history)
+        self._changes = Changes(self._entries, self._keyhole, self._tree.scan())
+        self._following = group.create_task(self._changes.follow(), name="pass store")
 
     async def initialised(self) -> bool:
         """Return whether there is a `.gpg-id`; the first `unlock` makes the store and a key."""
@@ -89,7 +84,7 @@ class PassBackend:
         for collection in collections:
             snapshot.folder(collection)
         await self._keyhole.unlock(passphrase)
-        self._tell_all(snapshot)
+        self._changes.tell_all(snapshot)
 
     async def lock(self, collections: Sequence[str] = ()) -> None:
         """Let gpg's agent forget its passphrases: one key opens all collections."""
@@ -98,7 +93,7 @@ class PassBackend:
             snapshot.folder(collection)
         await self._keyhole.lock()
         self._entries.forget()
-        self._tell_all(snapshot)
+        self._changes.tell_all(snapshot)
 
     async def close(self) -> None:
         """End gpg's agent and with it what it knows."""
@@ -110,9 +105,7 @@ class PassBackend:
 
     def listen(self, callback: ChangeCallback) -> None:
         """Call `callback` after every change, whoever made it."""
-        self._listeners.append(callback)
-
-    # Collections and aliases.
+        self._changes.listen(callback)
 
     async def collections(self) -> tuple[CollectionInfo, ...]:
         """Return every collection, the tree itself first."""
@@ -145,27 +138,22 @@ class PassBackend:
         await self._keyhole.need()
         now = int(self._clock.wall())
         about = Folder(id=os.urandom(8).hex(), label=label, created=now, modified=now)
-
-        def make() -> str:
-            for name in _numbered(fit(label)):
-                with suppress(FileExistsError):
-                    (self._tree.root / name).mkdir(mode=0o700)
-                    return self._tree.write_about(name, about)
-            raise ConflictError(f"too many collections with the label {label[:80]!r}")
-
-        path = await asyncio.to_thread(_named, make)
-        await self._history.record(f"Add collection {os.path.dirname(path)}.", [path])  # noqa: PTH120 - a path in the tree
+        await self._folders.make(about)
         if alias:
             await self.set_alias(alias, about.id)
-        self._tell("created", about.id)
+        self._changes.tell("created", about.id)
         return about.id
 
     async def change_collection(self, collection: str, label: str) -> None:
         """Change the label of a collection; its folder keeps its name."""
         await self._keyhole.need()
         now = int(self._clock.wall())
-        await self._keep(collection, lambda folder: _changed(folder, label=label, modified=now))
-        self._tell("changed", collection)
+        await self._folders.change(
+            await self._entries.scan(),
+            collection,
+            lambda folder: _changed(folder, label=label, modified=now),
+        )
+        self._changes.tell("changed", collection)
 
     async def delete_collection(self, collection: str) -> None:
         """Delete a folder with everything in it."""
@@ -175,30 +163,21 @@ class PassBackend:
         if not name:
             raise UnsupportedError("the collection that is the whole tree cannot be deleted")
         await self._keyhole.need()
-
-        def remove() -> None:
-            doomed = self._tree.root / f".gone-{os.urandom(8).hex()}"
-            (self._tree.root / name).rename(doomed)
-            sync_folder(self._tree.root)
-            shutil.rmtree(doomed)
-
-        await asyncio.to_thread(_named, remove)
-        await self._history.record(f"Remove {name} from store.", [name])
-        self._tell("deleted", collection)
+        await self._folders.remove(name)
+        self._changes.tell("deleted", collection)
 
     async def set_alias(self, alias: str, collection: str) -> None:
         """Let an alias point to a collection; the empty name removes it."""
         await self._keyhole.need()
+        snapshot = await self._entries.scan()
         if collection:
-            (await self._entries.scan()).folder(collection)
+            snapshot.folder(collection)
 
         def change(folder: Folder) -> Folder:
             rest = {name: held for name, held in folder.aliases.items() if name != alias}
             return _changed(folder, aliases={**rest, **({alias: collection} if collection else {})})
 
-        await self._keep(LOGIN, change)
-
-    # Items.
+        await self._folders.change(snapshot, LOGIN, change)
 
     async def items(self, collection: str) -> tuple[str, ...]:
         """Return the identifiers of the entries of a collection, in the order of their paths."""
@@ -304,14 +283,12 @@ class PassBackend:
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
 
-        await asyncio.to_thread(_named, remove)
+        await in_thread(remove)
         self._entries.forget(file.path)
         await self._history.record(
             f"Remove {readable(file.path)} from store.", [f"{file.path}.gpg"]
         )
-        self._tell("deleted", item.collection, item.item)
-
-    # What is behind it.
+        self._changes.tell("deleted", item.collection, item.item)
 
     async def _create(
         self, folder: str, collection: str, label: str, attributes: Mapping[str, str], value: Secret
@@ -321,7 +298,7 @@ class PassBackend:
         sealed: dict[bool, bytes] = {}
         inner = f"{folder}/" if folder else ""
         recipients = self._tree.recipients(f"{inner}{base}")
-        for name in _numbered(base):
+        for name in numbered(base):
             named = unescape(name) == label
             entry = Entry(
                 secret=value,
@@ -344,7 +321,7 @@ class PassBackend:
         await self._history.record(
             f"Add given password for {readable(file.path)} to store.", [f"{file.path}.gpg"]
         )
-        self._tell("created", collection, ref.item)
+        self._changes.tell("created", collection, ref.item)
         return ref
 
     async def _rewrite(self, item: ItemRef, change: Callable[[bytes, Entry], bytes]) -> None:
@@ -367,57 +344,9 @@ class PassBackend:
             await self._history.record(
                 f"Edit {readable(file.path)} in store.", [f"{file.path}.gpg"]
             )
-            self._tell("changed", item.collection, item.item)
+            self._changes.tell("changed", item.collection, item.item)
             return
         raise ConflictError("another program keeps changing this entry")
-
-    async def _keep(self, collection: str, change: Callable[[Folder], Folder]) -> None:
-        snapshot = await self._entries.scan()
-        folder, name = change(snapshot.folder(collection)), snapshot.names[collection]
-        path = await asyncio.to_thread(self._tree.write_about, name, folder)
-        await self._history.record(f"Edit {ABOUT} of {name or 'the store'}.", [path])
-
-    async def _follow(self) -> None:
-        """Tell of what others change, and read it once so that a search finds it."""
-        was_open = False
-        while True:
-            await asyncio.sleep(_FOLLOW_SECONDS)
-            try:
-                fresh = await self._entries.scan()
-                before, self._told = self._told, fresh
-                self._compare(before, fresh)
-                is_open = await self._keyhole.opened()
-                if is_open != was_open:  # by a passphrase that gpg's agent was given, say
-                    was_open = is_open
-                    self._tell_all(fresh)
-                if is_open:
-                    await self._entries.read_all(fresh)
-            except PrivysealError as error:
-                log.warning("the store cannot be followed: %s", error)
-
-    def _compare(self, before: Snapshot, fresh: Snapshot) -> None:
-        for collection in before.folders.keys() - fresh.folders.keys():
-            self._tell("deleted", collection)
-        for collection in fresh.folders.keys() - before.folders.keys():
-            self._tell("created", collection)
-        for ref in before.entries.keys() - fresh.entries.keys():
-            self._tell("deleted", ref.collection, ref.item)
-        for ref, file in fresh.entries.items():
-            held = before.entries.get(ref)
-            if held == file or self._entries.knows(file):
-                continue
-            self._tell("changed" if held else "created", ref.collection, ref.item)
-
-    def _tell_all(self, snapshot: Snapshot) -> None:
-        for collection in snapshot.folders:
-            self._tell("changed", collection)
-
-    def _tell(
-        self, what: Literal["created", "deleted", "changed"], collection: str, item: str = ""
-    ) -> None:
-        change = StoreChange(what=what, collection=collection, item=item)
-        for callback in self._listeners:
-            callback(change)
 
 
 def _label(entry: Entry, path: str) -> str:
@@ -426,20 +355,8 @@ def _label(entry: Entry, path: str) -> str:
     return unescape(path.rpartition("/")[2]) if entry.ours else path
 
 
-def _numbered(base: str) -> "list[str]":
-    return [base, *(f"{base}.{number}" for number in range(2, _MAX_NUMBER))]
-
-
 def _changed(folder: Folder, **changes: object) -> Folder:
     return msgspec.structs.replace(folder, **changes)
-
-
-def _named(work: Callable[[], _T]) -> _T:
-    """Turn a failure of the file system into one of ours."""
-    try:
-        return work()
-    except OSError as error:
-        raise PrivysealError(f"the store cannot be changed: {error}") from error
 
 
 def _refuse_huge(value: Secret) -> None:
