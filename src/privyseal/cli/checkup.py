@@ -17,7 +17,8 @@ from typing import Final, Literal, NamedTuple
 from privyseal.errors import NotFoundError, PrivysealError
 from privyseal.model.config import Config
 from privyseal.runtime.audit import log_files, log_lines
-from privyseal.runtime.blocking import BUS_NAME, Bus, Json, Keeper
+from privyseal.runtime.blocking import BUS_NAME, Json, Keeper
+from privyseal.runtime.blockingbus import Bus
 from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.config import audit_path, store_path
 from privyseal.runtime.settings import load_now

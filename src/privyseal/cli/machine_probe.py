@@ -16,7 +16,8 @@ from typing import Final
 from privyseal.cli.lower import become
 from privyseal.errors import DeniedError, PrivysealError
 from privyseal.model.value import decode
-from privyseal.runtime.blocking import DBUS, DBUS_PATH, PATH, REQUEST, Bus
+from privyseal.runtime.blocking import PATH, REQUEST
+from privyseal.runtime.blockingbus import DBUS, DBUS_PATH, Bus
 from privyseal.runtime.companion import Companion
 
 SYSTEM_BUS: Final = "unix:path=/run/dbus/system_bus_socket"

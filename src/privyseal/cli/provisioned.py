@@ -10,7 +10,8 @@ from privyseal.cli.checkup import SECRETS, Checks, Finding, Machine, program_of
 from privyseal.cli.machine_host import Host
 from privyseal.cli.machine_secrets import keyrings
 from privyseal.errors import PrivysealError
-from privyseal.runtime.blocking import Bus, Json
+from privyseal.runtime.blocking import Json
+from privyseal.runtime.blockingbus import Bus
 from privyseal.runtime.companionkeeper import CompanionKeeper
 from privyseal.runtime.wayin import WayIn, keeper_uid, system_bus
 

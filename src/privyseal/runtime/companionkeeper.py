@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from privyseal.errors import LockedError, NotFoundError, PrivysealError, UnreachableError
 from privyseal.model.secret import Secret
-from privyseal.runtime.blocking import DBUS, DBUS_PATH, Bus, Json, Keeper, parse
+from privyseal.runtime.blocking import Json, Keeper, parse
+from privyseal.runtime.blockingbus import DBUS, DBUS_PATH, Bus
 from privyseal.runtime.wayin import (
     ConsoleOnlyError,
     WayIn,

@@ -5,7 +5,7 @@ import pytest
 
 from privyseal.model.value import MAX_ITEMS, MAX_SECRET
 from privyseal.runtime import blocking
-from privyseal.runtime.blocking import split_hint
+from privyseal.runtime.blockingbus import split_hint
 from privyseal.wire import keeper
 
 
