@@ -13,6 +13,7 @@ from typing import Final
 
 from privyseal.cli.machine_host import Finding, Host
 from privyseal.cli.machine_probe import SYSTEM_BUS
+from privyseal.cli.units import is_in_unit, unit_names
 from privyseal.model.value import encode
 from privyseal.runtime.companion import Companion
 from privyseal.wire.procfs import parse_cgroup, parse_stat
@@ -52,20 +53,6 @@ def systemd_version() -> int:
     return int(match[1]) if match else 0
 
 
-def unit_names(companion: Companion) -> dict[str, str]:
-    """Return, for each unit of the companion, when it is to run: `boot` or `login`."""
-    number = companion.uid
-    return {
-        f"privyseal-console@{number}.service": "boot",
-        f"privyseal-witness@{number}.socket": "boot",
-        f"privyseal-companion@{number}.target": "login",
-        f"privyseal-bus@{number}.service": "login",
-        f"privyseal-provider@{number}.service": "login",
-        f"privyseal-keeper@{number}.service": "login",
-        f"privyseal-agent@{number}.service": "login",
-    }
-
-
 def parse_units(text: str) -> dict[str, dict[str, str]]:
     """Return the properties of each unit in what `systemctl show` prints."""
     units = {}
@@ -79,7 +66,7 @@ def parse_units(text: str) -> dict[str, dict[str, str]]:
 def judge_units(units: Units, companion: Companion) -> Iterator[Finding]:
     """Judge the units by their properties."""
     logged_in, away = _logged_in(units, companion), _logged_out(units, companion)
-    for unit, when in unit_names(companion).items():
+    for unit, when in unit_names(companion.uid).items():
         wanted = when == "boot" or logged_in
         resting = away and when == "login" and "-agent@" not in unit
         states = _EITHER if resting else frozenset({"active"}) if wanted else _EITHER - {"active"}
@@ -117,7 +104,7 @@ def _judge_unit(
 
 
 def _core_limits(host: Host, companion: Companion, units: Units) -> Iterator[Finding]:
-    for unit in unit_names(companion):
+    for unit in unit_names(companion.uid):
         pid = units.get(unit, {}).get("MainPID", "0")
         limits = host.text(f"proc/{pid}/limits")
         line = re.search(r"(?m)^Max core file size\s+(\S+)\s+(\S+)", limits)
@@ -274,19 +261,19 @@ def _judge_agent(outcomes: Outcomes, companion: Companion) -> Finding:
     if not text:
         return Finding("agent", "broken", "nobody serves org.freedesktop.secrets", hint)
     try:
-        group = parse_cgroup(Path(f"/proc/{text}/cgroup").read_bytes()) or b""
+        cgroup = Path(f"/proc/{text}/cgroup").read_bytes()
     except OSError:
-        group = b""
-    return judge_agent_group(os.fsdecode(group), text, companion)
+        cgroup = b""
+    return judge_agent_group(cgroup, text, companion)
 
 
-def judge_agent_group(group: str, pid: str, companion: Companion) -> Finding:
-    """Judge by its control group who serves the secrets: only PID 1 puts a process into that one."""
+def judge_agent_group(cgroup: bytes, pid: str, companion: Companion) -> Finding:
+    """Judge by its /proc/PID/cgroup who serves the secrets."""
     unit = f"privyseal-agent@{companion.uid}.service"
-    parts = group.split("/")
-    if parts[1:2] == ["system.slice"] and unit in parts:
+    if is_in_unit(cgroup, unit):
         return Finding("agent", "ok", f"serves org.freedesktop.secrets, pid {pid}, in {unit}")
-    text = f"org.freedesktop.secrets is served by pid {pid} in {group or 'an unknown group'}"
+    group = os.fsdecode(parse_cgroup(cgroup) or b"an unknown group")
+    text = f"org.freedesktop.secrets is served by pid {pid} in {group}"
     return Finding("agent", "broken", text, "stop that program: it gives secrets out unasked")
 
 
@@ -312,7 +299,7 @@ def sudo_listing(user: str) -> str:
 
 
 def _show(companion: Companion) -> Units:
-    names = [*unit_names(companion), f"user@{companion.uid}.service"]
+    names = [*unit_names(companion.uid), f"user@{companion.uid}.service"]
     return parse_units(_output(["systemctl", "show", f"--property={_PROPERTIES}", *names]))
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from privyseal.cli.checkup import SECRETS, Checks, Finding, Machine, program_of
 from privyseal.cli.machine_host import Host
 from privyseal.cli.machine_secrets import keyrings
+from privyseal.cli.units import is_in_unit, unit_names
 from privyseal.errors import PrivysealError
 from privyseal.runtime.blocking import Json
 from privyseal.runtime.blockingbus import Bus
@@ -17,14 +18,6 @@ from privyseal.runtime.wayin import WayIn, keeper_uid, system_bus
 
 _SECONDS: Final = 10
 _AGAIN: Final = "run `privy provision` again, as root"
-_UNITS: Final = (
-    "privyseal-console@{}.service",
-    "privyseal-witness@{}.socket",
-    "privyseal-bus@{}.service",
-    "privyseal-provider@{}.service",
-    "privyseal-keeper@{}.service",
-    "privyseal-agent@{}.service",
-)
 
 
 class ProvisionedMachine(Machine):
@@ -108,7 +101,8 @@ class ProvisionedMachine(Machine):
         systemctl = shutil.which("systemctl")
         if systemctl is None:
             return Finding(name, "warn", "there is no systemctl to ask")
-        units = [unit.format(self._uid) for unit in _UNITS]
+        # The target only starts the others; they may run without it, once they were asked for.
+        units = [unit for unit in unit_names(self._uid) if not unit.endswith(".target")]
         done = subprocess.run(
             [systemctl, "is-active", *units],
             capture_output=True,
@@ -129,7 +123,7 @@ class ProvisionedMachine(Machine):
         unit = f"privyseal-agent@{self._uid}.service"
         if not pid:
             return Finding(name, "FAIL", f"nobody serves {SECRETS}", f"systemctl status {unit}")
-        if not is_in_unit(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"), unit):
+        if not is_in_unit(Path(f"/proc/{pid}/cgroup").read_bytes(), unit):
             exe, _ = program_of(pid)
             hint = "stop it: it answers programs in Privyseal's place"
             return Finding(name, "FAIL", f"{SECRETS} is served by {exe}, pid {pid}", hint)
@@ -156,12 +150,3 @@ class ProvisionedMachine(Machine):
     @property
     def _uid(self) -> int:
         return self._way_in.uid
-
-
-def is_in_unit(cgroup: str, unit: str) -> bool:
-    """Return whether a process is in a unit of the system, by its /proc/PID/cgroup (cgroups(7)).
-
-    Every user can make a unit of that name in a manager of their own; that lies in `user.slice`.
-    """
-    groups = [line.split(":", 2)[-1] for line in cgroup.splitlines()]
-    return any(g.startswith("/system.slice/") and g.endswith(f"/{unit}") for g in groups)

@@ -11,7 +11,7 @@ import pytest
 from tests.fake_decider import FakeDecider, item
 from tests.integration.cli.conftest import Shell, Transcript
 
-from privyseal.cli.provisioned import is_in_unit
+from privyseal.cli.units import is_in_unit
 from privyseal.model.ask import Read
 from privyseal.runtime.bus import Connection
 from privyseal.runtime.companion import Companion
@@ -312,4 +312,4 @@ async def test_doctor_names_a_keeper_of_another_user(desktop: Desktop) -> None:
     ],
 )
 def test_the_agent_is_known_by_a_control_group_of_the_system(cgroup: str, ours: bool) -> None:
-    assert is_in_unit(cgroup, "privyseal-agent@1000.service") is ours
+    assert is_in_unit(cgroup.encode(), "privyseal-agent@1000.service") is ours

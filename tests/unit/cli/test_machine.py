@@ -24,9 +24,9 @@ from privyseal.cli.machine_pieces import (
     judge_stranger,
     judge_units,
     parse_units,
-    unit_names,
 )
 from privyseal.cli.machine_sudo import parse_listing
+from privyseal.cli.units import unit_names
 from privyseal.runtime.companion import Companion
 
 ALICE = Companion(uid=47110, user="alice", vt=8)
@@ -476,7 +476,7 @@ def _units(**changed: str) -> Callable[[str, str], str]:
 
 def _judged(user: str, **changed: str) -> list[Finding]:
     one = _units(**changed)
-    blocks = [one(unit, when) for unit, when in unit_names(ALICE).items()]
+    blocks = [one(unit, when) for unit, when in unit_names(ALICE.uid).items()]
     blocks.append(f"Id=user@47110.service\nActiveState={user}")
     units = parse_units("\n\n".join(blocks))
     return [f for f in judge_units(units, ALICE) if f.state != "ok"]
@@ -485,7 +485,7 @@ def _judged(user: str, **changed: str) -> list[Finding]:
 def test_units_are_judged_by_when_they_are_to_run() -> None:
     assert _judged("active") == []
     assert {f.state for f in _judged("active", LoadState="not-found")} == {"broken"}
-    assert len(_judged("active", ActiveState="failed")) == len(unit_names(ALICE))
+    assert len(_judged("active", ActiveState="failed")) == len(unit_names(ALICE.uid))
     gone = _judged("inactive", ActiveState="inactive")
     assert [f.check for f in gone if f.state == "broken"] == [
         "privyseal-console@47110.service",
@@ -503,7 +503,7 @@ def test_a_companion_that_is_logged_out_rests_and_its_agent_does_not() -> None:
         "session",
     ]
     out = _judged("active", ActiveState="failed", ExecMainStatus="75")
-    assert {f.check for f in out} == {*unit_names(ALICE), "session"}
+    assert {f.check for f in out} == {*unit_names(ALICE.uid), "session"}
 
 
 def test_what_the_user_can_do_and_must_not_voids_the_machine() -> None:
@@ -537,11 +537,11 @@ def test_whoever_else_asks_must_be_refused() -> None:
 
 
 def test_the_agent_is_known_by_its_control_group_only() -> None:
-    slice_ = "/system.slice/system-privyseal\\x2dagent.slice/privyseal-agent@47110.service"
+    slice_ = b"0::/system.slice/system-privyseal\\x2dagent.slice/privyseal-agent@47110.service"
     assert judge_agent_group(slice_, "9", ALICE).state == "ok"
-    feigned = "/user.slice/user-47110.slice/user@47110.service/privyseal-agent@47110.service"
+    feigned = b"0::/user.slice/user-47110.slice/user@47110.service/privyseal-agent@47110.service"
     assert judge_agent_group(feigned, "9", ALICE).state == "broken"
-    assert judge_agent_group("", "9", ALICE).state == "broken"
+    assert judge_agent_group(b"", "9", ALICE).state == "broken"
 
 
 def test_the_interpreter_and_our_code_are_among_what_is_looked_at() -> None:
