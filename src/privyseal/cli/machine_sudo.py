@@ -97,11 +97,7 @@ class Sudoers:
             match = _RUNAS.match(command)
             if match is not None:
                 runas, command = match[1].strip() or self._host.user, match[2]
-            command = _OPTION.sub("", command)
-            while (tag := _TAG.match(command)) is not None:
-                if tag[1] in {"NOPASSWD", "PASSWD"}:
-                    password = tag[1] == "PASSWD"
-                command = tag[2]
+            command, password = _without_tags(_OPTION.sub("", command), password=password)
             if command and not command.startswith("!"):
                 for meant in self._commands(command, 0):
                     yield Grant(meant, runas, password)
@@ -164,10 +160,7 @@ def parse_listing(text: str) -> Iterator[Grant]:
             continue
         password = True
         for part in _split(match[2]):
-            command = part
-            while (tag := _TAG.match(command)) is not None:
-                password = password if tag[1] not in {"NOPASSWD", "PASSWD"} else tag[1] == "PASSWD"
-                command = tag[2]
+            command, password = _without_tags(part, password=password)
             if command and not command.startswith("!"):
                 yield Grant(command, match[1], password)
 
@@ -239,6 +232,15 @@ def judge(tool: str, grant: Grant) -> Finding:
             "without a password: most programs run as root can be made to read or write any file"
         )
     return Finding(check, "void", f"{text}, {meaning}", f"remove it from the rules of {tool}")
+
+
+def _without_tags(command: str, *, password: bool) -> tuple[str, bool]:
+    """Return a command, and whether it takes a password after the tags before it."""
+    while (tag := _TAG.match(command)) is not None:
+        if tag[1] in {"NOPASSWD", "PASSWD"}:
+            password = tag[1] == "PASSWD"
+        command = tag[2]
+    return command, password
 
 
 def _split(text: str) -> Iterator[str]:

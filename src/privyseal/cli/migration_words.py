@@ -8,6 +8,7 @@ import msgspec
 
 from privyseal.errors import CorruptError, LimitError, PrivysealError, UnreachableError, from_bus
 from privyseal.model.value import Value, decode, encode
+from privyseal.wire.secretservice import CONTENT_TYPE
 
 Side = Literal["old", "new"]
 Deed = Literal[
@@ -15,9 +16,6 @@ Deed = Literal[
 ]
 
 PLAIN: Final = "text/plain"
-TYPE_ATTRIBUTE: Final = "privyseal:content-type"
-"""Where the keeper keeps the type of a value whose provider drops types, as gnome-keyring does."""
-
 _NO_SCHEMA: Final = ("xdg:schema", "org.freedesktop.Secret.Generic")
 _HEAD: Final = struct.Struct(">I")
 _MAX_FRAME: Final = 32 * 1024 * 1024
@@ -77,7 +75,6 @@ class Order(Value, frozen=True):
     deed: Deed
     path: str = ""
     label: str = ""
-    alias: str = ""
     entry: Entry | None = None
     passphrase: bytes = b""
 
@@ -157,11 +154,11 @@ def _read(pipe: IO[bytes]) -> bytes | None:
 
 def with_type(attributes: Mapping[str, str], content_type: str) -> dict[str, str]:
     """Return attributes that carry the type of the value as well."""
-    return {**attributes, TYPE_ATTRIBUTE: content_type}
+    return {**attributes, CONTENT_TYPE: content_type}
 
 
 def without_type(attributes: Mapping[str, str], given: str) -> tuple[dict[str, str], str]:
     """Return attributes and type of an item as programs see them through the keeper."""
     bare = dict(attributes)
-    kept = bare.pop(TYPE_ATTRIBUTE, "")
+    kept = bare.pop(CONTENT_TYPE, "")
     return bare, kept if kept and given in {"", PLAIN} else given or PLAIN

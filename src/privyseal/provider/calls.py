@@ -7,7 +7,7 @@ from privyseal.errors import (
     NotFoundError,
     UnsupportedError,
 )
-from privyseal.provider.desk import CONTENT_TYPE, Desk, Visit
+from privyseal.provider.desk import Desk, Visit
 from privyseal.runtime.bus import Reply
 from privyseal.runtime.secretservice.keyring import (
     collection_at,
@@ -17,6 +17,7 @@ from privyseal.runtime.secretservice.keyring import (
 from privyseal.runtime.secretservice.values import label_in, plain
 from privyseal.wire.secretservice import (
     ATTRIBUTES,
+    CONTENT_TYPE,
     ITEM,
     NOTHING,
     collection_path,

@@ -1,7 +1,7 @@
 """What all calls of the provider work with, and the keyring as its store tells of it."""
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -12,9 +12,7 @@ from privyseal.runtime.backend import Backend
 from privyseal.runtime.secretservice import calls
 from privyseal.runtime.secretservice.keyring import Known
 from privyseal.runtime.secretservice.sessions import Sessions
-
-CONTENT_TYPE: Final = "privyseal:content-type"
-"""The attribute in which a keeper gives the type of a value, since not every provider keeps it."""
+from privyseal.wire.secretservice import CONTENT_TYPE
 
 
 @dataclass(frozen=True, slots=True)

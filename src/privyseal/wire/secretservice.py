@@ -42,6 +42,9 @@ ATTRIBUTES: Final = "Attributes"
 SCHEMA: Final = "xdg:schema"
 """The attribute that holds what older drafts called the item's Type."""
 
+CONTENT_TYPE: Final = "privyseal:content-type"
+"""The attribute in which a keeper gives the type of a value, since not every provider keeps it."""
+
 SECRET: Final = "(oayays)"  # noqa: S105 - a D-Bus signature
 """The signature of a secret: session, parameters, value, content type."""
 
