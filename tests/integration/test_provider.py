@@ -27,6 +27,7 @@ from privyseal.errors import (
     NotFoundError,
     PrivysealError,
     ReadOnlyError,
+    UnknownInterfaceError,
     UnknownMethodError,
     UnreachableError,
     UnsupportedError,
@@ -44,6 +45,9 @@ from privyseal.wire.secretservice import (
     INTROSPECTABLE,
     ITEM,
     NAME,
+    PEER,
+    PORTAL,
+    PORTAL_PATH,
     PROPERTIES,
     ROOT,
     SERVICE,
@@ -233,6 +237,23 @@ async def test_every_object_can_be_walked_to(scene: Scene) -> None:
     assert values["Label"] == Variant("s", "Mail")
     assert values["Attributes"] == Variant("a{ss}", {"a": "b"})
     assert values["Locked"].value is False
+
+
+async def test_it_has_no_portal_and_no_prompts(scene: Scene) -> None:
+    call = scene.client.call
+    for path in (ROOT, "/org/freedesktop"):
+        (xml,) = await call(path, INTROSPECTABLE, "Introspect")
+        assert "prompt" not in str(xml).partition("<node name")[2]
+        assert "portal" not in str(xml).partition("<node name")[2]
+    with pytest.raises(UnknownInterfaceError):
+        await call(PORTAL_PATH, PROPERTIES, "Get", "ss", PORTAL, "version")
+    assert await call(PORTAL_PATH, PROPERTIES, "GetAll", "s", "") == [{}]
+
+
+async def test_it_answers_what_every_program_on_a_bus_answers(scene: Scene) -> None:
+    assert await scene.client.call(ROOT, PEER, "Ping") == []
+    (machine,) = await scene.client.call(ROOT, PEER, "GetMachineId")
+    assert machine == Path("/etc/machine-id").read_text().strip()
 
 
 async def test_secret_tool_works_with_it(scene: Scene) -> None:
