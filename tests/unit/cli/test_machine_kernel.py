@@ -1,0 +1,55 @@
+"""Settings of the kernel and of logind."""
+
+import pytest
+from tests.unit.cli.graded import Machine
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "check"),
+    [
+        ("proc/sys/dev/tty/legacy_tiocsti", "1", "legacy_tiocsti"),
+        ("proc/sys/kernel/yama/ptrace_scope", "0", "ptrace"),
+        ("proc/sys/fs/suid_dumpable", "1", "core dumps"),
+        ("proc/sys/kernel/kptr_restrict", "0", "kptr_restrict"),
+        ("proc/sys/kernel/sysrq", "16", "secure attention"),
+        ("proc/swaps", "Filename\n/dev/sda2 partition 1 0 -2\n", "swap"),
+        ("proc/swaps", "Filename\n/swapfile file 1 0 -2\n", "swap"),
+        ("etc/systemd/logind.conf", "[Login]\nNAutoVTs=12\n", "VT"),
+        ("etc/systemd/logind.conf.d/9.conf", "[Login]\nReserveVT=8\n", "VT"),
+        ("var/lib/systemd/linger/alice", "", "linger"),
+        ("sys/devices/system/cpu/vulnerabilities/l1tf", "Vulnerable", "processor"),
+        ("home/alice/.local/share/kwalletd/kdewallet.kwl", "", "leftovers"),
+        ("home/alice/.password-store/x.gpg", "", "leftovers"),
+        ("home/alice/.config/autostart/k.desktop", "Exec=keepassxc\n", "leftovers"),
+    ],
+)
+def test_a_setting_that_lets_watch_weakens_the_machine(
+    machine: Machine, place: str, text: str, check: str
+) -> None:
+    machine.write(place, text)
+    assert (machine.only().check, machine.only().state) == (check, "weak")
+
+
+def test_covered_swap_is_no_finding(machine: Machine) -> None:
+    machine.write(
+        "proc/swaps", "Filename\n/dev/dm-1 partition 1 0 -2\n/dev/zram0 partition 1 0 9\n"
+    )
+    machine.write("sys/block/dm-1/dm/uuid", "LVM-abc")
+    assert machine.only().check == "swap"
+    machine.write("sys/block/dm-1/slaves/dm-0/x", "")
+    machine.write("sys/block/dm-0/dm/uuid", "CRYPT-LUKS2-abc")
+    assert machine.findings() == []
+
+
+def test_hibernation_to_plain_swap_is_named(machine: Machine) -> None:
+    machine.write("sys/power/state", "freeze mem disk")
+    machine.write("sys/power/disk", "[platform] shutdown")
+    assert machine.findings() == []
+    machine.write("proc/swaps", "Filename\n/dev/sda2 partition 1 0 -2\n")
+    assert [f.check for f in machine.findings()] == ["swap", "hibernation"]
+
+
+def test_a_core_pattern_of_the_user_voids_the_machine(machine: Machine) -> None:
+    machine.write("proc/sys/kernel/core_pattern", "|/opt/dump %p\n")
+    machine.write("opt/dump", "", 0o777)
+    assert (machine.only().check, machine.only().state) == ("core dumps", "void")
