@@ -2,8 +2,8 @@
 
 from dbus_fast import Variant
 
+from privyseal.agent.calls import search
 from privyseal.agent.desk import Desk, Visit
-from privyseal.agent.keyring import search
 from privyseal.errors import DeniedError
 from privyseal.model.ask import (
     Change,

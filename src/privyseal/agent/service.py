@@ -9,9 +9,9 @@ import os
 from contextlib import suppress
 from typing import Final
 
+from privyseal.agent.calls import ServiceCalls
 from privyseal.agent.desk import Desk, Sight
 from privyseal.agent.items import CollectionCalls, ItemCalls
-from privyseal.agent.keyring import ServiceCalls
 from privyseal.agent.peers import MAX_CALLS, Peer, Peers
 from privyseal.agent.portal import Portal
 from privyseal.agent.prompts import Prompts
