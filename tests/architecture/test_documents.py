@@ -1,5 +1,6 @@
 """What the documents say is held against the code they speak of."""
 
+import ast
 import re
 import subprocess
 from importlib.metadata import version
@@ -105,3 +106,20 @@ def test_no_tracked_file_names_a_machine_or_a_registry() -> None:
 
 def test_the_keeper_says_the_version_of_the_package() -> None:
     assert version("privyseal") == VERSION
+
+
+def test_every_check_that_the_threat_model_names_is_there() -> None:
+    checks = {
+        node.name.replace("_", "-")
+        for module in (ROOT / "tests" / "vm").glob("checks_*.py")
+        for node in ast.parse(module.read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.decorator_list
+    }
+    table = (ROOT / "docs" / "threat-model.md").read_text().partition("| attack |")[2]
+    named = [
+        word
+        for line in table.splitlines()[2:]
+        for word in re.findall(r"`([^`]+)`", line.rsplit("|", 2)[1])
+    ]
+    assert [word for word in named if word not in checks and not (ROOT / word).exists()] == []
+    assert len(checks & {*named}) > 30
