@@ -86,6 +86,8 @@ def _store(desk: Desk, label: str, value: str | bytes, attributes: str, *, who: 
     data = value.encode() if isinstance(value, str) else value
     desk.vm.write("/tmp/label", label)
     bus = "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/privyseal/1002/bus " if who else ""
+    if who:  # what was imported may have no schema, and would not be replaced
+        desk.vm.succeed(f"{bus}secret-tool clear {attributes}", user=who)
     desk.vm.succeed(
         f'base64 -d | {bus}secret-tool store --label="$(cat /tmp/label)" {attributes}',
         user=who or "carol",
