@@ -13,6 +13,7 @@ from tests.waiting import eventually
 from privyseal.errors import CorruptError, DeniedError, LockedError, PrivysealError
 from privyseal.model.keyring import ItemRef
 from privyseal.model.secret import Secret
+from privyseal.provider.passtree import changes
 from privyseal.provider.stores import open_store
 from privyseal.runtime.clock import SystemClock
 from privyseal.wire.keeper import StoreChange
@@ -63,6 +64,11 @@ while read -r word rest; do
   echo OK
 done
 """
+
+
+@pytest.fixture(autouse=True)
+def _attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "FOLLOW_SECONDS", 0.5)
 
 
 @pytest.fixture

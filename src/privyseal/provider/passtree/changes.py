@@ -13,7 +13,8 @@ from privyseal.wire.keeper import StoreChange
 
 log = logging.getLogger(__name__)
 
-_FOLLOW_SECONDS: Final = 5.0
+FOLLOW_SECONDS: Final = 5.0
+"""How often the tree is looked at for what others change."""
 
 
 class Changes:
@@ -46,7 +47,7 @@ class Changes:
         """Tell of what others change, and read it once so that a search finds it."""
         was_open = False
         while True:
-            await asyncio.sleep(_FOLLOW_SECONDS)
+            await asyncio.sleep(FOLLOW_SECONDS)
             try:
                 fresh = await self._entries.scan()
                 before, self._told = self._told, fresh
