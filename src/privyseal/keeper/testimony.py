@@ -33,6 +33,7 @@ _CONTAINER: Final = re.compile(
     r"(?:^|/)(docker|libpod|crio|cri-containerd|lxc\.payload|lxc|machine(?=-))[-./]([\w.:-]+)"
 )
 _UNIT: Final = re.compile(r"[^/]+\.(?:service|scope)")
+_LOGIN: Final = re.compile(r"^/user\.slice/user-[0-9]+\.slice/session-[^/]+\.scope$")
 _FLATPAK_SCOPE: Final = re.compile(r"/app-flatpak-([^/]+)-[0-9]+\.scope")
 _FLATPAK: Final = re.compile(r"^name=(\S+)$", re.MULTILINE)
 
@@ -295,15 +296,19 @@ def _called(seen: Statement, relative: Relative) -> str:
 
 def _parents(seen: Statement) -> Iterator[Fact]:
     session = seen.session.pid if seen.session else None
-    child = Relative(pid=seen.pid, start=seen.start or 0, session=session)
+    user = seen.uids[0] if seen.uids else None
+    child = Relative(pid=seen.pid, start=seen.start or 0, session=session, uid=user)
+    at_login = _LOGIN.search(seen.cgroup or "") is not None and user
     chain, orphan = "", 0
     for parent in seen.parents:
         adopted = child.session not in {parent.session, child.pid, None}
+        # In a login session the first process starts nothing that runs as the user.
+        adopted = adopted or bool(at_login and parent.pid == 1 and child.uid == user)
         orphan = orphan or (child.pid if adopted else 0)
         new = child.session == child.pid and parent.session is not None
         chain += " <adopted by< " if adopted else " <new session< " if new else " < "
         chain += _called(seen, parent)
-        if seen.uids and parent.uid not in {seen.uids[0], None}:
+        if user is not None and parent.uid not in {user, None}:
             chain += f" (uid {parent.uid})"
         child = parent
     yield _fact("verified", "parents", chain.removeprefix(" < ").strip() or "cannot be read")

@@ -127,6 +127,22 @@ def test_a_coding_agent_above_is_pointed_out(parent: Relative, hint: str) -> Non
     assert [value for _, value in graded(found, "coding agent")] == ([hint] if hint else [])
 
 
+def test_a_session_of_its_own_under_the_first_process_is_a_broken_chain_in_a_login() -> None:
+    first = Relative(pid=1, start=1, comm="systemd", uid=0, session=1)
+    alone = Relative(pid=100, start=77, comm="secret-tool", uid=1000, session=100)
+    login = "/user.slice/user-1000.slice/session-3.scope"
+    orphan = told(PLAIN, parents=(first,), session=alone, cgroup=login)
+
+    assert graded(orphan, "broken chain") == [
+        ("verified", "the program that started it has exited")
+    ]
+    service = "/user.slice/user-1000.slice/user@1000.service/app.slice/x.service"
+    assert not graded(told(PLAIN, parents=(first,), session=alone, cgroup=service), "broken chain")
+    getty = Relative(pid=50, start=10, comm="login", uid=0, session=50)
+    typed = told(PLAIN, parents=(SHELL, getty, first), cgroup=login)
+    assert not graded(typed, "broken chain")
+
+
 def test_an_adopted_process_shows_that_its_chain_is_broken() -> None:
     orphan = told(PLAIN, parents=(MANAGER,), session=Relative(pid=60, start=0))
 
