@@ -14,6 +14,9 @@ _SAK: Final = 4
 _ATTENTION_SYSTEMD: Final = 257
 """systemd.NEWS: the first release with Ctrl+Alt+Shift+Esc."""
 
+_SELECTION_LINUX: Final = (6, 7)
+"""The first release where TIOCL_SETSEL (ioctl_console(2)) wants CAP_SYS_ADMIN."""
+
 _CRYPT: Final = "CRYPT-"
 _MAX_DEPTH: Final = 8
 
@@ -21,6 +24,7 @@ _MAX_DEPTH: Final = 8
 def kernel(host: Host) -> Iterator[Finding]:
     """Grade the kernel's settings."""
     yield _tiocsti(host)
+    yield _selection(host)
     yield _ptrace(host)
     yield from _core_dumps(host)
     yield _pointers(host)
@@ -42,6 +46,18 @@ def _tiocsti(host: Host) -> Finding:
         text = "this kernel cannot switch it off (Linux 6.2 can); it does not reach the console"
         return Finding("legacy_tiocsti", "ok", text)
     return Finding("legacy_tiocsti", "ok", "no program can push keys into a terminal")
+
+
+def _selection(host: Host) -> Finding:
+    release = _sysctl(host, "kernel.osrelease")
+    numbers = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
+    if numbers < _SELECTION_LINUX:
+        text = (
+            f"Linux {release or '?'} lets a program on a text terminal copy what the console shows, the"
+            " three words included: it could draw a better false console"
+        )
+        return Finding("selection", "weak", text, "log in on a desktop or by ssh, or run Linux 6.7")
+    return Finding("selection", "ok", "no program can copy what another terminal shows")
 
 
 def _ptrace(host: Host) -> Finding:

@@ -27,6 +27,7 @@ class Machine:
             "kernel/yama/ptrace_scope": "1",
             "kernel/kptr_restrict": "1",
             "kernel/sysrq": "438",
+            "kernel/osrelease": "6.12.5-amd64",
             "kernel/core_pattern": "core",
             "dev/tty/legacy_tiocsti": "0",
         }.items():

@@ -11,6 +11,7 @@ from tests.unit.cli.graded import Machine
         ("proc/sys/kernel/yama/ptrace_scope", "0", "ptrace"),
         ("proc/sys/fs/suid_dumpable", "1", "core dumps"),
         ("proc/sys/kernel/kptr_restrict", "0", "kptr_restrict"),
+        ("proc/sys/kernel/osrelease", "6.1.0-56-amd64", "selection"),
         ("proc/sys/kernel/sysrq", "16", "secure attention"),
         ("proc/swaps", "Filename\n/dev/sda2 partition 1 0 -2\n", "swap"),
         ("proc/swaps", "Filename\n/swapfile file 1 0 -2\n", "swap"),
