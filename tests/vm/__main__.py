@@ -15,17 +15,26 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from tests.vm.build import BuildError, build
 from tests.vm.channel import HungError
 from tests.vm.desk import Desk
 from tests.vm.machine import Machine
 from tests.vm.place import FAILURES, PICTURES, RUNNING, SOURCES
-from tests.vm.registry import CHECKS, Check
+from tests.vm.registry import CHECKS, USUAL_SECONDS, Check
 
-WHOLE_RUN_SECONDS: Final = 1600
+WHOLE_RUN_SECONDS: Final = 3000
 _FIRST: Final = ("checks_machine", "checks_provision", "checks_first_day")
+
+
+class Result(NamedTuple):
+    """How one check ended; `again`: only the second try counts."""
+
+    check: Check
+    message: str
+    seconds: float
+    again: bool
 
 
 class TimeUpError(Exception):
@@ -51,7 +60,7 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     start = time.monotonic()
-    results: list[tuple[Check, str, float]] = []
+    results: list[Result] = []
     trouble = ""
     try:
         with _limit(WHOLE_RUN_SECONDS), _machine(keep=options.keep) as vm:
@@ -70,20 +79,36 @@ def _load() -> None:
         importlib.import_module(f"tests.vm.{name}")
 
 
-def _one(one: Check, desk: Desk) -> tuple[Check, str, float]:
+def _one(one: Check, desk: Desk) -> Result:
+    """Run a check; one that fails is run once more on a cleared desk, and the table says so.
+
+    Everything is emulated on processors that others use as well: a person at this machine would
+    try again too. What fails twice has failed.
+    """
     start = time.monotonic()
-    message = ""
+    message = _tried(one, desk)
+    again = bool(message)
+    if again:
+        print(f"again    {one.name:28} {message.splitlines()[0][:200]}", flush=True)
+        with _limit(USUAL_SECONDS):
+            desk.cleared()
+        message = _tried(one, desk)
+    seconds = time.monotonic() - start
+    print(f"{'FAILED' if message else 'ok':8} {one.name:28} {seconds:6.1f} s", flush=True)
+    return Result(one, message, seconds, again=again)
+
+
+def _tried(one: Check, desk: Desk) -> str:
+    """Return why a check failed, or nothing."""
     try:
         with _limit(one.seconds):
             one.run(desk)
     except HungError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this check's failure
-        message = str(error) or repr(error)
         _keep_evidence(one, desk.vm, traceback.format_exc())
-    seconds = time.monotonic() - start
-    print(f"{'FAILED' if message else 'ok':8} {one.name:28} {seconds:6.1f} s", flush=True)
-    return one, message, seconds
+        return str(error) or repr(error)
+    return ""
 
 
 def _keep_evidence(one: Check, vm: Machine, trace: str) -> None:
@@ -136,22 +161,21 @@ def _limit(seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(0.001, left))
 
 
-def _report(
-    chosen: list[Check], results: list[tuple[Check, str, float]], trouble: str, seconds: float
-) -> int:
+def _report(chosen: list[Check], results: list[Result], trouble: str, seconds: float) -> int:
     width = max((len(one.name) for one in chosen), default=5)
     print(f"\n{'check':{width}}  result  seconds  what it proves")
-    for one, message, took in results:
-        print(f"{one.name:{width}}  {'FAILED' if message else 'ok    '}  {took:7.1f}  {one.proves}")
+    for one, message, took, again in results:
+        word = "FAILED" if message else "again " if again else "ok    "
+        print(f"{one.name:{width}}  {word}  {took:7.1f}  {one.proves}")
     not_run = chosen[len(results) :]
     for one in not_run:
         print(f"{one.name:{width}}  FAILED        -  {one.proves}")
-    for one, message, _ in results:
+    for one, message, _, _ in results:
         if message:
             print(f"\n{one.name}: {message}\n  more in {FAILURES}/{one.name}.txt and .png")
     if trouble:
         print(f"\nthe run ended early: {trouble}")
-    failed = len(not_run) + sum(bool(message) for _, message, _ in results)
+    failed = len(not_run) + sum(bool(result.message) for result in results)
     passed = len(chosen) - failed
     print(f"\npictures in {PICTURES}; the whole run took {seconds:.0f} s")
     print(f"{passed} passed, {failed} failed")

@@ -98,7 +98,6 @@ def console_state(desk: Desk) -> None:
         assert seen == expected, f"{attack}: the picture of VT 8 is not as before"
     # At the same time as the console is in front.
     at_terminal(desk, "wait-4", "font-swapped", front=8)
-    desk.vm.shows(8, "Somebody changed font or size")
     assert _help(desk) == expected, "font-swapped while in front: the picture is not as before"
     desk.vm.show(1)
     desk.granted("drawn.example", "well-drawn")

@@ -29,6 +29,16 @@ class Desk:
         state = self.vm.run("systemctl is-system-running --wait", seconds=240).out.strip()
         assert state == "running", self.vm.run("systemctl --failed --no-legend").text or state
 
+    def cleared(self) -> None:
+        """End what a check that failed has left behind: sessions, requests, an open page."""
+        users = [user for user, uid in UIDS.items() if uid]
+        for user in users:
+            self.vm.run(f"loginctl terminate-user {user}; pkill -9 -u {user}")
+        for user in users:
+            self.logged_out(user)
+        self.vm.run("systemctl reset-failed; systemctl restart 'privyseal-console@*.service'")
+        self.vm.show(1)
+
     def logged_in(self, user: str = "alice", *, vt: int = 1) -> None:
         """Have a user logged in at a getty, by typing name and password there."""
         if self.session(user, vt):
