@@ -37,6 +37,7 @@ from privyseal.cli.provision_ground import (
     refuse_writable_code,
 )
 from privyseal.cli.provision_host import Host
+from privyseal.cli.provision_options import refuse_mixed
 from privyseal.cli.provision_pam import pam_change
 from privyseal.errors import ConflictError, NotFoundError
 from privyseal.runtime.companion import Companion, find
@@ -95,6 +96,18 @@ def command(
     delete_secrets: bool,
 ) -> int:
     """Give a desktop user a companion and a trusted console, or take them back (root)."""
+    refuse_mixed(
+        {"--check": check, "--import": import_, "--undo": undo},
+        {
+            "--vt": vt is not None,
+            "--pam": pam is not None,
+            "--dry-run": dry_run,
+            "--json": as_json,
+            "--delete-old": delete_old,
+            "--passphrase-fd": passphrase_fd is not None,
+            "--delete-secrets": delete_secrets,
+        },
+    )
     host = host or Host()
     name = user if user is not None else os.environ.get("SUDO_USER", "")
     if check:

@@ -104,9 +104,14 @@ def choose_vt(host: Host, uid: int, wanted: int | None) -> int:
     """Return the terminal for a companion: `wanted`, the one it has, or the next free one.
 
     Raises:
+        UsageError: `wanted` is no terminal that a console may have.
         ConflictError: `wanted` belongs to something else.
         LimitError: There is none left.
     """
+    if wanted is not None and not FIRST_VT <= wanted <= LAST_VT:
+        raise UsageError(
+            f"VT {wanted} is not between {FIRST_VT} and {LAST_VT}: logins and desktops use those below"
+        )
     others = companions(host)
     has = next((known.vt for known in others if known.uid == uid), None)
     if has is not None and wanted in {None, has}:
@@ -126,8 +131,6 @@ def choose_vt(host: Host, uid: int, wanted: int | None) -> int:
 
 def _taken(host: Host, vt: int, others: list[Companion]) -> str:
     """Return what speaks against a terminal, "" when nothing does."""
-    if not FIRST_VT <= vt <= LAST_VT:
-        return f"is not between {FIRST_VT} and {LAST_VT}: logins and desktops use those below"
     for known in others:
         if known.vt == vt:
             return f"is the console of {known.user!r}"

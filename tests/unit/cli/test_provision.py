@@ -223,7 +223,6 @@ def test_a_terminal_is_found_and_kept(host: FakeHost) -> None:
 @pytest.mark.parametrize(
     ("vt", "reason"),
     [
-        (3, "is not between 8 and 63"),
         (9, "is the console of 'bob'"),
         (10, "has a getty"),
         (11, "is one of logind's"),
@@ -255,6 +254,8 @@ def test_what_cannot_have_a_companion_is_refused_before_anything_changes(host: F
         (("--user", "bob"), ConflictError, "'bob' and 'twin' share UID 1001"),
         (("--user", "carol"), ConflictError, "there is a user 'privyseal-1002' with the home"),
         (("--user", "privyseal-7"), UsageError, "is a companion itself"),
+        (("--user", "alice", "--vt", "3"), UsageError, "VT 3 is not between 8 and 63"),
+        (("--user", "alice", "--vt", "64"), UsageError, "VT 64 is not between 8 and 63"),
         (("--user", "alice", "--undo"), NotFoundError, "'alice' has no companion"),
         (("--user", "alice", "--check"), NotFoundError, "'alice' has no companion"),
     ]
@@ -262,6 +263,30 @@ def test_what_cannot_have_a_companion_is_refused_before_anything_changes(host: F
         with pytest.raises(kind, match=re.escape(text)):
             _privy(host, *words)
     assert _tree(host.root) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("--delete-secrets", "--delete-secrets goes with --undo"),
+        ("--check --delete-secrets", "--delete-secrets goes with --undo"),
+        ("--delete-old", "--delete-old goes with --import"),
+        ("--undo --passphrase-fd 0", "--passphrase-fd goes with --import"),
+        ("--json", "--json goes with --check or --import"),
+        ("--undo --json", "--json goes with --check or --import"),
+        ("--undo --check", "--check and --undo do not go together"),
+        ("--import --undo", "--import and --undo do not go together"),
+        ("--check --dry-run", "--dry-run does not go with --check"),
+        ("--undo --vt 9", "--vt does not go with --undo"),
+        ("--import --no-pam", "--pam does not go with --import"),
+    ],
+)
+def test_an_option_of_another_mode_is_refused(host: FakeHost, words: str, text: str) -> None:
+    before = _tree(host.root)
+    with pytest.raises(UsageError) as refused:
+        _privy(host, "--user", "alice", *words.split())
+    assert str(refused.value) == text
+    assert (_tree(host.root), host.ran) == (before, [])
 
 
 @pytest.mark.parametrize(
