@@ -19,7 +19,8 @@ mkdir "$1/lib" "$1/share"
 mount --bind "$1/lib" /var/lib; mount --bind "$1/share" /usr/local/share
 mount -t tmpfs none /run; mkdir -p /run/systemd/system /run/dbus; touch /run/dbus/system_bus_socket
 mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3; mknod -m 600 /dev/tty0 c 4 0
-echo "privytest:x:64123:64123::$1/home:/bin/sh" >>/etc/passwd
+mkdir -p "$1/home"
+echo "privytest:x:54123:54123::$1/home:/bin/sh" >>/etc/passwd
 exec "$2" -c "$3"
 """
 _DRIVE = """
@@ -54,7 +55,7 @@ def privy(*words):
 
 before = listing()
 privy()
-home = Path("/var/lib/privyseal/64123")
+home = Path("/var/lib/privyseal/54123")
 mine = home.stat()
 made = {
     "passwd": [l for l in Path("/etc/passwd").read_text().splitlines() if l.startswith("privyseal-")],
@@ -87,7 +88,7 @@ def test_the_real_tools_make_a_locked_account_and_leave_no_trace_of_it(tmp_path:
     told = json.loads(done.stdout.splitlines()[-1])
     (line,) = told["passwd"]
     name, _, uid, _, _, home, shell = line.split(":")
-    assert (name, home) == ("privyseal-64123", "/var/lib/privyseal/64123")
+    assert (name, home) == ("privyseal-54123", "/var/lib/privyseal/54123")
     assert Path(shell).name == "nologin"
     assert int(uid) < 1000
     assert told["home"] == ["0o40700", int(uid)]
@@ -96,5 +97,5 @@ def test_the_real_tools_make_a_locked_account_and_leave_no_trace_of_it(tmp_path:
     assert told["said"] == "privytest has a companion already: nothing changed\n"
     assert told["same"]
     assert told["left"] == []
-    assert "privyseal-64123" not in {account.pw_name for account in pwd.getpwall()}
+    assert "privyseal-54123" not in {account.pw_name for account in pwd.getpwall()}
     assert not os.path.ismount(tmp_path / "etc")

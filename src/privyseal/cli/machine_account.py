@@ -10,7 +10,7 @@ from typing import Final
 from privyseal.cli.machine_host import Finding, Host
 from privyseal.runtime.companion import Companion
 
-_SHELLS: Final = frozenset({"nologin", "false"})
+NO_SHELLS: Final = frozenset({"nologin", "false"})
 _NOT_OURS: Final = 0o022
 _MAX_FILES: Final = 100_000
 _AGAIN: Final = "privy provision"
@@ -24,7 +24,7 @@ def account(host: Host, companion: Companion) -> Iterator[Finding]:
         yield Finding(name, "broken", f"there is no user {companion.account}", _AGAIN)
         return
     yield Finding(name, "ok", f"{companion.account} is user {found.uid}")
-    if Path(found.shell).name in _SHELLS:
+    if Path(found.shell).name in NO_SHELLS:
         yield Finding("login shell", "ok", f"none: {found.shell}")
     else:
         hint = f"usermod -s /usr/sbin/nologin {companion.account}"

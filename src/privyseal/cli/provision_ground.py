@@ -1,11 +1,12 @@
 """What has to hold before `privy provision` may touch a machine; each refusal is one line."""
 
 import os
+import re
 from pathlib import Path
 from typing import Final
 
 from privyseal.cli.logind import login_terminals
-from privyseal.cli.machine_account import import_path
+from privyseal.cli.machine_account import NO_SHELLS, import_path
 from privyseal.cli.provision_files import UNITS, at
 from privyseal.cli.provision_host import Account, Host
 from privyseal.errors import (
@@ -20,6 +21,8 @@ from privyseal.runtime.companion import RECORDS, Companion, find
 
 FIRST_VT: Final = 8
 LAST_VT: Final = 63
+_PEOPLE: Final = {"UID_MIN": 1000, "UID_MAX": 60000}
+"""Which UIDs people have where login.defs(5) does not say."""
 
 
 def refuse_unless_root() -> None:
@@ -75,6 +78,7 @@ def person(host: Host, name: str) -> Account:
         raise UsageError("root needs no companion", hint="name the desktop user with --user")
     if name.startswith("privyseal-"):
         raise UsageError(f"{name!r} is a companion itself", hint="name the desktop user")
+    _refuse_system_user(host, account)
     twins = [a.name for a in host.accounts() if a.uid == account.uid and a.name != name]
     if twins:
         raise ConflictError(f"{name!r} and {twins[0]!r} share UID {account.uid}")
@@ -86,6 +90,30 @@ def person(host: Host, name: str) -> Account:
             hint="rename or delete that user",
         )
     return account
+
+
+def _refuse_system_user(host: Host, account: Account) -> None:
+    """Refuse an account that no person logs in with: it could never reach its console."""
+    try:
+        text = at(host.root, Path("/etc/login.defs")).read_text(errors="replace")
+    except OSError:
+        text = ""
+    bounds = {
+        name: int(found[1]) if (found := re.search(rf"(?m)^\s*{name}\s+(\d+)\s*$", text)) else usual
+        for name, usual in _PEOPLE.items()
+    }
+    low, high = bounds["UID_MIN"], bounds["UID_MAX"]
+    if not low <= account.uid <= high:
+        reason = f"UID {account.uid} is not between {low} and {high}, see /etc/login.defs"
+    elif Path(account.shell).name in NO_SHELLS:
+        reason = f"the shell {account.shell!r} lets nobody in"
+    elif not at(host.root, Path("/", account.home)).is_dir():
+        reason = f"there is no home folder {account.home!r}"
+    else:
+        return
+    raise UsageError(
+        f"{account.name!r} is no desktop user: {reason}", hint="name the desktop user with --user"
+    )
 
 
 def recorded(host: Host, user: str) -> Companion | None:

@@ -24,6 +24,7 @@ class Account(NamedTuple):
     uid: int
     gid: int
     home: str
+    shell: str
 
 
 class Host:
@@ -86,4 +87,4 @@ class Host:
 
 
 def _account(entry: pwd.struct_passwd) -> Account:
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir, entry.pw_shell)

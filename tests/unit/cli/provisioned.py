@@ -29,10 +29,12 @@ class FakeHost(Host):
         self.add("alice", 1000)
         self.add("bob", 1001)
 
-    def add(self, name: str, uid: int, home: str = "") -> None:
-        """Add an account, with a copy of the file aside as the tools make it."""
+    def add(self, name: str, uid: int, home: str = "", login: str = "/bin/sh") -> None:
+        """Add an account, and its home if that is the usual one."""
         passwd = self.root / "etc/passwd"
-        line = f"{name}:x:{uid}:{uid}::{home or f'/home/{name}'}:/bin/sh\n"
+        line = f"{name}:x:{uid}:{uid}::{home or f'/home/{name}'}:{login}\n"
+        if not home:
+            (self.root / "home" / name).mkdir(parents=True)
         passwd.write_text(passwd.read_text() + line)
 
     def code(self) -> list[Path]:
@@ -41,7 +43,7 @@ class FakeHost(Host):
     def accounts(self) -> list[Account]:
         lines = (self.root / "etc/passwd").read_text().splitlines()
         fields = [line.split(":") for line in lines]
-        return [Account(f[0], int(f[2]), int(f[3]), f[5]) for f in fields]
+        return [Account(f[0], int(f[2]), int(f[3]), f[5], f[6]) for f in fields]
 
     def account(self, name: str) -> Account | None:
         return next((account for account in self.accounts() if account.name == name), None)

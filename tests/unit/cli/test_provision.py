@@ -246,6 +246,10 @@ def test_what_cannot_have_a_companion_is_refused_before_anything_changes(host: F
     host.add("privyseal-1002", 990, home="/home/somebody")
     host.add("carol", 1002)
     host.add("privyseal-7", 991)
+    host.add("daemon", 1)
+    host.add("nobody", 65534, home="/nonexistent")
+    host.add("backup", 1003, login="/usr/sbin/nologin")
+    host.add("gone", 1004, home="/home/deleted")
     before = _tree(host.root)
     refusals: list[tuple[tuple[str, ...], type[PrivysealError], str]] = [
         ((), UsageError, "whose companion?"),
@@ -253,6 +257,14 @@ def test_what_cannot_have_a_companion_is_refused_before_anything_changes(host: F
         (("--user", "root"), UsageError, "root needs no companion"),
         (("--user", "bob"), ConflictError, "'bob' and 'twin' share UID 1001"),
         (("--user", "carol"), ConflictError, "there is a user 'privyseal-1002' with the home"),
+        (
+            ("--user", "daemon"),
+            UsageError,
+            "'daemon' is no desktop user: UID 1 is not between 1000",
+        ),
+        (("--user", "nobody"), UsageError, "UID 65534 is not between 1000 and 60000"),
+        (("--user", "backup"), UsageError, "the shell '/usr/sbin/nologin' lets nobody in"),
+        (("--user", "gone"), UsageError, "there is no home folder '/home/deleted'"),
         (("--user", "privyseal-7"), UsageError, "is a companion itself"),
         (("--user", "alice", "--vt", "3"), UsageError, "VT 3 is not between 8 and 63"),
         (("--user", "alice", "--vt", "64"), UsageError, "VT 64 is not between 8 and 63"),
@@ -263,6 +275,13 @@ def test_what_cannot_have_a_companion_is_refused_before_anything_changes(host: F
         with pytest.raises(kind, match=re.escape(text)):
             _privy(host, *words)
     assert _tree(host.root) == before
+
+
+def test_which_users_are_people_is_read_from_login_defs(host: FakeHost) -> None:
+    (host.root / "etc/login.defs").write_text("# UID_MIN 1\nUID_MIN\t\t 1001\nSYS_UID_MAX 999\n")
+    with pytest.raises(UsageError, match="UID 1000 is not between 1001 and 60000"):
+        _privy(host, "--user", "alice")
+    assert _privy(host, "--user", "bob").status == 0
 
 
 @pytest.mark.parametrize(
