@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import privyseal
 from privyseal.cli.machine_host import Finding, Host
 from privyseal.runtime.companion import Companion
 
@@ -69,9 +70,16 @@ def _home(host: Host, companion: Companion, uid: int) -> Iterator[Finding]:
         yield Finding(name, "ok", f"{companion.home}: 0700, its own")
 
 
-def import_path(places: list[Path]) -> Finding:
-    """Check that nobody but root can change what our programs load."""
+def import_path(places: list[Path], root: Path = Path("/")) -> Finding:
+    """Check that everybody can load our programs, and nobody but root can change them.
+
+    Args:
+        places: What is loaded, as `loaded_from` names it.
+        root: Where the file system begins: folders above it may be anything.
+    """
     name, seen = "import path", 0
+    if (reason := unreadable(places, root)) is not None:
+        return Finding(name, "broken", reason, "install it with scripts/install.sh")
     for place in places:
         for above in sorted({*place.parents, *place.resolve().parents, place}):
             if (reason := _changeable(above)) is not None:
@@ -86,6 +94,23 @@ def import_path(places: list[Path]) -> Finding:
     return Finding(name, "ok", f"{seen} files, all of them only root's to write")
 
 
+def unreadable(places: list[Path], root: Path = Path("/")) -> str | None:
+    """Return the first thing that keeps other users from loading our programs, None if nothing does.
+
+    Bytecode does not count: Python does without it.
+    """
+    for place in places:
+        for above in sorted({*place.parents, *place.resolve().parents, place.resolve()}):
+            if above.is_relative_to(root) and (reason := _closed(above)) is not None:
+                return reason
+        for folder, folders, files in os.walk(place):
+            folders[:] = [entry for entry in folders if entry != "__pycache__"]
+            for entry in [*folders, *files]:
+                if (reason := _closed(Path(folder) / entry)) is not None:
+                    return reason
+    return None
+
+
 def loaded_from() -> list[Path]:
     """Return the files and folders that this interpreter is and loads, without those inside others."""
     program = Path(sys.executable)
@@ -94,9 +119,25 @@ def loaded_from() -> list[Path]:
         program,
         program.resolve(),
         Path(sys.prefix) / "pyvenv.cfg",
+        Path(privyseal.__file__).parent,
     ]
     places = {Path(place) for place in named if place and Path(place).exists()}
     return sorted(p for p in places if not any(q in places for q in p.parents))
+
+
+def _closed(path: Path) -> str | None:
+    """Return what keeps others from reading a file, entering a folder or starting a program."""
+    try:
+        status = path.lstat()
+    except OSError as error:
+        return f"{path} cannot be seen: {error.strerror}"
+    mode = stat.S_IMODE(status.st_mode)
+    if stat.S_ISDIR(status.st_mode):
+        return None if mode & stat.S_IXOTH else f"{path} lets no other user in: mode {mode:04o}"
+    runs = not mode & stat.S_IXUSR or mode & stat.S_IXOTH
+    if stat.S_ISLNK(status.st_mode) or (mode & stat.S_IROTH and runs):
+        return None
+    return f"{path} cannot be read by other users: mode {mode:04o}"
 
 
 def _changeable(path: Path) -> str | None:

@@ -32,9 +32,10 @@ from privyseal.cli.provision_ground import (
     companions,
     person,
     recorded,
+    refuse_second_installation,
+    refuse_unfit_code,
     refuse_unless_root,
     refuse_without_services,
-    refuse_writable_code,
 )
 from privyseal.cli.provision_host import Host
 from privyseal.cli.provision_options import refuse_mixed
@@ -122,7 +123,8 @@ def command(
     if undo:
         return _undo(host, name, dry_run=dry_run, delete_secrets=delete_secrets)
     refuse_without_services(host)
-    refuse_writable_code(host)
+    refuse_unfit_code(host)
+    refuse_second_installation(host)
     account = person(host, name)
     companion = Companion(uid=account.uid, user=account.name, vt=choose_vt(host, account.uid, vt))
     hook = None if pam is None else pam_change(host.root, wanted=pam)

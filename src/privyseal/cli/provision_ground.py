@@ -2,11 +2,12 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Final
 
 from privyseal.cli.logind import login_terminals
-from privyseal.cli.machine_account import NO_SHELLS, import_path
+from privyseal.cli.machine_account import NO_SHELLS, import_path, unreadable
 from privyseal.cli.provision_files import UNITS, at
 from privyseal.cli.provision_host import Account, Host
 from privyseal.errors import (
@@ -172,15 +173,35 @@ def _taken(host: Host, vt: int, others: list[Companion]) -> str:
     return ""
 
 
-def refuse_writable_code(host: Host) -> None:
-    """Refuse an installation that anybody but root can change: root's programs would run it.
+def refuse_unfit_code(host: Host) -> None:
+    """Refuse an installation that the companion cannot load, or that anybody but root can change.
 
     Raises:
-        DeniedError: Somebody can.
+        UnsupportedError: The companion cannot load it.
+        DeniedError: Somebody can change it: root's programs would run it.
     """
-    finding = import_path(host.code())
+    hint = "install it with scripts/install.sh and run that `privy`"
+    if (reason := unreadable(host.code(), host.root)) is not None:
+        raise UnsupportedError(f"the companion cannot load this program: {reason}", hint=hint)
+    finding = import_path(host.code(), host.root)
     if finding.state != "ok":
-        raise DeniedError(
-            f"this program is not only root's: {finding.text}",
-            hint="install it with scripts/install.sh and run that `privy`",
+        raise DeniedError(f"this program is not only root's: {finding.text}", hint=hint)
+
+
+def refuse_second_installation(host: Host) -> None:
+    """Refuse to lead units that work to another installation.
+
+    Raises:
+        ConflictError: There are some, and the interpreter that they start exists.
+    """
+    for unit in sorted(at(host.root, UNITS).glob("privyseal-*.service")):
+        found = re.search(
+            r"(?m)^ExecStart=(/\S+) -I -m privyseal\.", unit.read_text(errors="replace")
         )
+        python = Path(found[1]) if found else Path(sys.executable)
+        if python.parent != Path(sys.executable).parent and at(host.root, python).exists():
+            privy = python.with_name("privy")
+            raise ConflictError(
+                f"{unit} runs {python}, this is {sys.executable}",
+                hint=f"run {privy}, or first take every companion back with it",
+            )

@@ -12,6 +12,7 @@ class FakeHost(Host):
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        root.chmod(0o755)
         self.ran: list[tuple[str, ...]] = []
         self.terminals: set[int] = set()
         self.active: set[str] = set()

@@ -47,7 +47,7 @@ def test_code_that_others_may_write_is_named(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "module.py").touch()
     (tmp_path / "lib" / "module.py").chmod(0o666)
-    finding = import_path([tmp_path / "lib"])
+    finding = import_path([tmp_path / "lib"], tmp_path / "lib")
     assert finding.state == "broken"
     assert str(tmp_path) in finding.text
 
@@ -57,6 +57,22 @@ def test_code_that_others_may_write_is_named(tmp_path: Path) -> None:
 def test_code_of_root_is_sound_until_a_folder_above_it_is_not(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "module.py").touch()
-    assert import_path([tmp_path / "lib"]).state == "ok"
+    tmp_path.chmod(0o755)
+    assert import_path([tmp_path / "lib"], tmp_path).state == "ok"
     tmp_path.chmod(0o777)
-    assert import_path([tmp_path / "lib"]).state == "broken"
+    assert import_path([tmp_path / "lib"], tmp_path).state == "broken"
+
+
+def test_code_that_the_companion_cannot_read_is_broken(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    module = tmp_path / "lib" / "module.py"
+    module.touch()
+    module.chmod(0o640)
+    finding = import_path([tmp_path / "lib"], tmp_path / "lib")
+    assert (finding.state, finding.text) == (
+        "broken",
+        f"{module} cannot be read by other users: mode 0640",
+    )
+    module.chmod(0o644)
+    tmp_path.chmod(0o700)
+    assert f"{tmp_path} lets no other user in" in import_path([tmp_path / "lib"], tmp_path).text

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -340,6 +341,47 @@ def test_code_that_others_can_change_is_refused(host: FakeHost) -> None:
     os.chown(place, 1000, 0)
     with pytest.raises(DeniedError, match="belongs to user 1000"):
         _privy(host, "--user", "alice")
+
+
+def test_code_that_the_companion_cannot_load_is_refused(host: FakeHost) -> None:
+    place = host.root / "root/checkout"
+    place.mkdir(parents=True)
+    (place / "module.py").touch()
+    host.places = [place]
+    (host.root / "root").chmod(0o700)
+    with pytest.raises(
+        UnsupportedError, match=r"cannot load .*/root lets no other user in: mode 0700"
+    ):
+        _privy(host, "--user", "alice")
+    (host.root / "root").chmod(0o755)
+    (place / "module.py").chmod(0o600)
+    with pytest.raises(UnsupportedError, match=r"module\.py cannot be read by other users"):
+        _privy(host, "--user", "alice")
+    (place / "module.py").chmod(0o644)
+    (place / "python").touch(0o744)
+    with pytest.raises(UnsupportedError, match="python cannot be"):
+        _privy(host, "--user", "alice")
+    (place / "python").chmod(0o755)
+    assert _privy(host, "--user", "alice").status == 0
+
+
+def test_units_of_an_installation_that_is_there_are_not_led_elsewhere(host: FakeHost) -> None:
+    other = host.root / "opt/privyseal/bin/python3"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    _privy(host, "--user", "alice")
+    units = host.root / "etc/systemd/system"
+    journal = host.root / "var/lib/privyseal/provision.json"
+    for file in units.glob("privyseal-*.service"):
+        file.write_text(file.read_text().replace(sys.executable, "/opt/privyseal/bin/python3"))
+    journal.unlink()  # which would have the old content
+    before = _tree(host.root)
+    with pytest.raises(ConflictError, match="runs /opt/privyseal/bin/python3, this is") as refused:
+        _privy(host, "--user", "bob")
+    assert "run /opt/privyseal/bin/privy" in refused.value.hint
+    assert _tree(host.root) == before
+    other.unlink()
+    assert _privy(host, "--user", "bob").status == 0
 
 
 def test_a_file_that_somebody_changed_is_named_and_kept(host: FakeHost) -> None:
