@@ -37,7 +37,7 @@ from privyseal.cli.provision_ground import (
     refuse_unless_root,
     refuse_without_services,
 )
-from privyseal.cli.provision_host import Host
+from privyseal.cli.provision_host import Heard, Host
 from privyseal.cli.provision_options import refuse_mixed
 from privyseal.cli.provision_pam import pam_change
 from privyseal.errors import ConflictError, NotFoundError
@@ -50,6 +50,8 @@ _RELOADING = (
         *("org.freedesktop.DBus", "ReloadConfig"),
     ),
 )
+_NOTHING_DONE = {"installed already", "not installed"}
+"""What `privy service` says when it leaves everything as it is."""
 
 
 @click.command(name="provision")
@@ -160,14 +162,39 @@ def _provision(host: Host, companion: Companion, hook: Change | None) -> int:
         print(line)
     failed = 0
     for words in _commands(host, companion, anew=bool(done)):
-        if complaint := host.run(*words):
-            print(f"{shlex.join(words)}: {complaint}", file=sys.stderr)
-            failed = 1
+        heard = host.hear(*words)
+        done += _tell(words, heard)
+        if heard.complaint:
+            sys.stdout.flush()  # or the two streams change places where they are one file
+            print(f"{shlex.join(words)}: {heard.complaint}", file=sys.stderr)
+            failed += 1
+    if failed:
+        units = shlex.quote(f"privyseal-*@{companion.uid}.*")
+        print(
+            f"not finished: {failed} of the commands failed; look at `journalctl -b -u {units}`, then"
+            f" run it again or take it back: privy provision --undo --user {companion.user}",
+            file=sys.stderr,
+        )
+        return 1
     if done:
         print(f"{companion.user} has a companion: its console is on {companion.way_in}")
+        print(
+            f"next: go there and remember the three words in its first line; log in as"
+            f" {companion.user}; then press u on the console"
+        )
     else:
         print(f"{companion.user} has a companion already: nothing changed")
-    return failed
+    return 0
+
+
+def _tell(words: tuple[str, ...], heard: Heard) -> list[str]:
+    """Print and return the lines that the user's own side has to tell of what it changed."""
+    if words[0] != "runuser":
+        return []
+    lines = [line for line in heard.output.splitlines() if line not in _NOTHING_DONE]
+    for line in lines:
+        print(line)
+    return lines
 
 
 def _show(host: Host, companion: Companion, hook: Change | None) -> int:
@@ -284,7 +311,8 @@ def _commands(host: Host, companion: Companion, *, anew: bool) -> list[tuple[str
     """Return what makes the files take effect, without a reboot or a new login."""
     uid = companion.uid
     faces = (f"privyseal-witness@{uid}.socket", f"privyseal-console@{uid}.service")
-    commands: list[tuple[str, ...]] = [*_RELOADING] if anew else []
+    # They are done each time: in a run that did not finish they may be what failed.
+    commands: list[tuple[str, ...]] = [*_RELOADING]
     commands.append(("systemctl", "restart" if anew else "start", *faces))
     commands += _as_person(host, companion, "install", "--companion", "--no-start")
     if host.run("systemctl", "is-active", "--quiet", f"user@{uid}.service") == "":

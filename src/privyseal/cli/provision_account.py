@@ -29,7 +29,10 @@ def make_account(host: Host, companion: Companion) -> None:
     with _backups_kept(host.root):
         complaint = host.run("systemd-sysusers", str(entry))
     if host.account(companion.account) is None:
-        raise PrivysealError(f"cannot create {companion.account}: {complaint or 'no such user'}")
+        raise PrivysealError(
+            f"cannot create {companion.account}: {complaint or 'no such user'}",
+            hint="run it again, or take it back with --undo",
+        )
 
 
 def remove_account(host: Host, companion: Companion) -> None:

@@ -27,6 +27,13 @@ class Account(NamedTuple):
     shell: str
 
 
+class Heard(NamedTuple):
+    """What a command printed, and the first line that it complained with: "" when it went well."""
+
+    output: str = ""
+    complaint: str = ""
+
+
 class Host:
     """This machine; a test puts another in its place."""
 
@@ -48,11 +55,11 @@ class Host:
             return None
 
     def run(self, *words: str) -> str:
-        """Run a command with nothing of our environment.
+        """Run a command for its effect; return its complaint, "" when it went well."""
+        return self.hear(*words).complaint
 
-        Returns:
-            "" when it went well, else the first line it complained with.
-        """
+    def hear(self, *words: str) -> Heard:
+        """Run a command with nothing of our environment."""
         try:
             done = subprocess.run(
                 words,
@@ -66,12 +73,13 @@ class Host:
                 cwd="/",
             )
         except subprocess.TimeoutExpired:
-            return f"no answer within {_SECONDS} seconds"
+            return Heard(complaint=f"no answer within {_SECONDS} seconds")
         except OSError as error:
-            return f"cannot be run: {error.strerror}"
+            return Heard(complaint=f"cannot be run: {error.strerror}")
         if done.returncode == 0:
-            return ""
-        return done.stderr.strip().partition("\n")[0] or f"status {done.returncode}"
+            return Heard(done.stdout)
+        complaint = done.stderr.strip().partition("\n")[0] or f"status {done.returncode}"
+        return Heard(done.stdout, complaint)
 
     def open_terminals(self) -> set[int]:
         """Return the virtual terminals below 16 that something holds open."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from privyseal.cli.provision_host import Account, Host
+from privyseal.cli.provision_host import Account, Heard, Host
 
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\n"
 
@@ -18,6 +18,7 @@ class FakeHost(Host):
         self.active: set[str] = set()
         self.broken: set[str] = set()
         self.places: list[Path] = []
+        self.session = ""  # what the user's own side prints
         for folder in ("etc/pam.d", "run/systemd/system", "run/dbus", "usr/bin", "var/lib", "dev"):
             (root / folder).mkdir(parents=True)
         (root / "etc/systemd").mkdir()
@@ -49,10 +50,10 @@ class FakeHost(Host):
     def account(self, name: str) -> Account | None:
         return next((account for account in self.accounts() if account.name == name), None)
 
-    def run(self, *words: str) -> str:
+    def hear(self, *words: str) -> Heard:
         self.ran.append(words)
         if words[0] in self.broken:
-            return "it is broken"
+            return Heard(complaint="it is broken")
         passwd = self.root / "etc/passwd"
         match words:
             case ("systemd-sysusers", entry):
@@ -64,10 +65,12 @@ class FakeHost(Host):
                 lines = passwd.read_text().splitlines(keepends=True)
                 passwd.write_text("".join(li for li in lines if not li.startswith(f"{name}:")))
             case ("systemctl", "is-active", "--quiet", unit):
-                return "" if unit in self.active else "inactive"
+                return Heard(complaint="" if unit in self.active else "inactive")
+            case ("runuser", *_):
+                return Heard(self.session)
             case _:
                 pass
-        return ""
+        return Heard()
 
     def open_terminals(self) -> set[int]:
         return self.terminals

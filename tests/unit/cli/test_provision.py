@@ -142,8 +142,19 @@ def test_a_command_that_fails_is_told_and_the_rest_is_done(host: FakeHost) -> No
     assert done.status == 1
     assert "ReloadConfig: it is broken\n" in done.output
     assert [words for words in host.ran if words[:2] == ("systemctl", "restart")]
-    host.broken = set()
+    *_, last = done.output.splitlines()
+    assert last.startswith("not finished: 1 of the commands failed; look at `journalctl ")
+    assert "has a companion" not in done.output
+    host.broken, host.ran = set(), []
     assert _privy(host, "--user", "alice").status == 0
+    assert [words for words in host.ran if "ReloadConfig" in words]
+
+
+def test_the_last_line_of_a_success_says_what_to_do_next(host: FakeHost) -> None:
+    *_, made, following = _privy(host, "--user", "alice").output.splitlines()
+    assert made == "alice has a companion: its console is on Ctrl+Alt+F8"
+    assert following.startswith("next: go there and remember the three words")
+    assert "log in as alice; then press u" in following
 
 
 def test_a_dry_run_shows_every_line_and_touches_nothing(host: FakeHost) -> None:
