@@ -209,29 +209,41 @@ def _show(host: Host, companion: Companion, hook: Change | None) -> int:
     if homeless:
         print(f"would make {companion.home} for {companion.account} alone, with a phrase in it")
     for words in _commands(host, companion, anew=homeless or bool(pending)):
-        print(f"would run: {shlex.join(words)}")
+        _foretell(host, words)
     return 0
+
+
+def _foretell(host: Host, words: tuple[str, ...]) -> None:
+    """Print a command, and what the user's own side says it would change there."""
+    print(f"would run: {shlex.join(words)}")
+    if words[0] != "runuser":
+        return
+    heard = host.hear(*words, "--dry-run")
+    _tell(words, heard)
+    if heard.complaint:
+        print(f"what that would change cannot be shown: {heard.complaint}")
 
 
 def _undo(host: Host, name: str, *, dry_run: bool, delete_secrets: bool) -> int:
     companion = recorded(host, name)
     if companion is None:
         return _undo_rest(host, name, dry_run=dry_run)
-    secrets = stored(host, companion)
-    if secrets and not delete_secrets:
+    refusal = "" if delete_secrets else _may_be_lost(host, companion)
+    if refusal and not dry_run:
         raise ConflictError(
-            f"{secrets[0]} may hold secrets, with {len(secrets) - 1} more files in"
-            f" {companion.home}",
-            hint=f"copy {companion.home} as root to keep them, then add --delete-secrets",
+            refusal, hint=f"copy {companion.home} as root to keep them, then add --delete-secrets"
         )
     shared, own = _journals(host, companion.uid)
     last = [known.uid for known in companions(host)] == [companion.uid]
     journals = [own, shared] if last else [own]
     hook = pam_change(host.root, wanted=False) if last else None
     if dry_run:
-        return _show_undo(host, companion, journals, hook)
+        _show_undo(host, companion, journals, hook)
+        if refusal:
+            print(f"{refusal}: only with --delete-secrets would this be done")
+        return 0
     for words in _stopping(host, companion):
-        host.run(*words)
+        _tell(words, host.hear(*words))
     remove_account(host, companion)
     remove_home(host, companion)
     if hook is not None:
@@ -246,11 +258,19 @@ def _undo(host: Host, name: str, *, dry_run: bool, delete_secrets: bool) -> int:
     return 1 if kept else 0
 
 
+def _may_be_lost(host: Host, companion: Companion) -> str:
+    """Return what of a companion's home may hold secrets, "" when nothing does."""
+    home = at(host.root, companion.home)
+    files = [path.relative_to(home) for path in stored(host, companion)]
+    places = sorted({str(companion.home / file.parts[0]) for file in files})
+    return f"{' and '.join(places)} may hold secrets, in {len(files)} files" if files else ""
+
+
 def _show_undo(
     host: Host, companion: Companion, journals: list[Journal], hook: Change | None
-) -> int:
+) -> None:
     for words in _stopping(host, companion):
-        print(f"would run: {shlex.join(words)}")
+        _foretell(host, words)
     print(f"would delete {companion.home} and the user {companion.account}")
     if hook is not None:
         print(difference(hook.path, hook.before, hook.after))
@@ -260,7 +280,6 @@ def _show_undo(
                 print(difference(change.path, change.after, change.before))
     for words in _RELOADING:
         print(f"would run: {shlex.join(words)}")
-    return 0
 
 
 def _undo_rest(host: Host, name: str, *, dry_run: bool) -> int:

@@ -166,7 +166,8 @@ def test_a_dry_run_shows_every_line_and_touches_nothing(host: FakeHost) -> None:
     assert "\n+session optional pam_exec.so " in shown
     assert "would run: systemd-sysusers /etc/sysusers.d/privyseal-1000.conf\n" in shown
     assert "would run: systemctl daemon-reload\n" in shown
-    assert not [words for words in host.ran if "is-active" not in words]
+    ran = [words for words in host.ran if "is-active" not in words]
+    assert all(words[-1] == "--dry-run" for words in ran)
 
     _privy(host, "--user", "alice")
     made = _tree(host.root)
@@ -201,10 +202,18 @@ def test_a_store_with_secrets_is_not_deleted_unasked(host: FakeHost) -> None:
     store = host.root / "var/lib/privyseal/1000/store"
     store.mkdir()
     (store / "vault").write_bytes(b"sealed")
+    (store / "index").write_bytes(b"key")
     made = _tree(host.root)
-    with pytest.raises(ConflictError, match="may hold secrets") as refused:
+    with pytest.raises(ConflictError) as refused:
         _privy(host, "--user", "alice", "--undo")
+    told = "/var/lib/privyseal/1000/store may hold secrets, in 2 files"
+    assert str(refused.value) == told
     assert "--delete-secrets" in refused.value.hint
+    assert _tree(host.root) == made
+    shown = _privy(host, "--user", "alice", "--undo", "--dry-run")
+    assert shown.status == 0
+    assert "would delete /var/lib/privyseal/1000 and the user privyseal-1000\n" in shown.output
+    assert shown.output.endswith(f"{told}: only with --delete-secrets would this be done\n")
     assert _tree(host.root) == made
     _privy(host, "--user", "alice", "--undo", "--delete-secrets")
     assert not store.exists()
@@ -424,3 +433,26 @@ def test_the_session_side_is_done_as_the_user(host: FakeHost) -> None:
         ("install", "--companion", "--no-start"),
         (mine[1][-3], "service", "uninstall"),
     ]
+
+
+def test_what_the_users_own_side_changes_is_told_too(host: FakeHost) -> None:
+    host.session = "--- /dev/null\n+++ /home/alice/.config/systemd/user/some.service\n"
+    before = _tree(host.root)
+    assert host.session in _privy(host, "--user", "alice", "--dry-run").output
+    assert _tree(host.root) == before
+    (asked,) = [words for words in host.ran if words[0] == "runuser"]
+    assert asked[-4:] == ("install", "--companion", "--no-start", "--dry-run")
+
+    host.session = "wrote /home/alice/.config/systemd/user/some.service\n"
+    assert host.session in _privy(host, "--user", "alice").output
+    host.session = "installed already\n"
+    again = _privy(host, "--user", "alice").output
+    assert again == "alice has a companion already: nothing changed\n"
+    host.session = "1 files put back\n"
+    assert host.session in _privy(host, "--user", "alice", "--undo").output
+
+
+def test_a_users_side_that_cannot_be_shown_is_told(host: FakeHost) -> None:
+    host.broken = {"runuser"}
+    shown = _privy(host, "--user", "alice", "--dry-run")
+    assert "what that would change cannot be shown: it is broken\n" in shown.output
