@@ -10,6 +10,7 @@
 # Every package is pinned by hash, in the wheel of privyseal itself. With that in the wheelhouse this
 # script works without a checkout. Exits 2 with one line when it cannot begin.
 set -euo pipefail
+self=$(realpath "$0")
 cd "$(dirname "$0")/.."
 umask 022
 
@@ -33,7 +34,11 @@ while [ $# -gt 0 ]; do
       ;;
     --offline) offline=1 ;;
     --remove) remove=1 ;;
-    *) refuse "unknown option '$1': use --prefix, --wheelhouse, --offline or --remove" ;;
+    --help | -h)
+      sed -n '2,/^set/s/^# \{0,1\}//p' "$self"
+      exit 0
+      ;;
+    *) refuse "unknown option '$1': use --prefix, --wheelhouse, --offline, --remove or --help" ;;
   esac
   shift
 done

@@ -15,6 +15,15 @@ def _refusal(*words: str) -> str:
     return done.stderr
 
 
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_the_usage_is_printed_on_request(word: str) -> None:
+    done = subprocess.run([INSTALL, word], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Installs Privyseal for this machine")
+    assert "\n  scripts/install.sh --remove [--prefix /opt/privyseal]\n" in done.stdout
+    assert "set -euo" not in done.stdout
+
+
 @pytest.mark.root
 def test_what_cannot_be_installed_is_refused_in_one_line(tmp_path: Path) -> None:
     full = tmp_path / "full"
