@@ -129,7 +129,7 @@ class Machine:
                 command = _activates(file, SECRETS)
                 if not command:
                     continue
-                if Path(command[0]).name in {"false", "true"}:
+                if Path(command[0]).name in {"false", "true", "sleep"}:
                     return Finding(name, "ok", f"{file} keeps other providers from being started")
                 if any("privyseal" in word for word in command):
                     return Finding(name, "ok", f"{file} starts our agent")

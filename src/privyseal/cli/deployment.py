@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,6 +21,10 @@ _ALSO_KEYRING: Final = {"org.gnome.keyring": False, "org.freedesktop.impl.portal
 
 The agent serves the portal in its place; nothing of ours stands in for the other.
 """
+
+_NOTHING: Final = "/bin/false"
+_AWAIT_SECONDS: Final = 20
+"""How long a call waits for the agent of a companion, which starts just after the login."""
 
 _AUTOSTART: Final = "gnome-keyring-secrets.desktop"
 _COMPONENTS: Final = re.compile(r'--components=("?)([\w,]*)\1')
@@ -64,9 +69,10 @@ def wanted(
         files[units / "default.target.wants" / unit] = Entry.link(f"../{unit}")
     for name, agents in ((SECRETS, True), *_ALSO_KEYRING.items()):
         leads_to = _TO_AGENT if agents and not companion else ""
+        command = _awaiting() if agents and companion else _NOTHING
         file = f"{name}.service"
         if name == SECRETS or _find(places.shared_data, f"dbus-1/services/{file}"):
-            files[activation / file] = Entry.text(_activation(name, leads_to))
+            files[activation / file] = Entry.text(_activation(name, command, leads_to))
     if unit_file := _find(places.system_units, KEYRING_UNIT):
         files[units / f"{KEYRING_UNIT}.d" / "50-privyseal.conf"] = Entry.text(_demoted(unit_file))
     if _find(places.shared_config, f"autostart/{_AUTOSTART}"):
@@ -93,8 +99,14 @@ def _quoted(word: str) -> str:
     return f'"{word}"' if re.search(r"[^\w@%+=:,./-]", word) else word
 
 
-def _activation(name: str, more: str) -> str:
-    return f"[D-BUS Service]\nName={name}\nExec=/bin/false\n{more}"
+def _activation(name: str, command: str, more: str) -> str:
+    return f"[D-BUS Service]\nName={name}\nExec={command}\n{more}"
+
+
+def _awaiting() -> str:
+    """Return a command that serves nothing: while it lives, the bus keeps calls for the agent."""
+    sleep = shutil.which("sleep", path="/usr/bin:/bin:/run/current-system/sw/bin")
+    return f"{sleep} {_AWAIT_SECONDS}" if sleep else _NOTHING
 
 
 def _demoted(unit_file: Path) -> str:

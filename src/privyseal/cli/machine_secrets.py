@@ -48,7 +48,7 @@ _PROVIDER: Final = re.compile(r"(?m)^Exec=.*(?:keepassxc|kwalletd|ksecretd|gnome
 _OTHER_PARTS: Final = re.compile(r"--components=(?!\S*secrets)")
 _HIDDEN: Final = re.compile(r"(?mi)^Hidden=true")
 _NAME: Final = re.compile(r"(?m)^Name=(org\.freedesktop\.secrets|org\.gnome\.keyring)\s*$")
-_NOTHING: Final = re.compile(r"(?m)^Exec=/(?:usr/)?bin/(?:false|true)\s*$")
+_NOTHING: Final = re.compile(r"(?m)^Exec=(?:/[\w.-]+)*/(?:false|true|sleep \d+)\s*$")
 _AUTOSTART: Final = (".config/autostart", "/etc/xdg/autostart")
 _ACTIVATION: Final = (
     ".local/share/dbus-1/services",

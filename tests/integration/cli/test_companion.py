@@ -273,7 +273,7 @@ async def test_doctor_looks_at_both_sides_of_a_companion(
     await desktop.keeper.connection.claim("org.freedesktop.secrets")
     mask = home / ".local/share/dbus-1/services/org.freedesktop.secrets.service"
     mask.parent.mkdir(parents=True)
-    mask.write_text("[D-BUS Service]\nName=org.freedesktop.secrets\nExec=/bin/false\n")
+    mask.write_text("[D-BUS Service]\nName=org.freedesktop.secrets\nExec=/usr/bin/sleep 20\n")
 
     status, found = await findings(desktop, DBUS_SESSION_BUS_ADDRESS=bus_address)
 

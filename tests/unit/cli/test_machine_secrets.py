@@ -12,6 +12,8 @@ def test_a_provider_that_would_start_in_our_place_is_named(machine: Machine) -> 
     assert "when somebody calls org.freedesktop.secrets" in machine.only().text
     machine.write(f"home/alice/.local/share/{name}", f"{service}Exec=/bin/false\n")
     assert machine.findings() == []
+    machine.write(f"home/alice/.local/share/{name}", f"{service}Exec=/usr/bin/sleep 20\n")
+    assert machine.findings() == []
 
 
 def test_an_autostart_that_is_hidden_or_lacks_the_secrets_is_no_finding(machine: Machine) -> None:
