@@ -12,10 +12,11 @@ from typing import Final
 
 import click
 
+from privyseal.cli.reach import way_in
 from privyseal.cli.report import print_json, say
 from privyseal.errors import NotFoundError, PrivysealError, UsageError
 from privyseal.model.settings import KEYS, Setting, describe
-from privyseal.runtime.config import user_file
+from privyseal.runtime.config import SYSTEM_FILE, user_file
 from privyseal.runtime.durable import sync_folder
 from privyseal.runtime.settings import load_now
 
@@ -51,6 +52,11 @@ def show(file: Path | None, *, defaults: bool, as_json: bool) -> None:
             }
         )
         return
+    companion = way_in()
+    if companion is not None and file is None and not defaults:
+        print(f"# In force for the agent and the commands of {companion.user} alone. The keeper of")
+        print(f"# the companion reads {SYSTEM_FILE} and, above it,")
+        print(f"# {companion.config}")
     for line in _as_yaml(settings):
         print(line)
 

@@ -14,6 +14,7 @@ from privyseal.errors import PrivysealError
 from privyseal.runtime.blocking import Json
 from privyseal.runtime.blockingbus import Bus
 from privyseal.runtime.companionkeeper import CompanionKeeper
+from privyseal.runtime.config import SYSTEM_FILE
 from privyseal.runtime.wayin import WayIn, keeper_uid, system_bus
 
 _SECONDS: Final = 10
@@ -46,6 +47,12 @@ class ProvisionedMachine(Machine):
             ("ptrace", self._ptrace),
             ("clock", self._clock),
         )
+
+    def _configuration(self, name: str) -> Finding:
+        finding = super()._configuration(name)
+        files = f"{SYSTEM_FILE} and {self._way_in.config}"
+        text = f"{finding.text}, for your agent and commands alone; the keeper reads {files}"
+        return finding._replace(text=text)
 
     def _companion(self, name: str) -> Finding:
         found = self._way_in

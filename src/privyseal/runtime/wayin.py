@@ -37,6 +37,11 @@ class WayIn(NamedTuple):
         return f"org.privyseal.Keeper1.u{self.uid}"
 
     @property
+    def config(self) -> str:
+        """The settings of keeper and provider, above those of the machine."""
+        return f"/var/lib/privyseal/{self.uid}/.config/privyseal/config.yaml"
+
+    @property
     def keys(self) -> str:
         """The keys that lead to the console."""
         return f"Ctrl+Alt+F{self.vt}"

@@ -291,6 +291,21 @@ async def test_doctor_looks_at_both_sides_of_a_companion(
     assert len(found) == 15
 
 
+async def test_settings_of_the_person_are_not_told_as_those_of_the_keeper(desktop: Desktop) -> None:
+    keepers = f"/var/lib/privyseal/{os.getuid()}/.config/privyseal/config.yaml"
+
+    shown = await desktop.privy("config", "show")
+    defaults = await desktop.privy("config", "show", "--defaults")
+    _, found = await findings(desktop)
+
+    assert "agent and the commands of alice alone" in shown.out
+    assert f"# {keepers}\n" in shown.out
+    assert keepers not in defaults.out
+    assert found["configuration"][1].endswith(
+        f"the keeper reads /etc/privyseal/config.yaml and {keepers}"
+    )
+
+
 async def test_doctor_names_a_keeper_of_another_user(desktop: Desktop) -> None:
     status, found = await findings(desktop, KEEPER_UID="4711")
 
