@@ -160,7 +160,10 @@ def log_out_on_the_console(desk: Desk) -> None:
         "keeper, provider and bus gone",
         seconds=60,
     )
-    desk.vm.succeed("privy status", user="alice")
+    for looks in ("privy status", "privy list", "privy doctor"):
+        assert "logged out" in desk.vm.run(looks, user="alice").text
+    assert all("privyseal.console" in args for args in processes(desk).values())
+    desk.vm.run("privy get service=nothing.example", user="alice")
     desk.vm.wait_for(lambda: "locked" in desk.head(), "the companion asked back", seconds=60)
     assert "unlocked" not in desk.head()
     desk.unlocked()

@@ -22,6 +22,7 @@ from privyseal.runtime.blockingbus import Bus
 from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.config import audit_path, store_path
 from privyseal.runtime.settings import load_now
+from privyseal.runtime.wayin import LoggedOutError
 from privyseal.wire.auditcheck import Verifier
 
 SECRETS: Final = "org.freedesktop.secrets"
@@ -61,6 +62,8 @@ class Machine:
         for name, check in self._checks():
             try:
                 yield check(name)
+            except LoggedOutError as error:
+                yield Finding(name, "warn", str(error), error.hint)
             except PrivysealError as error:
                 yield Finding(name, "FAIL", str(error), error.hint)
             except OSError as error:

@@ -22,7 +22,7 @@ def run(values: Values) -> int:
     """Ask, wait for the decision, print the bytes."""
     ref = parse(values["ref"])
     seconds = number(values, TIMEOUT, 0, most=LONGEST_WAIT)
-    with reach() as keeper:
+    with reach(wake=True) as keeper:
         [secret] = fetch(keeper, [ref], seconds or None)
     value = secret.expose()
     if os.isatty(sys.stdout.fileno()):

@@ -15,7 +15,7 @@ from privyseal.runtime.blocking import Json
 from privyseal.runtime.blockingbus import Bus
 from privyseal.runtime.companionkeeper import CompanionKeeper
 from privyseal.runtime.config import SYSTEM_FILE
-from privyseal.runtime.wayin import WayIn, keeper_uid, system_bus
+from privyseal.runtime.wayin import LoggedOutError, WayIn, keeper_uid, system_bus
 
 _SECONDS: Final = 10
 _AGAIN: Final = "run `privy provision` again, as root"
@@ -28,6 +28,7 @@ class ProvisionedMachine(Machine):
         super().__init__()
         self._way_in = way_in
         self._status: Json | None = None
+        self._out: LoggedOutError | None = None
 
     def _checks(self) -> Checks:
         return (
@@ -80,8 +81,12 @@ class ProvisionedMachine(Machine):
         return Finding(name, "ok", text)
 
     def _keeper(self, name: str) -> Finding:
-        with CompanionKeeper.reach(self._way_in) as keeper:
-            self._status = keeper.status()
+        try:
+            with CompanionKeeper.reach(self._way_in, wake=False) as keeper:
+                self._status = keeper.status()
+        except LoggedOutError as error:
+            self._out = error
+            raise
         return self._answers(name, self._status)
 
     def _store(self, name: str) -> Finding:
@@ -121,6 +126,8 @@ class ProvisionedMachine(Machine):
         off = [f"{u} is {s}" for u, s in zip(units, states, strict=False) if s != "active"]
         if len(states) < len(units):
             return Finding(name, "warn", "systemd does not run here")
+        if off and self._out is not None and all(line.endswith(" is inactive") for line in off):
+            raise self._out
         if off:
             return Finding(name, "FAIL", ", ".join(off), f"systemctl status {off[0].split()[0]}")
         return Finding(name, "ok", f"{len(units)} are active")
@@ -150,6 +157,8 @@ class ProvisionedMachine(Machine):
         return Finding(name, "ok", "no secrets are left in your home")
 
     def _known(self) -> Json:
+        if self._out is not None:
+            raise self._out
         if self._status is None:
             raise PrivysealError("cannot be checked without the keeper")
         return self._status

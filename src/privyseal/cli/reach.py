@@ -14,10 +14,13 @@ def way_in() -> WayIn | None:
     return find(os.getuid())
 
 
-def reach() -> AbstractContextManager[Keeper]:
+def reach(*, wake: bool = False) -> AbstractContextManager[Keeper]:
     """Connect to the keeper of this user.
 
+    With `wake` that starts a companion which is logged out: a request does, a look does not.
+
     Raises:
+        LoggedOutError: The companion is logged out, and shall not be started.
         UnreachableError: There is none within reach.
     """
     found = way_in()
@@ -27,7 +30,7 @@ def reach() -> AbstractContextManager[Keeper]:
         CompanionKeeper,
     )
 
-    return CompanionKeeper.reach(found)
+    return CompanionKeeper.reach(found, wake=wake)
 
 
 @contextmanager

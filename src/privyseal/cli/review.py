@@ -17,7 +17,7 @@ def run(values: Values) -> int:
             "there is no console to bring to the front: this is own-session mode",
             hint="open the approval screen with `privy watch`",
         )
-    with CompanionKeeper.reach(found) as keeper:
+    with CompanionKeeper.reach(found, wake=False) as keeper:
         keeper.review()
     return 0
 

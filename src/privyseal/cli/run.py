@@ -32,7 +32,7 @@ def run(values: Values) -> int:
         raise UsageError(f"the variable {twice} stands twice")
     program = _program(command[0])
     seconds = number(values, TIMEOUT, 0, most=LONGEST_WAIT)
-    with reach() as keeper:
+    with reach(wake=True) as keeper:
         secrets = fetch(keeper, [ref for _, ref in both], seconds or None)
     environment = dict(os.environb)
     for name, secret in zip(names, secrets, strict=True):

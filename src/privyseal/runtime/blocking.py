@@ -29,9 +29,6 @@ REQUEST: Final = "org.privyseal.Request1"
 DECISION: Final = "org.privyseal.Decision1"
 MAX_RELEASE: Final = 256 * 1024 * 1024
 
-_LEAVING: Final = (
-    f"type='signal',sender='{DBUS}',interface='{DBUS}',member='NameOwnerChanged',arg0="
-)
 _IN_FLIGHT: Final = 64
 
 Json = dict[str, Any]
@@ -46,7 +43,7 @@ class Keeper:
     def __init__(self, bus: Bus, owner: str, name: str = BUS_NAME) -> None:
         self._bus = bus
         self._owner = owner
-        self._leaving = f"{_LEAVING}'{name}'"
+        self._leaving = leaving(name)
 
     @classmethod
     @contextlib.contextmanager
@@ -217,6 +214,13 @@ def _ticket(body: tuple[Any, ...]) -> tuple[Json, list[Secret]]:
         ]
     finally:
         close_all(body)
+
+
+def leaving(name: str) -> str:
+    """Return the match rule for the coming and going of a name's owner."""
+    return (
+        f"type='signal',sender='{DBUS}',interface='{DBUS}',member='NameOwnerChanged',arg0='{name}'"
+    )
 
 
 def parse(text: str) -> Any:

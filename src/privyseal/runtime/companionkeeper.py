@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from privyseal.errors import LockedError, NotFoundError, PrivysealError, UnreachableError
 from privyseal.model.secret import Secret
-from privyseal.runtime.blocking import Json, Keeper, parse
+from privyseal.runtime.blocking import Json, Keeper, leaving, parse
 from privyseal.runtime.blockingbus import DBUS, DBUS_PATH, Bus
 from privyseal.runtime.wayin import (
     ConsoleOnlyError,
@@ -18,9 +18,12 @@ from privyseal.runtime.wayin import (
     interrupted,
     keeper_uid,
     locked,
+    logged_out,
     system_bus,
 )
 
+RETURN_SECONDS: Final = 2.0
+"""How long a look waits for a keeper that is away: a lock ends it, and it is back within that."""
 LOOK_SECONDS: Final = 1.0
 """How often `watch` looks: no signal on the system bus tells what waits."""
 
@@ -36,16 +39,18 @@ class CompanionKeeper(Keeper):
 
     @classmethod
     @contextlib.contextmanager
-    def reach(cls, way_in: WayIn) -> Iterator["CompanionKeeper"]:
-        """Connect to the system bus and find the keeper there, starting it if need be.
+    def reach(cls, way_in: WayIn, *, wake: bool) -> Iterator["CompanionKeeper"]:
+        """Connect to the system bus and find the keeper there; with `wake` it is started.
 
         Raises:
+            LoggedOutError: No keeper, and it shall not be started.
             UnreachableError: No bus, no keeper, or another user in its place.
         """
         wanted = keeper_uid(way_in.account)
         bus = Bus.open(system_bus())
         try:
-            owner = bus.owner(way_in.bus_name) or _start(bus, way_in)
+            owner = bus.owner(way_in.bus_name)
+            owner = owner or (_start if wake else _returning)(bus, way_in)
             uid = int(bus.ask_bus("GetConnectionUnixUser", owner))
             if uid != wanted:
                 raise impostor(uid, way_in.account)
@@ -139,6 +144,15 @@ def _start(bus: Bus, way_in: WayIn) -> str:
     owner = bus.owner(way_in.bus_name)
     if not owner:
         raise away()
+    return owner
+
+
+def _returning(bus: Bus, way_in: WayIn) -> str:
+    bus.ask_bus("AddMatch", leaving(way_in.bus_name))
+    deadline = time.monotonic() + RETURN_SECONDS
+    while not (owner := bus.owner(way_in.bus_name)):
+        if bus.signal(deadline) is None:
+            raise logged_out()
     return owner
 
 

@@ -51,6 +51,10 @@ class ConsoleOnlyError(DeniedError):
     """This is done at the console and nowhere else: the keeper runs in companion mode."""
 
 
+class LoggedOutError(UnreachableError):
+    """The companion rests: a person logged out on the console, or nobody has asked yet."""
+
+
 def find(uid: int) -> WayIn | None:
     """Return the way in to the companion of a user, or None when there is none.
 
@@ -116,6 +120,11 @@ def away() -> UnreachableError:
     return UnreachableError(
         "Privyseal's companion does not run", hint="log in, or see `privy doctor`"
     )
+
+
+def logged_out() -> LoggedOutError:
+    """Return what a person is told by what only looks, and starts nothing."""
+    return LoggedOutError("Privyseal's companion is logged out; the next request starts it")
 
 
 def interrupted(keys: str) -> UnreachableError:

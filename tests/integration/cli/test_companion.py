@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from tests.fake_decider import FakeDecider, item
 from tests.integration.cli.conftest import Shell, Transcript
+from tests.waiting import eventually
 
 from privyseal.cli.units import is_in_unit
 from privyseal.model.ask import Read
-from privyseal.runtime.bus import Connection
+from privyseal.runtime.bus import DBUS, DBUS_PATH, Connection
 from privyseal.runtime.companion import Companion
 
 GITHUB = item("login", "i1", "GitHub token", service="github.com")
@@ -218,17 +219,77 @@ async def test_watch_streams_what_waits(desktop: Desktop) -> None:
     await process.communicate()
 
 
-async def test_without_a_keeper_it_says_how_to_get_one(
+async def test_a_request_without_a_keeper_says_how_to_get_one(
     desktop: Desktop, connection: Connection
 ) -> None:
     await connection.release(RECORD.bus_name)
 
-    run = await desktop.privy("list")
+    run = await desktop.privy("get", "service=github.com")
 
     assert run.status == 6
     assert run.err == (
         "privy: Privyseal's companion does not run\n  try: log in, or see `privy doctor`\n"
     )
+
+
+async def activatable(connection: Connection, folder: Path) -> Path:
+    """Let the bus start a keeper; return the file that says that it did."""
+    started, services = folder / "started", folder / "data/dbus-1/services"
+    services.mkdir(parents=True, exist_ok=True)
+    (services / "keeper.service").write_text(
+        f"[D-BUS Service]\nName={RECORD.bus_name}\nExec=/usr/bin/touch {started}\n"
+    )
+    await connection.call(DBUS, DBUS_PATH, DBUS, "ReloadConfig")
+    return started
+
+
+async def test_a_look_does_not_wake_a_companion_that_is_logged_out(
+    desktop: Desktop, connection: Connection, tmp_path: Path
+) -> None:
+    started = await activatable(connection, tmp_path)
+    await connection.release(RECORD.bus_name)
+
+    looks = ("status", "list", "doctor", "review")
+    async with asyncio.TaskGroup() as group:
+        runs = [group.create_task(desktop.privy(look)) for look in looks]
+
+    for run in runs:
+        said = run.result().out + run.result().err
+        assert "is logged out; the next request starts it" in said
+    assert not started.exists()
+
+
+async def test_a_request_wakes_it(desktop: Desktop, connection: Connection, tmp_path: Path) -> None:
+    started = await activatable(connection, tmp_path)
+    await connection.release(RECORD.bus_name)
+
+    process = await desktop.start("get", "service=github.com")
+
+    await eventually(started.exists)
+    process.terminate()
+    await process.communicate()
+
+
+async def test_what_is_logged_out_is_locked_already(
+    desktop: Desktop, connection: Connection
+) -> None:
+    await connection.release(RECORD.bus_name)
+
+    assert (await desktop.privy("lock")).status == 0
+
+
+async def test_a_look_waits_for_a_keeper_that_has_just_locked(
+    desktop: Desktop, connection: Connection
+) -> None:
+    await connection.release(RECORD.bus_name)
+    connected = asyncio.Event()
+    await connection.listen(DBUS, DBUS, "NameOwnerChanged", lambda _path, _body: connected.set())
+    process = await desktop.start("status")
+    async with asyncio.timeout(10):
+        await connected.wait()
+    await connection.claim(RECORD.bus_name)
+
+    assert (await desktop.shell.finish(process)).status == 0
 
 
 async def test_a_keeper_of_another_user_is_not_believed(desktop: Desktop) -> None:
