@@ -241,8 +241,20 @@ def test_the_screen_needs_a_terminal(env: dict[str, str]) -> None:
     )
     assert refused.returncode == 2
     assert refused.stderr == (
-        "privy: the approval screen needs a terminal\n  try: privy try --headless\n"
+        "privy: the approval screen needs a terminal\n"
+        "  try: `privy try --headless`, in a clone `make try ARGS=--headless`\n"
     )
+
+
+def test_doctor_finds_the_log_of_a_trial(env: dict[str, str]) -> None:
+    with _trial(env) as trial:
+        told = subprocess.run(
+            [PRIVY, "doctor"], env=trial.env, check=False, capture_output=True, text=True
+        ).stdout
+    folder = re.search(r"audit show --folder (\S+)", trial.printed)
+    assert folder is not None
+    assert f"writable and durable: {folder[1]}\n" in told
+    assert re.search(r"ok +audit log +[1-9]\d* entries", told)
 
 
 @contextmanager

@@ -53,13 +53,15 @@ def refuse_in_companion_mode(prefix: str) -> None:
 
     Raises:
         ConsoleOnlyError: This is companion mode.
+        NotFoundError: So it is, and no such request waits.
     """
     found = way_in()
     if found is None:
         return
-    name = prefix
+    name, pending = prefix, None
     with suppress(PrivysealError), reach() as keeper:
         pending = keeper.pending()
+    if pending is not None:
         one = told.find(pending, prefix)
         name = dict(zip((a["id"] for a in pending), told.short_ids(pending), strict=True))[
             one["id"]

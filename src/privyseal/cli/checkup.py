@@ -158,7 +158,7 @@ class Machine:
         return Finding(name, "ok", f"unlocked: {status['backend']}")
 
     def _audit_folder(self, name: str) -> Finding:
-        folder = audit_path(self.config)
+        folder = self._audit_path()
         if not folder.exists():
             return Finding(name, "warn", f"is not there yet: {folder}")
         if folder.stat().st_mode & _OTHERS:
@@ -170,10 +170,17 @@ class Machine:
             os.fsync(file.fileno())
         return Finding(name, "ok", f"writable and durable: {folder}")
 
+    def _audit_path(self) -> Path:
+        """Return where the keeper that runs writes its log: a trial's has a folder of its own."""
+        _, words = program_of(self.keeper) if self.keeper else ("", [])
+        if "--state" in words[:-1] and not self.config.audit.path:
+            return Path(words[words.index("--state") + 1]) / "audit"
+        return audit_path(self.config)
+
     def _audit_log(self, name: str) -> Finding:
         verifier, count = Verifier(), 0
         try:
-            for path in log_files(audit_path(self.config)):
+            for path in log_files(self._audit_path()):
                 count += sum(1 for _ in verifier.verify(path.name, log_lines(path)))
         except NotFoundError:
             return Finding(name, "warn", "nothing is recorded yet")

@@ -1,5 +1,6 @@
 """`privy list`: the requests that wait for a person."""
 
+import sys
 from typing import Final
 
 from privyseal.cli import approval as told
@@ -23,6 +24,8 @@ def run(values: Values) -> int:
     ]
     if rows:
         print_table(("ID", "WHAT", "WHO", "LEFT"), rows, (64, 36, 44, 12))
+    elif sys.stdout.isatty():
+        print("nothing waits")
     return 0
 
 

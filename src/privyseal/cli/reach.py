@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from privyseal.errors import ConflictError
+from privyseal.errors import ConflictError, UnreachableError
 from privyseal.runtime.blocking import Keeper
-from privyseal.runtime.wayin import WayIn, console_only, find
+from privyseal.runtime.wayin import WayIn, any_recorded, console_only, find
 
 
 def way_in() -> WayIn | None:
@@ -25,12 +25,23 @@ def reach(*, wake: bool = False) -> AbstractContextManager[Keeper]:
     """
     found = way_in()
     if found is None:
-        return Keeper.open()
+        return _of_root() if os.getuid() == 0 and any_recorded() else Keeper.open()
     from privyseal.runtime.companionkeeper import (  # noqa: PLC0415 - own-session mode needs none of it
         CompanionKeeper,
     )
 
     return CompanionKeeper.reach(found, wake=wake)
+
+
+@contextmanager
+def _of_root() -> Iterator[Keeper]:
+    with ExitStack() as stack:
+        try:
+            keeper = stack.enter_context(Keeper.open())
+        except UnreachableError as error:
+            hint = "look at a user's with `privy provision --check --user NAME`"
+            raise UnreachableError("root has no companion", hint=hint) from error
+        yield keeper
 
 
 @contextmanager

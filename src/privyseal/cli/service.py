@@ -13,7 +13,7 @@ import click
 
 from privyseal.cli.deployment import KEYRING_UNIT, UNITS, Places, wanted
 from privyseal.cli.journal import Change, Journal, difference, look
-from privyseal.cli.reach import no_companion
+from privyseal.cli.reach import no_companion, way_in
 from privyseal.errors import PrivysealError
 from privyseal.runtime.bus import DBUS, DBUS_PATH, Connection
 from privyseal.runtime.names import SECRETS, Names
@@ -114,6 +114,9 @@ def status(*, as_json: bool) -> int:
         print(json.dumps(report))
     else:
         _print_report(report)
+        companion = way_in()
+        if companion is not None:
+            print(f"companion  {companion.account}: see `privy status` and `privy doctor`")
     return 1 if problems else 0
 
 

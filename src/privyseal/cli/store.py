@@ -13,8 +13,9 @@ import click
 
 from privyseal.cli.outfile import new_file
 from privyseal.cli.passphrase import passphrase
+from privyseal.cli.reach import way_in
 from privyseal.cli.report import print_json, say
-from privyseal.errors import CorruptError, LimitError, NotFoundError, PrivysealError
+from privyseal.errors import ConflictError, CorruptError, LimitError, NotFoundError, PrivysealError
 from privyseal.model.keyring import ItemInfo, ItemRef
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
@@ -48,6 +49,17 @@ _MAX_IDENTITY_FILE: Final = 64 * 1024
 _Command = Callable[..., Any]
 
 
+def _usual_store() -> Path:
+    companion = way_in()
+    if companion is not None:
+        account = companion.account
+        raise ConflictError(
+            f"the store of {companion.user} is the companion's, and root alone gets at it",
+            hint=f"as root: `sudo -u {account} privy store … --store {companion.store}`",
+        )
+    return config.store_path(load_now().config)
+
+
 def _store_options(function: _Command) -> _Command:
     function = click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")(
         function
@@ -61,7 +73,7 @@ def _store_options(function: _Command) -> _Command:
     return click.option(
         "--store",
         type=click.Path(path_type=Path),
-        default=lambda: config.store_path(load_now().config),
+        default=_usual_store,
         metavar="PATH",
         help="The store's folder, if it is not the usual one.",
     )(function)

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import Final
 
 import click
 
@@ -11,6 +12,8 @@ from privyseal.cli.report import say
 from privyseal.errors import UsageError
 from privyseal.model.secret import Secret
 from privyseal.runtime.paths import data_home
+
+_HEADLESS: Final = "`privy try --headless`, in a clone `make try ARGS=--headless`"
 
 
 @click.command(name="try")
@@ -33,7 +36,7 @@ def command(*, backend: str, headless: bool, keep: bool, own_bus: bool) -> int:
     from privyseal.cli.trial import Wish, run  # noqa: PLC0415 - help need not load the bus
 
     if not headless and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("the approval screen needs a terminal", hint="privy try --headless")
+        raise UsageError("the approval screen needs a terminal", hint=_HEADLESS)
     wish = Wish(
         backend=backend,
         headless=headless,

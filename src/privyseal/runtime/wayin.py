@@ -42,6 +42,11 @@ class WayIn(NamedTuple):
         return f"/var/lib/privyseal/{self.uid}/.config/privyseal/config.yaml"
 
     @property
+    def store(self) -> str:
+        """The folder of its store, which its provider alone has open."""
+        return f"/var/lib/privyseal/{self.uid}/store"
+
+    @property
     def keys(self) -> str:
         """The keys that lead to the console."""
         return f"Ctrl+Alt+F{self.vt}"
@@ -77,6 +82,14 @@ def find(uid: int) -> WayIn | None:
         raise PrivysealError(
             f"the record {path!r} is malformed", hint="see `privy doctor`"
         ) from error
+
+
+def any_recorded() -> bool:
+    """Return whether some user of this machine has a companion."""
+    try:
+        return any(name.endswith(".json") for name in os.listdir(RECORDS))  # noqa: PTH208 - pathlib costs 6 ms
+    except OSError:
+        return False
 
 
 def system_bus() -> str:

@@ -25,6 +25,7 @@ _PROGRAM = """
 import os, sys
 from privyseal.runtime import wayin
 wayin.RECORDS = sys.argv.pop(1)
+os.getuid = lambda uid=os.getuid(): int(os.environ.get("AS_UID", uid))
 wayin.keeper_uid = lambda _account: int(os.environ.get("KEEPER_UID", os.getuid()))
 from privyseal.cli.main import main
 sys.exit(main())
@@ -104,8 +105,6 @@ async def test_deciding_is_refused_with_the_way_in(desktop: Desktop, verb: str) 
 @pytest.mark.parametrize(
     "words",
     [
-        ("approve", "nothing"),
-        ("deny", "nothing"),
         ("unlock",),
         ("history",),
         ("leases",),
@@ -124,6 +123,44 @@ async def test_what_only_the_console_does_is_refused_in_one_line(
     assert run.err.startswith("privy: ")
     assert run.err.endswith(" on the console (Ctrl+Alt+F8): this is companion mode.\n")
     assert run.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["approve", "deny"])
+async def test_a_request_that_does_not_wait_is_not_found(desktop: Desktop, verb: str) -> None:
+    run = await desktop.privy(verb, "zzzz")
+
+    assert (run.status, run.out) == (3, "")
+    assert run.err.startswith("privy: no request 'zzzz'\n")
+
+
+async def test_the_store_of_a_companion_is_left_to_root(desktop: Desktop) -> None:
+    run = await desktop.privy("store", "export", "backup.age")
+
+    assert (run.status, run.err.count("\n")) == (1, 2)
+    assert "the store of alice is the companion's" in run.err
+    assert f"sudo -u {RECORD.account} privy store" in run.err
+    assert (await desktop.privy("store", "export", "--help")).status == 0
+
+
+async def test_service_status_points_to_the_companion(desktop: Desktop) -> None:
+    run = await desktop.privy("service", "status")
+
+    assert f"companion  {RECORD.account}: see `privy status` and `privy doctor`\n" in run.out
+
+
+@pytest.mark.parametrize("verb", ["list", "status"])
+async def test_root_is_told_how_to_look_at_the_companion_of_a_user(
+    desktop: Desktop, verb: str
+) -> None:
+    (desktop.records / f"{RECORD.uid}.json").rename(desktop.records / "4711.json")
+
+    run = await desktop.privy(verb, AS_UID="0")
+
+    assert run.status == 6
+    assert run.err == (
+        "privy: root has no companion\n"
+        "  try: look at a user's with `privy provision --check --user NAME`\n"
+    )
 
 
 async def test_an_exported_log_can_still_be_verified(desktop: Desktop, tmp_path: Path) -> None:

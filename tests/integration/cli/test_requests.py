@@ -47,6 +47,8 @@ async def test_list_shows_what_waits_as_a_table(shell: Shell, keeper: FakeDecide
 
 async def test_list_prints_nothing_when_nothing_waits(shell: Shell, keeper: FakeDecider) -> None:
     assert await shell.privy("list") == Transcript(0, "", "")
+    async with terminal(shell, "list") as tty:
+        assert await tty.line() == b"nothing waits\r\n"
 
 
 async def test_list_shows_prefixes_long_enough_to_tell_requests_apart(
