@@ -5,6 +5,8 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -13,7 +15,10 @@ State = Literal["ok", "weak", "void", "broken", "unknown"]
 READ: Final = 4
 WRITE: Final = 2
 
-_MAX_FILE: Final = 4 * 1024 * 1024
+_PIECE: Final = 256 * 1024
+"""proc(5) does not say it: a read of 4 MiB and more from /proc/sys fails with ENOMEM."""
+
+_MOST_PIECES: Final = 16
 _ACL_HEAD: Final = struct.Struct("<I")
 _ACL_ENTRY: Final = struct.Struct("<HHI")
 _NO_ACL: Final = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -73,7 +78,8 @@ class Host:
         """
         try:
             with self.path(place).open("rb") as file:
-                text = file.read(_MAX_FILE).decode(errors="replace")
+                pieces = islice(iter(partial(file.read, _PIECE), b""), _MOST_PIECES)
+                text = b"".join(pieces).decode(errors="replace")
                 return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
         except OSError:
             return ""

@@ -35,6 +35,10 @@ def _sysctl(host: Host, name: str) -> str:
     return host.text(f"proc/sys/{name.replace('.', '/')}").strip()
 
 
+def _has(host: Host, name: str) -> bool:
+    return host.path(f"proc/sys/{name.replace('.', '/')}").exists()
+
+
 def _tiocsti(host: Host) -> Finding:
     value = _sysctl(host, "dev.tty.legacy_tiocsti")
     if value == "1":
@@ -42,6 +46,8 @@ def _tiocsti(host: Host) -> Finding:
             "programs can push keys into the terminal they run in, and so into a root shell there"
         )
         return Finding("legacy_tiocsti", "weak", text, "sysctl dev.tty.legacy_tiocsti=0")
+    if not value and _has(host, "dev.tty.legacy_tiocsti"):
+        return Finding("legacy_tiocsti", "unknown", "cannot be read", "run it as root")
     if not value:
         text = "this kernel cannot switch it off (Linux 6.2 can); it does not reach the console"
         return Finding("legacy_tiocsti", "ok", text)
@@ -64,7 +70,9 @@ def _ptrace(host: Host) -> Finding:
     value = _sysctl(host, "kernel.yama.ptrace_scope")
     if value in {"", "0"}:
         text = "any program of the user can act as any other one, and ask in its name"
-        return Finding("ptrace", "weak", text, "sysctl kernel.yama.ptrace_scope=1")
+        known = _has(host, "kernel.yama.ptrace_scope")
+        hint = "sysctl kernel.yama.ptrace_scope=1" if known else "run a kernel with Yama"
+        return Finding("ptrace", "weak", text, hint)
     return Finding("ptrace", "ok", f"kernel.yama.ptrace_scope is {value}")
 
 
@@ -95,7 +103,12 @@ def _flaws(host: Host) -> Iterator[Finding]:
     open_ = [f.name for f in files if host.text(f"{folder}/{f.name}").startswith("Vulnerable")]
     if open_:
         text = f"other users' memory can leak through the processor: {', '.join(open_)}"
-        yield Finding("processor", "weak", text, "install microcode; boot without mitigations=off")
+        hint = (
+            "install its microcode (intel-microcode or amd64-microcode); a guest needs its host's"
+        )
+        if "mitigations=off" in host.text("proc/cmdline").split():
+            hint = "take mitigations=off from the kernel's command line, and boot again"
+        yield Finding("processor", "weak", text, hint)
     elif files:
         yield Finding("processor", "ok", "the kernel covers its known flaws")
 
@@ -111,7 +124,11 @@ def attention(host: Host, systemd: int) -> Finding:
         return Finding(
             "secure attention", "ok", f"no program can fake what {' or '.join(keys)} does"
         )
-    text = f"no key ends a console that a program imitates: kernel.sysrq is {value or 'unknown'}"
+    text = "no key ends a console that a program imitates"
+    if not _has(host, "kernel.sysrq"):
+        hint = "systemd 257 has Ctrl+Alt+Shift+Esc"
+        return Finding("secure attention", "weak", f"{text}: this kernel has no SysRq", hint)
+    text = f"{text}: kernel.sysrq is {value or 'unknown'}"
     return Finding("secure attention", "weak", text, "sysctl kernel.sysrq=4, or add 4 to it")
 
 

@@ -28,19 +28,20 @@ def _keyring_files(host: Host, home: str) -> Iterator[Finding]:
         if count:
             how = f"{count} items" if count > 0 else "items"
             text = f"{file} holds {how} within reach of every program of the user"
-            yield Finding("leftovers", "weak", text, "privy provision --import")
+            yield Finding("leftovers", "weak", text, _IMPORT.format(host.user))
 
 
 def _other_stores(host: Host, home: str) -> Iterator[Finding]:
     for pattern, hint in _STORES.items():
         for store in sorted(host.path(home).glob(pattern)):
             text = f"{store} is within reach of every program of the user"
-            yield Finding("leftovers", "weak", text, hint)
+            yield Finding("leftovers", "weak", text, hint.format(host.user))
 
 
+_IMPORT: Final = "privy provision --import --user {}"
 _STORES: Final = {
-    ".local/share/kwalletd/*.kwl": "privy provision --import",
-    ".kde/share/apps/kwallet/*.kwl": "privy provision --import",
+    ".local/share/kwalletd/*.kwl": _IMPORT,
+    ".kde/share/apps/kwallet/*.kwl": _IMPORT,
     ".password-store": "move it to the companion",
     ".local/share/gopass/stores/*": "move it to the companion",
 }

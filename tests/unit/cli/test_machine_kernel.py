@@ -1,7 +1,12 @@
 """Settings of the kernel and of logind."""
 
+import os
+from pathlib import Path
+
 import pytest
 from tests.unit.cli.graded import Machine
+
+from privyseal.cli.machine_host import Host
 
 
 @pytest.mark.parametrize(
@@ -29,6 +34,43 @@ def test_a_setting_that_lets_watch_weakens_the_machine(
 ) -> None:
     machine.write(place, text)
     assert (machine.only().check, machine.only().state) == (check, "weak")
+
+
+def test_a_setting_of_the_real_kernel_is_read() -> None:
+    assert Host(Path("/"), 0, "root").text("proc/sys/kernel/osrelease") == f"{os.uname().release}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("kernel/sysrq", "systemd 257 has Ctrl+Alt+Shift+Esc"),
+        ("kernel/yama/ptrace_scope", "run a kernel with Yama"),
+    ],
+)
+def test_no_setting_is_advised_that_the_kernel_lacks(
+    machine: Machine, name: str, hint: str
+) -> None:
+    (machine.root / "proc/sys" / name).unlink()
+    assert (machine.only().state, machine.only().hint) == ("weak", hint)
+
+
+def test_only_a_kernel_without_the_setting_is_said_to_lack_it(machine: Machine) -> None:
+    setting = machine.write("proc/sys/dev/tty/legacy_tiocsti", "")
+    assert machine.only().state == "unknown"
+    setting.unlink()
+    assert machine.findings() == []
+
+
+def test_a_flaw_of_the_processor_comes_with_the_advice_that_fits(machine: Machine) -> None:
+    machine.write("sys/devices/system/cpu/vulnerabilities/l1tf", "Vulnerable")
+    assert "microcode" in machine.only().hint
+    machine.write("proc/cmdline", "quiet mitigations=off\n")
+    assert machine.only().hint.startswith("take mitigations=off from")
+
+
+def test_what_is_left_over_names_the_command_with_the_user(machine: Machine) -> None:
+    machine.write("home/alice/.local/share/kwalletd/kdewallet.kwl", "")
+    assert machine.only().hint == "privy provision --import --user alice"
 
 
 def test_covered_swap_is_no_finding(machine: Machine) -> None:
