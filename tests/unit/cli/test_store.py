@@ -263,6 +263,22 @@ def test_the_passphrase_of_a_store_can_be_changed(tmp_path):
         content(folder, OLD)
 
 
+@pytest.mark.root
+def test_root_works_on_the_store_of_another_user_and_leaves_it_theirs(tmp_path):
+    folder, file = make(tmp_path / "a"), tmp_path / "x.age"
+    for path in [folder, *folder.iterdir()]:
+        os.chown(path, 4711, 4711)
+    store("export", file, "--store", folder, file_passphrase=b"f")
+    store("import", file, "--store", folder, file_passphrase=b"f")
+    store("passphrase", "--store", folder, new_passphrase=b"new passphrase")
+    with closing(load(folder, clock=FakeClock())) as vault:
+        vault.unlock(Secret(b"new passphrase"))
+        vault.create("login", "one more", {}, Secret(b"value"), replace=False)
+        # The log and the shared memory of SQLite are there while the store is open.
+        assert len(list(folder.iterdir())) > 2
+        assert {path.stat().st_uid for path in folder.iterdir()} == {4711}
+
+
 @pytest.mark.parametrize("verb", ["export", "import", "passphrase"])
 def test_a_wrong_passphrase_is_denied_and_leaves_no_file(tmp_path, verb):
     folder = make(tmp_path / "a")
