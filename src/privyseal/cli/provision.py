@@ -37,9 +37,10 @@ from privyseal.cli.provision_ground import (
     refuse_unless_root,
     refuse_without_services,
 )
-from privyseal.cli.provision_host import Heard, Host
+from privyseal.cli.provision_host import Host
 from privyseal.cli.provision_options import refuse_mixed
 from privyseal.cli.provision_pam import pam_change
+from privyseal.cli.provision_session import as_person, foretell, tell
 from privyseal.errors import ConflictError, NotFoundError
 from privyseal.runtime.companion import Companion, find
 
@@ -50,8 +51,6 @@ _RELOADING = (
         *("org.freedesktop.DBus", "ReloadConfig"),
     ),
 )
-_NOTHING_DONE = {"installed already", "not installed"}
-"""What `privy service` says when it leaves everything as it is."""
 
 
 @click.command(name="provision")
@@ -163,7 +162,7 @@ def _provision(host: Host, companion: Companion, hook: Change | None) -> int:
     failed = 0
     for words in _commands(host, companion, anew=bool(done)):
         heard = host.hear(*words)
-        done += _tell(words, heard)
+        done += tell(words, heard)
         if heard.complaint:
             sys.stdout.flush()  # or the two streams change places where they are one file
             print(f"{shlex.join(words)}: {heard.complaint}", file=sys.stderr)
@@ -187,16 +186,6 @@ def _provision(host: Host, companion: Companion, hook: Change | None) -> int:
     return 0
 
 
-def _tell(words: tuple[str, ...], heard: Heard) -> list[str]:
-    """Print and return the lines that the user's own side has to tell of what it changed."""
-    if words[0] != "runuser":
-        return []
-    lines = [line for line in heard.output.splitlines() if line not in _NOTHING_DONE]
-    for line in lines:
-        print(line)
-    return lines
-
-
 def _show(host: Host, companion: Companion, hook: Change | None) -> int:
     shared, own = _journals(host, companion.uid)
     pending = _pending(_plan_shared(host, shared)) + _pending(_plan_own(host, own, companion))
@@ -209,19 +198,8 @@ def _show(host: Host, companion: Companion, hook: Change | None) -> int:
     if homeless:
         print(f"would make {companion.home} for {companion.account} alone, with a phrase in it")
     for words in _commands(host, companion, anew=homeless or bool(pending)):
-        _foretell(host, words)
+        foretell(host, words)
     return 0
-
-
-def _foretell(host: Host, words: tuple[str, ...]) -> None:
-    """Print a command, and what the user's own side says it would change there."""
-    print(f"would run: {shlex.join(words)}")
-    if words[0] != "runuser":
-        return
-    heard = host.hear(*words, "--dry-run")
-    _tell(words, heard)
-    if heard.complaint:
-        print(f"what that would change cannot be shown: {heard.complaint}")
 
 
 def _undo(host: Host, name: str, *, dry_run: bool, delete_secrets: bool) -> int:
@@ -243,7 +221,7 @@ def _undo(host: Host, name: str, *, dry_run: bool, delete_secrets: bool) -> int:
             print(f"{refusal}: only with --delete-secrets would this be done")
         return 0
     for words in _stopping(host, companion):
-        _tell(words, host.hear(*words))
+        tell(words, host.hear(*words))
     remove_account(host, companion)
     remove_home(host, companion)
     if hook is not None:
@@ -263,14 +241,14 @@ def _may_be_lost(host: Host, companion: Companion) -> str:
     home = at(host.root, companion.home)
     files = [path.relative_to(home) for path in stored(host, companion)]
     places = sorted({str(companion.home / file.parts[0]) for file in files})
-    return f"{' and '.join(places)} may hold secrets, in {len(files)} files" if files else ""
+    return f"{' and '.join(places)} may hold secrets (files: {len(files)})" if files else ""
 
 
 def _show_undo(
     host: Host, companion: Companion, journals: list[Journal], hook: Change | None
 ) -> None:
     for words in _stopping(host, companion):
-        _foretell(host, words)
+        foretell(host, words)
     print(f"would delete {companion.home} and the user {companion.account}")
     if hook is not None:
         print(difference(hook.path, hook.before, hook.after))
@@ -333,7 +311,7 @@ def _commands(host: Host, companion: Companion, *, anew: bool) -> list[tuple[str
     # They are done each time: in a run that did not finish they may be what failed.
     commands: list[tuple[str, ...]] = [*_RELOADING]
     commands.append(("systemctl", "restart" if anew else "start", *faces))
-    commands += _as_person(host, companion, "install", "--companion", "--no-start")
+    commands += as_person(host, companion, "install", "--companion", "--no-start")
     if host.run("systemctl", "is-active", "--quiet", f"user@{uid}.service") == "":
         companion_units = (f"privyseal-companion@{uid}.target", f"privyseal-agent@{uid}.service")
         commands.append(("systemctl", "start", "--no-block", *companion_units))
@@ -344,21 +322,10 @@ def _stopping(host: Host, companion: Companion) -> list[tuple[str, ...]]:
     uid = companion.uid
     kinds = ("target", "socket", "service")
     return [
-        *_as_person(host, companion, "uninstall"),
+        *as_person(host, companion, "uninstall"),
         ("systemctl", "stop", *(f"privyseal-*@{uid}.{kind}" for kind in kinds)),
         ("systemctl", "reset-failed", *(f"privyseal-*@{uid}.{kind}" for kind in kinds)),
     ]
-
-
-def _as_person(host: Host, companion: Companion, *words: str) -> list[tuple[str, ...]]:
-    """Return the command for the session's side, which is the desktop user's own."""
-    account = host.account(companion.user)
-    if account is None or account.uid != companion.uid:
-        return []
-    runtime = f"XDG_RUNTIME_DIR=/run/user/{account.uid}"
-    privy = str(Path(sys.executable).with_name("privy"))
-    become = ("runuser", "-u", account.name, "--", "env", f"HOME={account.home}", runtime)
-    return [(*become, privy, "service", *words)]
 
 
 def _leave_runtime(host: Host, companion: Companion) -> None:

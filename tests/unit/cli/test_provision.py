@@ -206,7 +206,7 @@ def test_a_store_with_secrets_is_not_deleted_unasked(host: FakeHost) -> None:
     made = _tree(host.root)
     with pytest.raises(ConflictError) as refused:
         _privy(host, "--user", "alice", "--undo")
-    told = "/var/lib/privyseal/1000/store may hold secrets, in 2 files"
+    told = "/var/lib/privyseal/1000/store may hold secrets (files: 2)"
     assert str(refused.value) == told
     assert "--delete-secrets" in refused.value.hint
     assert _tree(host.root) == made
