@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from privyseal.cli.machine_account import loaded_from
+from privyseal.wire.sanitise import clean
 
 _SECONDS: Final = 60
 _VT_GETSTATE: Final = 0x5603  # linux/vt.h: active, signal, and a bit for each open VT below 16
@@ -79,7 +80,7 @@ class Host:
         if done.returncode == 0:
             return Heard(done.stdout)
         complaint = done.stderr.strip().partition("\n")[0] or f"status {done.returncode}"
-        return Heard(done.stdout, complaint)
+        return Heard(done.stdout, clean(complaint))
 
     def open_terminals(self) -> set[int]:
         """Return the virtual terminals below 16 that something holds open."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from privyseal.cli.provision_host import Heard, Host
 from privyseal.runtime.companion import Companion
+from privyseal.wire.sanitise import clean
 
 _NOTHING_DONE: Final = {"installed already", "not installed"}
 """What `privy service` says when it leaves everything as it is."""
@@ -27,7 +28,8 @@ def tell(words: tuple[str, ...], heard: Heard) -> list[str]:
     """Print and return the lines that the user's own side has to tell of what it changed."""
     if words[0] != "runuser":
         return []
-    lines = [line for line in heard.output.splitlines() if line not in _NOTHING_DONE]
+    # Another program of that user may have put words into its mouth, and this is root's terminal.
+    lines = [clean(line) for line in heard.output.splitlines() if line not in _NOTHING_DONE]
     for line in lines:
         print(line)
     return lines

@@ -452,6 +452,14 @@ def test_what_the_users_own_side_changes_is_told_too(host: FakeHost) -> None:
     assert host.session in _privy(host, "--user", "alice", "--undo").output
 
 
+def test_nothing_of_the_users_side_reaches_roots_terminal_raw(host: FakeHost) -> None:
+    host.session = "wrote \x1b[2J\x9b31m\n"
+    for words in (("--dry-run",), (), ("--undo", "--dry-run"), ("--undo",)):
+        output = _privy(host, "--user", "alice", *words).output
+        assert "wrote ‹U+001B›" in output
+        assert not {"\x1b", "\x9b"} & set(output)
+
+
 def test_a_users_side_that_cannot_be_shown_is_told(host: FakeHost) -> None:
     host.broken = {"runuser"}
     shown = _privy(host, "--user", "alice", "--dry-run")
