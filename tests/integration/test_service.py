@@ -250,3 +250,17 @@ def test_a_companion_takes_the_place_of_an_own_session_installation(
     assert json.loads(_privy("status", "--json").output)["units"] == {}
     assert _privy("uninstall").status == 0
     assert _tree(home) == before
+
+
+def test_a_dry_run_for_a_companion_shows_what_an_own_session_installation_becomes(
+    home: Path,
+) -> None:
+    _privy("install", "--no-start")
+    before = _tree(home)
+    shown = _privy("install", "--companion", "--no-start", "--dry-run").output
+    assert _tree(home) == before
+    removed = [line for line in shown.splitlines() if line.startswith("--- ")]
+    assert any(line.endswith("/systemd/user/privyseal-keeper.service") for line in removed)
+    added = [line for line in shown.splitlines() if line.startswith("+++ ")]
+    assert any(line.endswith("/dbus-1/services/org.freedesktop.secrets.service") for line in added)
+    assert not any(line.endswith("/systemd/user/privyseal-keeper.service") for line in added)

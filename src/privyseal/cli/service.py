@@ -48,6 +48,7 @@ def install(*, backend: str, dry_run: bool, start: bool, companion: bool) -> int
     if companion and _units(journal.read().changes):
         if dry_run:
             print("would first take back the installation in own-session mode")
+            _show_change_of_mode(journal.read().changes)
             return 0
         _take_back(journal)
     options = ("--backend", backend) if backend != "embedded" else ()
@@ -80,10 +81,7 @@ def uninstall(*, dry_run: bool) -> int:
         print("not installed")
         return 0
     if dry_run:
-        for change in reversed(changes):
-            now = look(Path(change.path))
-            if now == change.after:
-                print(difference(change.path, now, change.before))
+        _show_undo(changes)
         _would_run([*_stopping(_units(changes)), *_reloading()])
         return 0
     kept = _take_back(journal)
@@ -128,6 +126,23 @@ def _print_report(report: dict[str, Any]) -> None:
         print(f"name       {name}: {owner}")
     for problem in report["problems"]:
         print(f"problem    {problem}")
+
+
+def _show_undo(changes: Sequence[Change]) -> None:
+    for change in reversed(changes):
+        now = look(Path(change.path))
+        if now == change.after:
+            print(difference(change.path, now, change.before))
+
+
+def _show_change_of_mode(changes: Sequence[Change]) -> None:
+    """Print what taking back an own-session installation changes, then what the companion's does."""
+    _show_undo(changes)
+    put_back = {change.path: change.before for change in changes if not _differs(change)}
+    for path, after in wanted(Places.of_this_user(), companion=True).items():
+        old = put_back[str(path)] if str(path) in put_back else look(path)
+        if old != after:
+            print(difference(str(path), old, after))
 
 
 def _take_back(journal: Journal) -> list[str]:
