@@ -31,11 +31,8 @@ class Desk:
 
     def cleared(self) -> None:
         """End what a check that failed has left behind: sessions, requests, an open page."""
-        users = [user for user, uid in UIDS.items() if uid]
-        for user in users:
-            self.vm.run(f"loginctl terminate-user {user}; pkill -9 -u {user}")
-        for user in users:
-            self.logged_out(user)
+        for user in [user for user, uid in UIDS.items() if uid]:
+            self.vm.run(f"pkill -9 -u {user}; loginctl terminate-user {user}; pkill -9 -u {user}")
         self.vm.run("systemctl reset-failed; systemctl restart 'privyseal-console@*.service'")
         self.vm.show(1)
 

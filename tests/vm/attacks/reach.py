@@ -20,7 +20,10 @@ PIDFD_OPEN, PIDFD_GETFD, PROCESS_VM_READV, PROCESS_VM_WRITEV = 434, 438, 310, 31
 
 def call(number: int, *arguments: object) -> int:
     """Make a system call; OSError when it fails."""
-    result = LIBC.syscall(ctypes.c_long(number), *arguments)
+    whole = (
+        ctypes.c_long(a) if isinstance(a, int) else a for a in arguments
+    )  # registers have 64 bits
+    result = LIBC.syscall(ctypes.c_long(number), *whole)
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return int(result)
