@@ -306,7 +306,8 @@ def _parents(seen: Statement) -> Iterator[Fact]:
         adopted = adopted or bool(at_login and parent.pid == 1 and child.uid == user)
         orphan = orphan or (child.pid if adopted else 0)
         new = child.session == child.pid and parent.session is not None
-        chain += " <adopted by< " if adopted else " <new session< " if new else " < "
+        steps = ["new session"] * new + ["adopted by"] * adopted
+        chain += f" <{', '.join(steps)}< " if steps else " < "
         chain += _called(seen, parent)
         if user is not None and parent.uid not in {user, None}:
             chain += f" (uid {parent.uid})"
