@@ -106,7 +106,7 @@ class Seat:
             self.activate(1)
             return self.active == 1
 
-        await eventually(away)
+        await eventually(away, seconds=30)
 
     async def pair(self) -> str:
         """Return the two letters on the screen, once they count."""

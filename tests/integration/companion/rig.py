@@ -152,6 +152,8 @@ class Machine:
         process = await asyncio.create_subprocess_exec(
             *self._as(uid),
             *arguments,
+            # Without what measures coverage: another user cannot write its file, and would say so.
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=PIPE,
             stderr=asyncio.subprocess.STDOUT,
