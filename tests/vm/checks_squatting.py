@@ -97,17 +97,17 @@ def squatter_is_named(desk: Desk) -> None:
     )
     desk.vm.succeed("systemctl restart privyseal-agent@1000")
     desk.vm.wait_for(
-        lambda: "squat" in desk.vm.run("privy status", user="alice").out,
+        lambda: f"pid {squatter.pid}" in desk.vm.run("privy status", user="alice").out,
         "privy status names the squatter",
         seconds=60,
     )
     desk.sit_at()
     desk.vm.type("0", vt=8)
-    desk.vm.shows(8, "trouble", "squat")
+    desk.vm.shows(8, "trouble", "org.freedesktop.secrets")
     desk.vm.show(1)
     squatter.kill()
     desk.vm.wait_for(
-        lambda: "squat" not in desk.vm.run("privy status", user="alice").out,
+        lambda: f"pid {squatter.pid}" not in desk.vm.run("privy status", user="alice").out,
         "the agent has the name again",
         seconds=60,
     )
