@@ -141,7 +141,6 @@ def nothing_crosses(desk: Desk) -> None:
                 f'p="{place}"; if [ -d "$p" ]; then ls "$p"; else head -c1 "$p"; fi', user=user
             )
             assert tried.status, f"{user} read {place}: {tried.text}"
-            assert "denied" in tried.text, f"{user} did not get to {place}: {tried.text}"
             assert "denied" in tried.text or "not permitted" in tried.text, f"{user}: {tried.text}"
         killed = desk.vm.run("kill -9 $(pgrep -u privyseal-1000) 2>&1", user=user)
         assert killed.status, f"{user} killed processes of alice's companion"
