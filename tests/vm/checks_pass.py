@@ -95,7 +95,11 @@ def _answered(desk: Desk, asking: Process) -> Result:
     return asking.finish()
 
 
-@check("12: pass and secret-tool read what the other wrote, in the provider's sandbox", seconds=420)
+@check(
+    "12: pass and secret-tool read what the other wrote, in the provider's sandbox",
+    seconds=420,
+    settled=False,
+)
 def pass_store(desk: Desk) -> None:
     with _kind(desk, "pass"):
         desk.unlocked()
@@ -121,7 +125,11 @@ def pass_store(desk: Desk) -> None:
     desk.granted("embedded.example", "back")
 
 
-@check("12: a passphrase that gpg's agent wants is asked for on the console", seconds=300)
+@check(
+    "12: a passphrase that gpg's agent wants is asked for on the console",
+    seconds=300,
+    settled=False,
+)
 def pass_pinentry(desk: Desk) -> None:
     vm = desk.vm
     with _kind(desk, "pass"):
@@ -145,7 +153,11 @@ def pass_pinentry(desk: Desk) -> None:
         desk.granted("mail", "tr0ub4dor")
 
 
-@check("12: a tree and a key from elsewhere open on the console, dozens of entries", seconds=420)
+@check(
+    "12: a tree and a key from elsewhere open on the console, dozens of entries",
+    seconds=420,
+    settled=False,
+)
 def pass_store_from_elsewhere(desk: Desk) -> None:
     vm = desk.vm
     vm.succeed(
@@ -186,7 +198,11 @@ def pass_store_from_elsewhere(desk: Desk) -> None:
         vm.run("rm -rf ~/.gnupg ~/.password-store ~/key; gpgconf --kill all", user="alice")
 
 
-@check("12: gopass and secret-tool read what the other wrote, each change a commit", seconds=420)
+@check(
+    "12: gopass and secret-tool read what the other wrote, each change a commit",
+    seconds=420,
+    settled=False,
+)
 def gopass_store(desk: Desk) -> None:
     there = not desk.vm.run("test -x /usr/local/bin/gopass").status
     assert there or not os.environ.get("CI"), "gopass is missing: `scripts/setup.sh dev` builds it"
