@@ -171,6 +171,7 @@ def log_out_on_the_console(desk: Desk) -> None:
 @check(
     "10: a user who lingers keeps no key past the last session, and one logout of two ends nothing",
     seconds=300,
+    settled=False,
 )
 def lingering(desk: Desk) -> None:
     desk.unlocked()
