@@ -4,7 +4,7 @@ import re
 import time
 from typing import Final
 
-from tests.vm.machine import UIDS, Machine, Process
+from tests.vm.machine import UIDS, LateError, Machine, Process
 
 LOGIN_SECONDS: Final = 60
 PASSPHRASE: Final = "correct horse"
@@ -139,7 +139,8 @@ class Desk:
         self.vm.show(vt)  # a console that was left shows nothing
         deadline = time.monotonic() + LOGIN_SECONDS
         while not all(text in (seen := self.vm.screen(vt)) for text in (" left ─", *texts)):
-            assert time.monotonic() < deadline, f"{texts} are not asked on VT {vt}:\n{seen}"
+            if time.monotonic() > deadline:
+                raise LateError(f"{texts} are not asked on VT {vt}:\n{seen}")
             if "enter shows the next" in seen:
                 self.vm.type("\n", vt=vt)
             time.sleep(POLL_SECONDS)
@@ -151,7 +152,8 @@ class Desk:
         self.vm.shows(vt, " left ─")
         deadline = time.monotonic() + PAIR_SECONDS
         while not (found := _PAIR.search(seen := self.vm.screen(vt))):
-            assert time.monotonic() < deadline, f"no pair to type:\n{seen}"
+            if time.monotonic() > deadline:
+                raise LateError(f"no pair to type:\n{seen}")
             if "more lines: space" in seen:
                 self.vm.type(" ", vt=vt)
             time.sleep(POLL_SECONDS)

@@ -37,6 +37,10 @@ _COLUMNS: Final = 80
 _TAIL: Final = 2000
 
 
+class LateError(AssertionError):
+    """Something that was waited for did not come about in time."""
+
+
 class Result(NamedTuple):
     """How a command ended."""
 
@@ -156,8 +160,8 @@ class Machine:
 
         try:
             self.wait_for(there, f"{texts} on VT {vt}", seconds=seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; it shows:\n{seen}") from None
+        except LateError as error:
+            raise LateError(f"{error}; it shows:\n{seen}") from None
         return seen
 
     def picture(self, name: str) -> Path:
@@ -172,7 +176,8 @@ class Machine:
         """Return as soon as `condition` holds; fail, naming `what` was awaited, when it does not."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+            if time.monotonic() > deadline:
+                raise LateError(f"not within {seconds:.0f} s: {what}")
             time.sleep(_POLL_SECONDS)
 
     def wait_until_succeeds(self, command: str, *, user: str = "root", seconds: float = 60) -> str:
@@ -186,8 +191,8 @@ class Machine:
 
         try:
             self.wait_for(works, command, seconds=seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {last.text}") from None
+        except LateError as error:
+            raise LateError(f"{error}: {last.text}") from None
         return last.out.rstrip("\n")
 
     # The wire
@@ -251,8 +256,8 @@ class Process:
         """Wait until it ended; the check fails when it does not."""
         try:
             self._machine.wait_for(lambda: self.ended() is not None, self.command, seconds=seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {self.output().text}") from None
+        except LateError as error:
+            raise LateError(f"{error}: {self.output().text}") from None
         assert self._result is not None
         return self._result
 
