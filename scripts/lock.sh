@@ -10,6 +10,6 @@ compile() {
   uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-header --no-annotate "$@"
 }
-compile pyproject.toml -o requirements/run.txt
+compile --extra aws pyproject.toml -o requirements/run.txt
 compile --group build -o requirements/build.txt
-compile pyproject.toml --group dev -o requirements/dev.txt
+compile --extra aws pyproject.toml --group dev -o requirements/dev.txt
