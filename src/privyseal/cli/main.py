@@ -4,8 +4,8 @@ import os
 import sys
 
 from privyseal.cli.report import complain, defect
-from privyseal.cli.spec import Spec, quick
-from privyseal.cli.table import COMMANDS, load
+from privyseal.cli.spec import Group, Spec, quick
+from privyseal.cli.table import ROOT
 from privyseal.errors import PrivysealError
 
 INTERRUPTED = 130
@@ -43,9 +43,9 @@ def dispatch(words: list[str]) -> int:
     """Run one command by the quick path when it allows that, else through click."""
     if words[:1] == ["--version"]:
         words = ["version"]
-    if words and words[0] in COMMANDS and "_PRIVY_COMPLETE" not in os.environ:
-        spec = load(words[0])
-        values = quick(spec, words[1:]) if isinstance(spec, Spec) else None
+    if "_PRIVY_COMPLETE" not in os.environ:
+        spec, left = _find(words)
+        values = quick(spec, left) if isinstance(spec, Spec) else None
         if isinstance(spec, Spec) and values is not None:
             status = spec.run(values)
             sys.stdout.flush()
@@ -54,3 +54,10 @@ def dispatch(words: list[str]) -> int:
     from privyseal.cli.tree import run  # noqa: PLC0415 - click costs as much as all of `privy list`
 
     return run(words)
+
+
+def _find(words: list[str]) -> tuple[object, list[str]]:
+    found: object = ROOT
+    while isinstance(found, Group) and words and words[0] in found.commands:
+        found, words = found.load(words[0]), words[1:]
+    return found, words

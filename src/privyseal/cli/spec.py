@@ -5,7 +5,8 @@ plain cases. Whatever it does not understand goes to click, built from the same 
 that help, completion and complaints have one source.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, Final, NamedTuple
 
 from privyseal.errors import UsageError
@@ -16,13 +17,17 @@ _DIGITS: Final = 9  # int() refuses very long texts by a ValueError of its own
 
 
 class Option(NamedTuple):
-    """A `--flag`; with a `metavar` it takes a value, with `many` it may be repeated."""
+    """A `--flag`; with a `metavar` it takes a value, with `many` it may be repeated.
+
+    `short` is its form with one letter, `-d`, "" for none.
+    """
 
     flag: str
     help: str
     metavar: str = ""
     many: bool = False
     complete: str = ""
+    short: str = ""
 
     @property
     def name(self) -> str:
@@ -38,17 +43,20 @@ class Option(NamedTuple):
 
 
 class Argument(NamedTuple):
-    """A positional argument; `rest` takes all that follow, options of another command included."""
+    """A positional argument; `rest` takes all that follow, `optional` may be left out."""
 
     name: str
     complete: str = ""
     rest: bool = False
+    optional: bool = False
 
 
 class Spec(NamedTuple):
     """A command: its text for people, what it takes, and what it does.
 
-    `run` gets every option and argument by name, as text, and returns the exit status.
+    `run` gets every option and argument by name, as text, and returns the exit status. Where the
+    last argument takes the rest, options of another command included, ours stand before it, or
+    with `interspersed` anywhere before a `--`.
     """
 
     summary: str
@@ -56,6 +64,24 @@ class Spec(NamedTuple):
     options: tuple[Option, ...] = ()
     arguments: tuple[Argument, ...] = ()
     details: str = ""
+    interspersed: bool = False
+
+
+class Group(NamedTuple):
+    """Commands under one name: for each the module that holds it, and its line in the help.
+
+    A module is imported when its command runs. It defines `SPEC`, a `Spec`, or `GROUP`, another
+    `Group`, or, where the comforts of click are wanted, `command`, a click command. A command with
+    an empty line is another name for one, and not listed.
+    """
+
+    summary: str
+    commands: Mapping[str, tuple[str, str]]
+
+    def load(self, name: str) -> object:
+        """Import the module of a command; return what it defines."""
+        module = import_module(self.commands[name][0])
+        return getattr(module, "SPEC", None) or getattr(module, "GROUP", None) or module.command
 
 
 JSON = Option("--json", "Print JSON, in the schema of the guide.")
@@ -68,8 +94,8 @@ def quick(spec: Spec, words: list[str]) -> Values | None:
         UsageError: The value of an option is empty: a variable of a script was not set.
     """
     values: Values = {option.name: option.absent for option in spec.options}
-    flags = {option.flag: option for option in spec.options}
-    takes_rest = bool(spec.arguments) and spec.arguments[-1].rest
+    flags = {name: option for option in spec.options for name in (option.flag, option.short)}
+    ends = not spec.interspersed and bool(spec.arguments) and spec.arguments[-1].rest
     plain: list[str] = []
     left = list(words)
     while left:
@@ -79,13 +105,13 @@ def quick(spec: Spec, words: list[str]) -> Values | None:
             break
         if not word.startswith("-") or word == "-":
             plain.append(word)
-            if takes_rest and len(plain) == len(spec.arguments):
+            if ends and len(plain) == len(spec.arguments):
                 plain += left
                 break
             continue
         flag, equals, value = word.partition("=")
         option = flags.get(flag)
-        if option is None or bool(equals) > bool(option.metavar):
+        if option is None or bool(equals) > (bool(option.metavar) and flag == option.flag):
             return None
         if not option.metavar:
             values[option.name] = True
@@ -102,12 +128,12 @@ def quick(spec: Spec, words: list[str]) -> Values | None:
 
 def _positional(spec: Spec, values: Values, plain: list[str]) -> Values | None:
     for argument in spec.arguments:
-        if not plain:
+        if not plain and not argument.optional:
             return None
         if argument.rest:
             values[argument.name], plain = tuple(plain), []
         else:
-            values[argument.name] = plain.pop(0)
+            values[argument.name] = plain.pop(0) if plain else ""
     return None if plain else values
 
 

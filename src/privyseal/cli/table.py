@@ -1,11 +1,8 @@
-"""Every command by name: the module that holds it, and its line in the help.
+"""Every command by name: the module that holds it, and its line in the help."""
 
-A module is imported when its command runs. It defines `SPEC`, a `privyseal.cli.spec.Spec`, or,
-where a group of commands or the comforts of click are wanted, `command`, a click command.
-"""
-
-from importlib import import_module
 from typing import Final
+
+from privyseal.cli.spec import Group
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "try": ("privyseal.cli.try_", "Try everything on this session bus, until Ctrl-C."),
@@ -27,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("privyseal.cli.status", "Say in one glance how the keeper is."),
     "get": ("privyseal.cli.get", "Print a secret, after a person allowed it."),
     "run": ("privyseal.cli.run", "Run a command that gets secrets, after a person allowed it."),
+    "aws": ("privyseal.cli.aws.table", "Give commands short-lived AWS credentials."),
     "store": ("privyseal.cli.store", "Export, import or rekey the embedded store."),
     "audit": ("privyseal.cli.audit", "Read, search, verify and export the audit log."),
     "doctor": ("privyseal.cli.doctor", "Check that everything works, and say what to do."),
@@ -35,8 +33,4 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "version": ("privyseal.cli.version", "Print the version."),
 }
 
-
-def load(name: str) -> object:
-    """Import the module of a command; return its `SPEC`, or its click command."""
-    module = import_module(COMMANDS[name][0])
-    return getattr(module, "SPEC", None) or module.command
+ROOT: Final = Group("Keep secrets, and let one out only after you saw who asks for what.", COMMANDS)

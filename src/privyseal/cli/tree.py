@@ -5,8 +5,8 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from privyseal.cli.spec import Option, Spec
-from privyseal.cli.table import COMMANDS, load
+from privyseal.cli.spec import Group, Option, Spec
+from privyseal.cli.table import COMMANDS, ROOT
 from privyseal.errors import PrivysealError, UsageError
 
 _PROGRAM: Final = "privy"
@@ -15,34 +15,46 @@ _PROGRAM: Final = "privy"
 class _Tree(click.Group):
     """A group that imports a command when it is used, and lists them without importing any."""
 
+    def __init__(self, name: str, group: Group, params: list[click.Parameter]) -> None:
+        super().__init__(
+            name,
+            help=group.summary,
+            params=params,
+            no_args_is_help=True,
+            subcommand_metavar="COMMAND [ARGUMENTS]...",
+        )
+        self._group = group
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return list(COMMANDS)
+        return [name for name, (_, summary) in self._group.commands.items() if summary]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self._group.commands:
             return None
-        found = load(cmd_name)
+        found = self._group.load(cmd_name)
+        if isinstance(found, Group):
+            return _Tree(cmd_name, found, [])
         return build(cmd_name, found) if isinstance(found, Spec) else _command(found)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        if args and not args[0].startswith("-") and args[0] not in self._group.commands:
             from difflib import get_close_matches  # noqa: PLC0415 - only for a mistyped command
 
-            near = get_close_matches(args[0], COMMANDS, 1)
+            near = get_close_matches(args[0], self._group.commands, 1)
             raise UsageError(
                 f"no command {args[0]!r}" + (f": did you mean {near[0]!r}?" if near else ""),
-                hint=f"see `{_PROGRAM} --help`",
+                hint=f"see `{ctx.command_path} --help`",
             )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        del ctx
+        listed = self.list_commands(ctx)
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+            formatter.write_dl([(name, self._group.commands[name][1]) for name in listed])
 
 
 class _Named(click.ParamType[str]):
@@ -74,7 +86,7 @@ def build(name: str, spec: Spec) -> click.Command:
             [argument.name],
             metavar=argument.name.upper() + ("..." if argument.rest else ""),
             nargs=-1 if argument.rest else 1,
-            required=True,
+            required=not argument.optional,
             type=click.UNPROCESSED if argument.rest else _Named(argument.complete),
         )
         for argument in spec.arguments
@@ -83,13 +95,13 @@ def build(name: str, spec: Spec) -> click.Command:
     def callback(**values: Any) -> int:
         return spec.run({key: "" if value is None else value for key, value in values.items()})
 
-    rest = any(argument.rest for argument in spec.arguments)
+    ends = any(argument.rest for argument in spec.arguments) and not spec.interspersed
     return click.Command(
         name,
         params=parameters,
         callback=callback,
         help=f"{spec.summary}\n\n{spec.details}".strip(),
-        context_settings={"allow_interspersed_args": not rest},
+        context_settings={"allow_interspersed_args": not ends},
     )
 
 
@@ -112,10 +124,11 @@ def run(words: list[str]) -> int:
 
 
 def _option(option: Option) -> click.Option:
+    names = [name for name in (option.flag, option.short) if name]
     if not option.metavar:
-        return click.Option([option.flag], is_flag=True, help=option.help)
+        return click.Option(names, is_flag=True, help=option.help)
     return click.Option(
-        [option.flag],
+        names,
         metavar=option.metavar,
         multiple=option.many,
         help=option.help,
@@ -141,11 +154,9 @@ def _refusal(error: click.ClickException, words: list[str]) -> PrivysealError:
 
 root: Final = _Tree(
     _PROGRAM,
-    help="Keep secrets, and let one out only after you saw who asks for what.",
-    params=[
+    ROOT,
+    [
         click.Option(["--debug"], is_flag=True, help="Show tracebacks.", expose_value=False),
         click.Option(["--version"], is_flag=True, help="Print the version.", expose_value=False),
     ],
-    no_args_is_help=True,
-    subcommand_metavar="COMMAND [ARGUMENTS]...",
 )

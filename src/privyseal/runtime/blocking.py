@@ -92,9 +92,18 @@ class Keeper:
                 return
             yield parse(self._receive(sent.popleft())[0])
 
-    def submit(self, requester: str, ask: Json) -> tuple[Json, list[Secret]]:
-        """Ask for something; the ticket is `pending`, or ended with its result and its secrets."""
-        return _ticket(self._ask("Submit", "ssah", [requester, json.dumps(ask), []]))
+    def submit(
+        self, requester: str, ask: Json, inputs: Sequence[int] = ()
+    ) -> tuple[Json, list[Secret]]:
+        """Ask for something; the ticket is `pending`, or ended with its result and its secrets.
+
+        `inputs` are the descriptors that belong to the ask; they stay the caller's.
+        """
+        return _ticket(self._ask("Submit", "ssah", [requester, json.dumps(ask), list(inputs)]))
+
+    def beside(self, fd: int, ready: Callable[[], bool]) -> None:
+        """From now on, call `ready` when `fd` can be read during a wait, until it returns False."""
+        self._bus.beside(fd, ready)
 
     def collect(self, request: str) -> tuple[Json, list[Secret]]:
         """Return the ticket of a request and, once only, what was released for it."""

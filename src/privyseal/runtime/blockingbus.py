@@ -4,9 +4,10 @@ dbus-fast costs 60 ms of imports, jeepney 15.
 """
 
 import os
+import select
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_method_call
@@ -42,6 +43,7 @@ class Bus:
         self._signals: deque[Message] = deque()
         self._replies: dict[int, Message] = {}
         self._sent: set[int] = set()
+        self._beside: tuple[int, Callable[[], bool]] | None = None
 
     @classmethod
     def open(cls, address: str = "") -> "Bus":
@@ -144,14 +146,27 @@ class Bus:
             tuple(message.body),
         )
 
+    def beside(self, fd: int, ready: Callable[[], bool]) -> None:
+        """From now on, call `ready` when `fd` can be read during a wait, until it returns False."""
+        self._beside = fd, ready
+
     def _next(self, deadline: float | None) -> Message | None:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        try:
-            return self._connection.receive(timeout=left)
-        except TimeoutError:
-            return None
-        except OSError as error:
-            raise _closed() from error
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                return self._connection.receive(timeout=left if self._beside is None else 0)
+            except TimeoutError:
+                if self._beside is None or not self._either(self._beside, left):
+                    return None
+            except OSError as error:
+                raise _closed() from error
+
+    def _either(self, beside: tuple[int, Callable[[], bool]], left: float | None) -> bool:
+        fd, ready = beside
+        found, _, _ = select.select([self._connection.sock, fd], [], [], left)
+        if fd in found and not ready():
+            self._beside = None
+        return bool(found)
 
     def _keep(self, message: Message) -> None:
         # Calls are answered in any order. What answers none of ours must leave nothing open.

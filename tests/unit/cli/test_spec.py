@@ -5,12 +5,32 @@ import pytest
 from hypothesis import given, strategies as st
 
 from privyseal.cli import get, history, run
-from privyseal.cli.spec import Spec, Values, quick
-from privyseal.cli.table import COMMANDS, load
+from privyseal.cli.spec import Argument, Group, Option, Spec, Values, quick
+from privyseal.cli.table import ROOT
 from privyseal.cli.tree import build
 from privyseal.errors import UsageError
 
-SPECS = [found for name in COMMANDS if isinstance(found := load(name), Spec)]
+
+def everything(group: Group) -> Iterator[tuple[str, object]]:
+    """Yield the line in the help of every command, and what its module defines."""
+    for name, (_, summary) in group.commands.items():
+        found = group.load(name)
+        yield summary, found
+        if isinstance(found, Group):
+            yield from everything(found)
+
+
+FREE = Spec(
+    "Take options anywhere.",
+    lambda _: 0,
+    (
+        Option("--duration", "How long.", "TIME", short="-d"),
+        Option("--json", "A flag.", short="-j"),
+    ),
+    (Argument("profile", optional=True), Argument("command", rest=True, optional=True)),
+    interspersed=True,
+)
+SPECS = [FREE, *(found for _, found in everything(ROOT) if isinstance(found, Spec))]
 
 
 def by_click(spec: Spec, words: list[str]) -> Values | None:
@@ -33,6 +53,7 @@ def vocabulary() -> Iterator[str]:
     for spec in SPECS:
         for option in spec.options:
             yield from (option.flag, f"{option.flag}=v")
+    yield from ("-d", "-j", "-d5", "-jd")
 
 
 @given(st.sampled_from(SPECS), st.lists(st.sampled_from(sorted(set(vocabulary()))), max_size=6))
@@ -78,9 +99,20 @@ def test_options_after_the_command_belong_to_the_command() -> None:
 
 
 def test_every_command_of_the_table_loads_and_has_a_line_of_help() -> None:
-    for name, (_, summary) in COMMANDS.items():
-        found = load(name)
-        assert summary.endswith(".")
-        assert isinstance(found, Spec | click.Command)
-        if isinstance(found, Spec):
+    for summary, found in everything(ROOT):
+        assert isinstance(found, Spec | Group | click.Command)
+        assert not summary or summary.endswith(".")
+        if summary and isinstance(found, Spec | Group):
             assert found.summary == summary
+
+
+def test_where_options_may_stand_anywhere_only_a_double_dash_ends_them() -> None:
+    values = quick(FREE, ["prod", "-d", "1h", "--", "ls", "--json"])
+
+    assert values == {
+        "duration": "1h",
+        "json": False,
+        "profile": "prod",
+        "command": ("ls", "--json"),
+    }
+    assert quick(FREE, []) == {"duration": "", "json": False, "profile": "", "command": ()}

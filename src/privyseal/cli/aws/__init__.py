@@ -1,0 +1,1 @@
+"""`privy aws`: one module a command, and what they share."""
