@@ -1,0 +1,1 @@
+"""Places where keys, sessions and tokens lie: one module for each kind."""
