@@ -8,18 +8,20 @@ from privyseal.console.layout import GUTTER, Line, Span, Style, line, plain, rul
 from privyseal.console.state import ScreenState
 from privyseal.model.approval import Approval
 from privyseal.model.decision import Scope
-from privyseal.model.evidence import Grade
+from privyseal.model.evidence import Evidence, Fact, Grade
 from privyseal.model.keyring import ItemInfo
 from privyseal.model.lifecycle import State
 from privyseal.wire.sanitise import fit, width, wrap
 
-LIST_CELLS: Final = 25
+LIST_CELLS: Final = 21
 WIDE_LIST_CELLS: Final = 34
 WIDE: Final = 110
 
 _NAME: Final = 14
 _VALUE_LINES: Final = 4
-_ANSWERS: Final = 4
+_ANSWERS: Final = 3
+_PAGED: Final = 4
+"""Fewer lines than these are too few to page through."""
 _SCOPE_CELLS: Final = (13, 16, 16)
 _HURRY: Final = 30.0
 
@@ -77,30 +79,56 @@ def heading(state: ScreenState, subject: Approval) -> tuple[Line, Line]:
     )
 
 
-def body(state: ScreenState, subject: Approval) -> list[Line]:
-    """Return everything there is to read before deciding; it may be longer than the pane."""
-    cells = pane_size(state)[0]
+def body(state: ScreenState, subject: Approval) -> tuple[list[Line], list[Line]]:
+    """Return the lines that stay in the pane, and those that page below them.
+
+    What is asked for, which program asks and every warning stay, so that nobody answers without
+    them before his eyes. Where that is too long for the pane only the program and the warnings do.
+    """
+    what, who, more = (list(part(state, subject)) for part in (_asked, _asker, _surroundings))
+    room = body_rows(state)
+    if len(what) + len(who) + len(more) <= room or len(what) + len(who) <= room - _PAGED:
+        return what + who, more
+    return (who, what + more) if len(who) <= room - _PAGED else ([], what + who + more)
+
+
+def _asked(state: ScreenState, subject: Approval) -> Iterator[Line]:
     content = subject.content
-    rows: list[Line] = []
     for number, item in enumerate(content.items):
-        rows += _item(state, subject, item, number)
+        yield from _item(state, subject, item, number)
     for label in content.collections:
-        rows += _row(state, "", "plain", "collection", label)
+        yield from _row(state, "", "plain", "collection", label)
     for number, fact in enumerate(content.details):
         # Some of these names are attribute names, foreign text that belongs behind the gutter.
         name = "" if number else "change"
-        rows += _row(state, *_MARKS[fact.grade], name, f"{fact.name}: {fact.value}")
+        yield from _row(state, *_MARKS[fact.grade], name, f"{fact.name}: {fact.value}")
+
+
+def _asker(state: ScreenState, subject: Approval) -> Iterator[Line]:
+    seen = subject.content.evidence
     legend = line((" = verified", "good"), "  ? reported", ("  ! warning ", "warn"))
-    rows.append(rule(line(("─ Who asks ", "strong")), cells, "", "", legend))
-    for fact in content.evidence.facts:
-        rows += _row(state, *_MARKS[fact.grade], fact.name, fact.value)
-    if not content.evidence.facts:
-        rows += _row(state, "?", "plain", "program", content.evidence.summary or "unknown")
-    if not content.evidence.trusted:
-        rows.append(line((" ! ", "warn"), "It may not be the program that it seems to be."))
+    yield rule(line(("─ Who asks ", "strong")), pane_size(state)[0], "", "", legend)
+    for fact in _foremost(seen):
+        yield from _row(state, *_MARKS[fact.grade], fact.name, fact.value)
+    if not seen.facts:
+        yield from _row(state, "?", "plain", "program", seen.summary or "unknown")
+    if not seen.trusted:
+        yield line((" ! ", "warn"), "It may not be the program that it seems to be.")
     if subject.blocking and subject.state == "pending":
-        rows.append(line((" ! ", "warn"), "Most programs give up this call after 25 seconds."))
-    return [*rows, *_row(state, "", "plain", "before", content.before)] if content.before else rows
+        yield line((" ! ", "warn"), "Most programs give up this call after 25 seconds.")
+
+
+def _foremost(seen: Evidence) -> list[Fact]:
+    return [fact for n, fact in enumerate(seen.facts) if not n or fact.grade == "warning"]
+
+
+def _surroundings(state: ScreenState, subject: Approval) -> Iterator[Line]:
+    seen = subject.content.evidence
+    for fact in seen.facts:
+        if fact not in _foremost(seen):
+            yield from _row(state, *_MARKS[fact.grade], fact.name, fact.value)
+    if subject.content.before:
+        yield from _row(state, "", "plain", "before", subject.content.before)
 
 
 def _item(state: ScreenState, subject: Approval, item: ItemInfo, number: int) -> Iterator[Line]:
@@ -128,9 +156,15 @@ def _row(
         mark, name = "", ""
 
 
+def drawn(state: ScreenState, subject: Approval) -> list[Line]:
+    """Return the lines of the body that are on the screen."""
+    stay, paged = body(state, subject)
+    return [*stay, *paged[state.scroll :]][: body_rows(state)]
+
+
 def unread(state: ScreenState, subject: Approval) -> int:
     """Return how many lines of the body lie below what is shown."""
-    return max(len(body(state, subject)) - state.scroll - body_rows(state), 0)
+    return max(sum(map(len, body(state, subject))) - state.scroll - body_rows(state), 0)
 
 
 def body_rows(state: ScreenState) -> int:
@@ -161,12 +195,12 @@ def can_deny(state: ScreenState, subject: Approval) -> bool:
 
 
 def answers(state: ScreenState, subject: Approval) -> list[Line]:
-    """Return the four lines below the body: what can be answered now."""
+    """Return the rule below the body, with what is to be said in it, and what can be answered."""
+    cells = pane_size(state)[0]
+    said = fit(state.said, cells - 4, console=state.console_font)
     *rows, last = _answers(state, subject)
-    said = line(
-        (f" {fit(state.said, pane_size(state)[0] - 2, console=state.console_font)}", "warn")
-    )
-    return [*rows, *[()] * (_ANSWERS - len(rows) - 2), said, last]
+    top = rule(line((f"─ {said} " if said else "", "warn")), cells, "", "")
+    return [top, *rows, *[()] * (_ANSWERS - len(rows) - 1), last]
 
 
 def _answers(state: ScreenState, subject: Approval) -> list[Line]:
@@ -245,5 +279,6 @@ def transcript(state: ScreenState, subject: Approval) -> tuple[str, ...]:
     """Return the pane as plain text, with the lines that were scrolled over: what was decided on."""
     cells = pane_size(state)[0]
     title, right = heading(state, subject)
-    rows = [rule(title, cells, "─", "─", right), *body(state, subject), *answers(state, subject)]
+    stay, paged = body(state, subject)
+    rows = [rule(title, cells, "─", "─", right), *stay, *paged, *answers(state, subject)]
     return tuple(plain(row).rstrip() for row in rows)[:200]

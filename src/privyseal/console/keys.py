@@ -175,9 +175,10 @@ def _item(step: int, state: ScreenState, _fresh: bytes) -> Outcome:
 def _scroll(step: int, state: ScreenState, fresh: bytes) -> Outcome:
     if state.subject is None:
         return state, None
-    page = detail.body_rows(state) - 1
-    last = max(len(detail.body(state, state.subject)) - page - 1, 0)
-    moved = replace(state, scroll=max(0, min(state.scroll + step * page, last)))
+    stay, paged = detail.body(state, state.subject)
+    room = detail.body_rows(state) - len(stay)
+    last = max(len(paged) - room, 0)
+    moved = replace(state, scroll=max(0, min(state.scroll + step * (room - 1), last)))
     return (state if moved == state else noticed(rearmed(moved, fresh))), None
 
 

@@ -30,7 +30,7 @@ NO_WITNESS: Final = "no witness: facts are only reported"
 
 _NAME: Final = " PRIVYSEAL "
 _EDGE: Final[Span] = ("│", "frame")
-_MARGIN: Final = 8
+_MARGIN: Final = 7
 """Cells before the gutter of the list."""
 
 _KEYS: Final[dict[View, str]] = {
@@ -106,9 +106,8 @@ def _requests(state: ScreenState) -> list[Line]:
         pane = overview(state, right, height)
     else:
         head, tail = detail.heading(state, subject)
-        text = detail.body(state, subject)[state.scroll :]
-        below = [line(("─" * right, "frame")), *detail.answers(state, subject)]
-        pane = [*column(text, height - len(below), right), *below]
+        below = detail.answers(state, subject)
+        pane = [*column(detail.drawn(state, subject), height - len(below), right), *below]
     listed, shown = column(_list(state, left, height), height, left), column(pane, height, right)
     top = rule(line((" Waiting ", "strong")), left + 1, "┌─", "")
     return [
@@ -138,7 +137,7 @@ def _entry(state: ScreenState, approval: Approval, cells: int) -> list[Line]:
     badge: Span = (fit(approval.content.badge, 6), "strong" if here else "plain")
     if approval.state != "pending":
         badge = OUTCOMES.get(approval.state, ("?", "plain"))
-    first = line(("►" if here else " ", "strong"), (f"{badge[0]:<6} ", badge[1]))
+    first = line(("►" if here else " ", "strong"), (f"{badge[0]:<6}", badge[1]))
     who = approval.content.evidence.summary
     room, console = cells - _MARGIN, state.console_font
     return [
@@ -152,7 +151,7 @@ def _outcome(state: ScreenState, approval: Approval, cells: int) -> Line:
     number, unit = detail.span(state.wall - approval.resolved).split()
     ago = f"{number}{unit[0]}"
     text = foreign(what(approval), cells - _MARGIN, console=state.console_font)
-    return (*line((f" {word:<4}", style), f"{ago:>3}"), *text)
+    return (*line((f"{word:<4}", style), f"{ago:>3}"), *text)
 
 
 def _page(state: ScreenState) -> list[Line]:

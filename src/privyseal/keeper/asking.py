@@ -304,4 +304,4 @@ class Asking:
         allowed, denied = states.count("allowed"), states.count("denied")
         if not allowed and not denied:
             return ""
-        return f"allowed {allowed} times, denied {denied} times since the keeper started"
+        return f"allowed {allowed} times, denied {denied} times"

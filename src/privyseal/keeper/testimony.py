@@ -257,15 +257,17 @@ def _changeable(name: str, writers: Writers | None, *, user_matters: bool) -> It
 def _surroundings(seen: Statement) -> Iterator[Fact]:
     yield from _group(seen)
     yield from _parents(seen)
-    if seen.tty:
-        yield _fact("verified", "terminal", _terminal(seen.tty))
+    terminal = _terminal(seen.tty) if seen.tty else ""
     if seen.session is not None and seen.session.pid != seen.pid:
-        kind = "terminal session" if seen.tty else "session"
-        yield _fact("verified", "started in", f"the {kind} of {_called(seen, seen.session)}")
-    if seen.uids:
-        yield _fact("verified", "user", f"uid {seen.uids[0]}")
+        kind, on = ("terminal session", f" on {terminal}") if terminal else ("session", "")
+        yield _fact("verified", "started in", f"the {kind} of {_called(seen, seen.session)}{on}")
+    elif terminal:
+        yield _fact("verified", "terminal", terminal)
+    who = [f"uid {seen.uids[0]}"] if seen.uids else []
     if seen.login not in {None, _UNSET}:
-        yield _fact("verified", "login", f"uid {seen.login}, audit session {seen.audit_session}")
+        who.append(f"login uid {seen.login}, session {seen.audit_session}")
+    if who:
+        yield _fact("verified", "user", "; ".join(who))
 
 
 def _group(seen: Statement) -> Iterator[Fact]:

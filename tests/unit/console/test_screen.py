@@ -2,6 +2,7 @@
 
 import unicodedata
 from dataclasses import replace
+from functools import partial
 from typing import get_args
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 from tests.unit.console.sample import (
     COMPANION,
+    NODE,
     PIN,
     approval,
     companion,
@@ -17,9 +19,10 @@ from tests.unit.console.sample import (
     screen,
 )
 
+from privyseal.console.keys import press
 from privyseal.console.layout import GUTTER, plain
 from privyseal.console.screen import frame_text, render
-from privyseal.console.state import View, shown, told
+from privyseal.console.state import ScreenState, View, shown, told
 from privyseal.model.approval import Approval
 from privyseal.model.evidence import Evidence, Fact, ProcessRef
 from privyseal.wire.keeper import Notice
@@ -75,6 +78,58 @@ def test_the_names_of_facts_are_whole(name: str) -> None:
     evidence = Evidence(summary="x", facts=(Fact(grade="verified", name=name, value="x"),))
     rows = frame_text(screen(approval(evidence=evidence)))
     assert any(f" = {name} " in row for row in rows)
+
+
+def drawn(state: ScreenState) -> str:
+    """Return a frame as one text, and make sure that what has to be seen together is."""
+    text = "\n".join(frame_text(state))
+    for seen in ("GitHub token", "service: github.com", "= program ", "! tracer"):
+        assert seen in text, text
+    return text
+
+
+def test_what_is_asked_and_who_asks_stand_beside_the_pair_without_a_key() -> None:
+    verified, reported = partial(Fact, grade="verified"), partial(Fact, grade="reported")
+    facts = (
+        verified(name="program", value="/usr/bin/secret-tool"),
+        verified(name="program file", value="owned by uid 0, mode 755"),
+        reported(name="command", value="secret-tool lookup service github.com"),
+        verified(name="folder", value="/home/alice"),
+        verified(name="unit", value="session-1.scope"),
+        verified(name="parents", value="bash < login (uid 0) <new session< systemd (uid 0)"),
+        verified(name="started in", value="the terminal session of login on tty1"),
+        verified(name="user", value="uid 1000; login uid 1000, session 1"),
+        reported(name="asked through", value="/opt/privyseal/bin/python"),
+        Fact(grade="warning", name="tracer", value="gdb (4711) is attached"),
+    )
+    evidence = Evidence(summary="secret-tool lookup", trusted=True, facts=facts)
+    state = companion(approval(evidence=evidence, before="allowed 2 times, denied 0 times"))
+    assert "Allow once: type " in drawn(state)
+
+
+@pytest.mark.parametrize("rows", [24, 25, 30])
+def test_paging_keeps_what_is_asked_the_program_and_the_warnings(rows: int) -> None:
+    more = tuple(Fact(grade="reported", name=f"claim {n}", value="x" * 90) for n in range(9))
+    evidence = msgspec.structs.replace(NODE, facts=(*NODE.facts, *more))
+    state = screen(approval(evidence=evidence), rows=rows)
+    pages = [drawn(state)]
+    while "more lines: space" in pages[-1]:
+        assert "Allow once" not in pages[-1]
+        state = replace(press(state, " ", b"x")[0], mono=state.mono + 10)
+        pages.append(drawn(state))
+    assert "Allow once: type " in pages[-1]
+    assert all(any(f"? claim {n} " in page for page in pages) for n in range(9))
+
+
+def test_of_what_is_too_long_to_stay_the_program_does() -> None:
+    many = tuple(item(f"key {n}", n) for n in range(20))
+    state = screen(approval(items=many))
+    for _ in range(20):
+        state = replace(press(state, "page-down", b"x")[0], mono=state.mono + 10)
+    text = "\n".join(frame_text(state))
+    assert "Allow once: type " in text
+    assert "= program " in text
+    assert "! tracer" in text
 
 
 def test_notes_stand_there_only_while_nothing_waits() -> None:

@@ -45,7 +45,13 @@ def test_a_plain_program_of_this_system_is_verified_and_trusted() -> None:
     assert found.program.anchor == ProcessRef(pid=50, start_ticks=10)
     assert graded(found, "program") == [("verified", "/usr/bin/secret-tool")]
     assert graded(found, "command") == [("reported", "secret-tool lookup 'a b'")]
-    assert graded(found, "terminal") == [("verified", "pts/0")]
+    assert graded(found, "started in") == [("verified", "the terminal session of bash on pts/0")]
+    assert graded(found, "user") == [("verified", "uid 1000")]
+
+
+def test_who_logged_in_stands_beside_the_user_that_the_process_runs_as() -> None:
+    found = told(PLAIN, login=1001, audit_session=3)
+    assert graded(found, "user") == [("verified", "uid 1000; login uid 1001, session 3")]
 
 
 def test_a_script_is_reported_because_its_process_may_rewrite_its_command_line() -> None:
