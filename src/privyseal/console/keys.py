@@ -188,16 +188,14 @@ def _select(step: int, state: ScreenState, fresh: bytes) -> Outcome:
         return state, None
     at = next((n for n, a in enumerate(state.listed) if a.id == subject.id), -1)
     ahead = state.listed[at + 1 :] if step > 0 else state.listed[: max(at, 0)][::-1]
-    target = next((a for a in ahead if a.state == "pending"), None)
-    return (shown(state, target, fresh), None) if target else _back(state, fresh)
+    return (shown(state, ahead[0], fresh), None) if ahead else _back(state, fresh)
 
 
 def _back(state: ScreenState, fresh: bytes) -> Outcome:
     ended = state.subject is not None and state.subject.state != "pending"
     if not ended:
         return state, None
-    waiting = [a for a in state.listed if a.state == "pending"]
-    return shown(state, waiting[0] if waiting else None, fresh), None
+    return shown(state, state.listed[0] if state.listed else None, fresh), None
 
 
 def _open(view: View, state: ScreenState, fresh: bytes) -> Outcome:

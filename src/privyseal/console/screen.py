@@ -11,6 +11,7 @@ from privyseal.console import detail
 from privyseal.console.layout import (
     Line,
     Span,
+    Style,
     column,
     foreign,
     line,
@@ -134,10 +135,9 @@ def _list(state: ScreenState, cells: int, height: int) -> list[Line]:
 
 def _entry(state: ScreenState, approval: Approval, cells: int) -> list[Line]:
     here = state.subject is not None and approval.id == state.subject.id
-    badge: Span = (fit(approval.content.badge, 6), "strong" if here else "plain")
-    if approval.state != "pending":
-        badge = OUTCOMES.get(approval.state, ("?", "plain"))
-    first = line(("►" if here else " ", "strong"), (f"{badge[0]:<6}", badge[1]))
+    badge = fit(approval.content.badge, _MARGIN - 1)
+    style: Style = "strong" if here else "plain"
+    first = line(("►" if here else " ", "strong"), (f"{badge:<{_MARGIN - 1}}", style))
     who = approval.content.evidence.summary
     room, console = cells - _MARGIN, state.console_font
     return [

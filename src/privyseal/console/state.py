@@ -2,7 +2,7 @@
 
 `fresh` is at least one random byte, given by the caller for every change: from it the two letters
 of the challenge are drawn. Nothing that happens outside moves the selection. A selected request
-that ends stays where it is, as ended, until the person moves on.
+that ends leaves the list and stays in the pane, as ended, until the person moves on.
 """
 
 from collections import Counter
@@ -101,7 +101,7 @@ class ScreenState:
     @property
     def waiting(self) -> int:
         """How many requests wait for a decision."""
-        return sum(approval.state == "pending" for approval in self.listed)
+        return len(self.listed)
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
@@ -157,10 +157,7 @@ def left(state: ScreenState, fresh: bytes) -> ScreenState:
 
 def shown(state: ScreenState, subject: Approval | None, fresh: bytes) -> ScreenState:
     """Put a request into the detail pane, with every choice as it is at first."""
-    keep = tuple(a for a in state.listed if a.state == "pending")
-    fields = replace(
-        state, listed=keep, subject=subject, scope=0, item=0, off=frozenset(), scroll=0, said=""
-    )
+    fields = replace(state, subject=subject, scope=0, item=0, off=frozenset(), scroll=0, said="")
     return rearmed(fields, fresh)
 
 
@@ -191,7 +188,7 @@ def synced(
     known = {approval.id: approval for approval in (*recent, *pending)}
     for old in state.listed:
         lost = msgspec.structs.replace(old, state="abandoned", resolved=state.wall)
-        now = known.get(old.id, lost if old.state == "pending" else old)
+        now = known.get(old.id, lost)
         if now.state != "pending":
             state = _ended(state, now, fresh)
     for approval in pending:
@@ -236,7 +233,7 @@ def _place(state: ScreenState, approval: Approval) -> int:
 
 
 def _ended(state: ScreenState, approval: Approval, fresh: bytes) -> ScreenState:
-    if state.subject is None or state.subject.id != approval.id:
-        return replace(state, listed=tuple(a for a in state.listed if a.id != approval.id))
-    listed = tuple(approval if a.id == approval.id else a for a in state.listed)
-    return rearmed(replace(state, listed=listed, subject=approval), fresh)
+    left = replace(state, listed=tuple(a for a in state.listed if a.id != approval.id))
+    if left.subject is None or left.subject.id != approval.id:
+        return left
+    return rearmed(replace(left, subject=approval), fresh)

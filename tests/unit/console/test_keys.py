@@ -175,6 +175,7 @@ def test_an_ended_request_stays_until_the_person_moves() -> None:
     state = told(screen(approval(), delete()), Notice(what="resolved", approval=gone), FRESH)
     state = later(asked(state, "x"))
     assert state.subject == gone
+    assert [one.id for one in state.listed] == ["b07c", "x"]
     assert after(state, *state.challenge, "n")[1] == []
     moved, _ = after(state, "down")
     assert moved.subject is not None
