@@ -178,7 +178,8 @@ def lingering(desk: Desk) -> None:
     second = desk.vm.start("su -l alice -c 'sleep 1000'")
     before = processes(desk)
     desk.vm.wait_until_succeeds("loginctl list-sessions --no-legend | grep -c alice | grep -q 2")
-    second.kill()
+    desk.vm.succeed("pkill -u alice sleep")  # a killed su would leave it, and the session with it
+    second.finish()
     desk.vm.wait_until_succeeds("loginctl list-sessions --no-legend | grep -c alice | grep -q 1")
     assert {*before} <= {*processes(desk)}, "one logout of two ended processes"
     desk.vm.succeed("loginctl enable-linger alice")
