@@ -161,6 +161,7 @@ def log_out_on_the_console(desk: Desk) -> None:
     )
     for looks in ("privy status", "privy list", "privy doctor"):
         assert "logged out" in desk.vm.run(looks, user="alice").text
+    desk.vm.shows(8, "The companion is logged out", "alice is logged in")
     assert all("privyseal.console" in args for args in processes(desk).values())
     desk.vm.run("privy get service=nothing.example", user="alice")
     desk.vm.wait_for(lambda: "locked" in desk.head(), "the companion asked back", seconds=60)

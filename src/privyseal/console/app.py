@@ -67,6 +67,10 @@ class Console:
         self._linked.set_result(link)
         self._change(lambda state: replace(state, linked=True))
 
+    def present(self, *, logged_in: bool) -> None:
+        """Take in, while there is no bus, whether the user is logged in."""
+        self._change(lambda state: replace(state, logged_in=logged_in))
+
     def quit(self) -> None:
         """End `run`."""
         self._quit.set()

@@ -83,9 +83,11 @@ def overview(state: ScreenState, cells: int, _height: int) -> list[Line]:
             line(" Waiting for it to come back."),
         ]
     if status is None:
-        user = fit(state.user, cells - 40, console=console)
-        rows.append(line((f" {user} is not logged in: nothing to decide.", "strong")))
-        return [*rows, line(" If you logged out here, the next request starts it.")]
+        user = fit(state.user, cells - 46, console=console)
+        here = f" {user} is logged in: the next request starts it."
+        rested = [line((" The companion is logged out: nothing to decide.", "strong")), line(here)]
+        gone = line((f" {user} is not logged in: nothing to decide.", "strong"))
+        return [*rows, *(rested if state.logged_in else [gone])]
     if status.locked:
         word, verb = ("locked", "opens it") if status.initialised else ("new", "sets a passphrase")
         store = line("   store     ", (word, "warn"), f"; u {verb}")

@@ -81,7 +81,8 @@ def _warning(state: ScreenState) -> str:
 def _header(state: ScreenState) -> Line:
     status = state.status
     if status is None:
-        store = "keeper away" if state.linked else "not logged in"
+        gone = "logged out" if state.logged_in else "not logged in"
+        store = "keeper away" if state.linked else gone
     elif not status.initialised:
         store = "no store yet"
     else:

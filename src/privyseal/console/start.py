@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Final
 
 from privyseal.console import attention
@@ -18,6 +19,8 @@ from privyseal.runtime.keeper import DecisionLink
 from privyseal.wire.keeper import BUS_NAME
 
 _RETRY: Final = 0.5
+_USERS: Final = Path("/run/systemd/users")
+_PRESENT: Final = frozenset({"STATE=online", "STATE=active", "STATE=opening"})
 
 
 def own_session(keeper_name: str | None, banner: str, notes: tuple[str, ...]) -> None:
@@ -38,7 +41,8 @@ def companion(uid: int, terminal: Terminal, vt: VirtualTerminal, phrase: str) ->
     if found is None:
         raise NotFoundError(f"the user {uid} has no companion", hint="`privy provision` makes one")
     first = ScreenState(user=found.user, vt=vt.number, phrase=phrase, linked=False)
-    asyncio.run(run_companion(terminal, vt, found.private_bus, SystemClock(), first))
+    known = _USERS / str(uid)
+    asyncio.run(run_companion(terminal, vt, found.private_bus, SystemClock(), first, known))
 
 
 async def run(terminal: Terminal, keeper_name: str, clock: Clock, first: ScreenState) -> None:
@@ -64,17 +68,23 @@ async def _lost(connection: Connection) -> None:
 
 
 async def run_companion(
-    terminal: Terminal, vt: VirtualTerminal | None, bus: str, clock: Clock, first: ScreenState
+    terminal: Terminal,
+    vt: VirtualTerminal | None,
+    bus: str,
+    clock: Clock,
+    first: ScreenState,
+    known: Path,
 ) -> None:
     """Show the screen on `terminal`, which is taken already, for the keeper on the bus at `bus`.
 
     The bus may come later. When it goes this returns: whoever starts the program anew gets a
-    process whose memory never held a passphrase.
+    process whose memory never held a passphrase. `known` is what logind keeps of the user, there
+    while sessions are (sd_uid_get_state(3)).
     """
     async with asyncio.TaskGroup() as group:
         console = Console(terminal, clock, first, vt=vt)
         sides = [
-            group.create_task(_link(group, console, bus)),
+            group.create_task(_link(group, console, bus, known)),
             group.create_task(attention.listen(console.review)),
         ]
         try:
@@ -84,8 +94,8 @@ async def run_companion(
                 side.cancel()
 
 
-async def _link(group: asyncio.TaskGroup, console: Console, bus: str) -> None:
-    connection = await _connected(group, bus)
+async def _link(group: asyncio.TaskGroup, console: Console, bus: str, known: Path) -> None:
+    connection = await _connected(group, console, bus, known)
     try:
         console.linked(DecisionLink(connection))
         await connection.closed()
@@ -94,11 +104,21 @@ async def _link(group: asyncio.TaskGroup, console: Console, bus: str) -> None:
         connection.close()
 
 
-async def _connected(group: asyncio.TaskGroup, bus: str) -> Connection:
+async def _connected(
+    group: asyncio.TaskGroup, console: Console, bus: str, known: Path
+) -> Connection:
     while True:
+        console.present(logged_in=_logged_in(known))
         if os.path.exists(bus.removeprefix("unix:path=")):  # noqa: ASYNC240, PTH110 - one stat(2) on a tmpfs
             try:
                 return await Connection.open(group, bus)
             except UnreachableError:
                 pass  # its socket is left over from a bus that has gone
         await asyncio.sleep(_RETRY)
+
+
+def _logged_in(known: Path) -> bool:
+    try:
+        return not _PRESENT.isdisjoint(known.read_text().splitlines())
+    except OSError:
+        return False

@@ -49,7 +49,8 @@ class ScreenState:
 
     `wall` counts seconds since 1970, `mono` and `armed_at` are on the monotonic clock. `status` is
     None while the keeper is away. `user`, `vt` and `phrase` are set in companion mode, where `vt` is
-    not 0; `linked` says whether there is a bus to find the keeper on, `front` whether the virtual
+    not 0; `linked` says whether there is a bus to find the keeper on, `logged_in`, where there is
+    none, whether the user has a session, `front` whether the virtual
     terminal is the one in front; `pin` is the question of GnuPG that was opened. `began` and `touched` are when the first and the last key of an
     unfinished pair or passphrase came. `notes` stand there while nothing waits. `subject` is the request in the detail pane; `off` are its items
     that were switched off. `read` is the digest that was read to its end, `decided` the request a
@@ -65,6 +66,7 @@ class ScreenState:
     vt: int = 0
     phrase: str = ""
     linked: bool = True
+    logged_in: bool = False
     front: bool = True
     notes: tuple[str, ...] = ()
     console_font: bool = False

@@ -55,7 +55,7 @@ async def companion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     with fake_terminal() as tty, ExitStack() as stack:
         async with asyncio.TaskGroup() as group:
             with Terminal(tty.fd, {"TERM": "linux"}) as terminal:
-                run = run_companion(terminal, None, bus, SystemClock(), FIRST)
+                run = run_companion(terminal, None, bus, SystemClock(), FIRST, tmp_path / "known")
                 task = group.create_task(run)
                 made = Companion(tmp_path, tty, group, task, stack)
                 await tty.shows("PRIVYSEAL")
@@ -71,6 +71,16 @@ async def test_without_a_bus_it_says_who_is_not_there_and_asks_for_nothing(
     companion.terminal.type(b"u")
     companion.terminal.type(b"?")
     await companion.terminal.shows("reported: the desktop session")
+
+
+@pytest.mark.parametrize("state", ["active", "online"])
+async def test_a_logged_out_companion_is_not_taken_for_its_user(
+    companion: Companion, state: str
+) -> None:
+    (companion.folder / "known").write_text(f"NAME=alice\nSTATE={state}\n")
+    await companion.terminal.shows("The companion is logged out", "alice is logged in: the next")
+    (companion.folder / "known").write_text("NAME=alice\nSTATE=closing\n")
+    await companion.terminal.shows("alice is not logged in")
 
 
 async def test_it_finds_the_keeper_once_the_user_logs_in(companion: Companion) -> None:

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
 
 _CONSOLE = """
 import asyncio, os, sys
+from pathlib import Path
 from privyseal.console.opening import paint, phrase
 from privyseal.console.terminal import Terminal
 from privyseal.console.vt import VirtualTerminal
@@ -39,7 +40,8 @@ with Terminal() as terminal:
     from privyseal.console.state import ScreenState
     from privyseal.runtime.clock import SystemClock
     first = ScreenState(user="alice", vt=vt.number, phrase=words, linked=False)
-    asyncio.run(start.run_companion(terminal, vt, sys.argv[1], SystemClock(), first))
+    known = Path("/nowhere")
+    asyncio.run(start.run_companion(terminal, vt, sys.argv[1], SystemClock(), first, known))
 """
 
 

@@ -43,6 +43,7 @@ WATCHED_BY_NOBODY = msgspec.structs.replace(
     troubles=("org.freedesktop.secrets is owned by \x1b[2Jkeepassxc (PID 4711)",),
 )
 ALLOWED = approval(state="allowed", resolved=NOW - 2)
+NOBODY = replace(companion(recent=(), leases=()), status=None, linked=False)
 
 FRAMES: dict[str, ScreenState] = {
     "read": screen(approval(), delete()),
@@ -66,7 +67,8 @@ FRAMES: dict[str, ScreenState] = {
     "companion-no-witness": companion(approval(), status=WATCHED_BY_NOBODY),
     "companion-idle": companion(),
     "companion-idle-troubles": companion(status=WATCHED_BY_NOBODY, pins=(PIN,)),
-    "companion-logged-out": replace(companion(recent=(), leases=()), status=None, linked=False),
+    "companion-nobody": NOBODY,
+    "companion-logged-out": replace(NOBODY, logged_in=True),
     "companion-left": companion(approval(), front=False),
     "companion-locked": companion(status=COMPANION_LOCKED, leases=()),
     "companion-unlock": companion(status=COMPANION_LOCKED, view="unlock", entered="hunter2"),
