@@ -194,6 +194,8 @@ def pass_store_from_elsewhere(desk: Desk) -> None:
             _put(desk, "Mail", "tr0ub4dor", "service mail")
             assert _pass(desk, "pass show Mail").out.startswith("tr0ub4dor\n")
             assert len(_pass(desk, "pass ls many").out.splitlines()) == MANY + 1
+            # While the tree was root's, the provider could not read it, and said so.
+            vm.succeed("! journalctl -b -u privyseal-provider@1000 | grep Traceback")
     finally:
         vm.run("rm -rf ~/.gnupg ~/.password-store ~/key; gpgconf --kill all", user="alice")
 
@@ -217,7 +219,7 @@ def gopass_store(desk: Desk) -> None:
             return
         assert _pass(desk, "gopass show -o -n Mail").out == "tr0ub4dor"
         assert _pass(desk, "gopass show -n Mail service").out == "mail"
-        summed = _pass(desk, "sh -c 'gopass cat bytes | base64 -w0'").out
+        summed = _pass(desk, "sh -c 'gopass cat bytes </dev/null | base64 -w0'").out
         assert base64.b64decode(summed) == BINARY
         _pass(desk, "gopass insert -m web/site", given="hunter2\nuser: eve\n")
         assert _get(desk, "user eve", "web/site") == b"hunter2"

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from privyseal.errors import PrivysealError
 from privyseal.provider.passtree.entries import Entries
-from privyseal.provider.passtree.keyhole import Keyhole
+from privyseal.provider.passtree.keyhole import WATCH_SECONDS, Keyhole
 from privyseal.provider.passtree.tree import Snapshot
 from privyseal.runtime.backend import ChangeCallback
 from privyseal.wire.keeper import StoreChange
@@ -52,7 +52,7 @@ class Changes:
                 fresh = await self._entries.scan()
                 before, self._told = self._told, fresh
                 self._compare(before, fresh)
-                is_open = await self._keyhole.opened()
+                is_open = await self._keyhole.opened(now=True, seconds=WATCH_SECONDS)
                 if is_open != was_open:  # by a passphrase that gpg's agent was given, say
                     was_open = is_open
                     self.tell_all(fresh)

@@ -15,8 +15,10 @@ from privyseal.provider.passtree.gpg import Gpg
 from privyseal.provider.passtree.tree import Tree
 
 _RECHECK_SECONDS: Final = 2.0
-# While gpg's agent asks a person, it lets everybody else wait for up to a minute.
+# While gpg's agent asks a person, it lets everybody else wait for up to a minute: those who wait
+# for an answer here get one soon, and who only watches may take longer.
 _LOOK_SECONDS: Final = 1.5
+WATCH_SECONDS: Final = 20.0
 _SAMPLE: Final = b"privyseal\n"
 
 
@@ -37,8 +39,8 @@ class Keyhole:
         """What the last look said."""
         return self._open
 
-    async def opened(self, *, now: bool = False) -> bool:
-        """Return whether gpg can decrypt without asking.
+    async def opened(self, *, now: bool = False, seconds: float = _LOOK_SECONDS) -> bool:
+        """Return whether gpg can decrypt without asking, as far as it says so within `seconds`.
 
         What is open stays so until a decryption fails; what is closed is looked at every 2 s, or
         `now`, for a person may have given the agent the passphrase.
@@ -51,7 +53,7 @@ class Keyhole:
             self._checked = time
             locks = self._locks
             with suppress(LockedError, CorruptError, UnreachableError):
-                await self._gpg.decrypt(await self._sealed(), seconds=_LOOK_SECONDS)
+                await self._gpg.decrypt(await self._sealed(), seconds=seconds)
                 self._open = locks == self._locks
         return self._open
 

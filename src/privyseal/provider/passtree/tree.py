@@ -104,8 +104,15 @@ class Tree:
 
     @property
     def made(self) -> bool:
-        """Whether there is a store."""
-        return (self.root / GPG_ID).is_file()
+        """Whether there is a store.
+
+        Raises:
+            PrivysealError: This user may not look.
+        """
+        try:
+            return (self.root / GPG_ID).is_file()
+        except OSError as error:
+            raise _unreadable(self.root, error) from error
 
     def make(self, recipient: str) -> None:
         """Make an empty store for one recipient; a failure is an OSError."""
@@ -114,7 +121,17 @@ class Tree:
             file.write(f"{recipient}\n".encode())
 
     def scan(self) -> Snapshot:
-        """Return what lies there now; a tree that is still to be made has nothing."""
+        """Return what lies there now; a tree that is still to be made has nothing.
+
+        Raises:
+            PrivysealError: This user may not look.
+        """
+        try:
+            return self._scan()
+        except OSError as error:
+            raise _unreadable(self.root, error) from error
+
+    def _scan(self) -> Snapshot:
         snapshot = Snapshot()
         if not self.made:
             return snapshot
@@ -218,6 +235,13 @@ class Tree:
                 if stat.S_ISREG(status.st_mode):
                     inner = os.path.relpath(path, self.root).removesuffix(_SUFFIX)
                     yield File(inner, _stamp(status))
+
+
+def _unreadable(root: Path, error: OSError) -> PrivysealError:
+    return PrivysealError(
+        f"the store in {str(root)!r} cannot be read: {error.strerror}",
+        hint="everything in it must belong to the user whose store it is",
+    )
 
 
 def _folders(root: Path) -> Iterator[str]:
