@@ -1,0 +1,306 @@
+"""Calls to AWS: clients that take everything from their arguments, and errors in one clear line.
+
+botocore reads profiles, credentials, models, bundles and endpoints wherever it finds them; the
+session here is told that there are none. Only the proxy variables that every program honours
+(HTTPS_PROXY, NO_PROXY) are left to it.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from privyseal.errors import (
+    DeniedError,
+    ExpiredError,
+    LimitError,
+    NotFoundError,
+    PrivysealError,
+    UnreachableError,
+    UnsupportedError,
+    UsageError,
+)
+from privyseal.model.aws import Credentials, Network
+
+_ATTEMPTS: Final = 5
+_CONNECT_SECONDS: Final = 10
+_READ_SECONDS: Final = 30
+_MAX_QUOTED: Final = 400
+_GLOBAL_STS: Final = "https://sts.amazonaws.com"
+_GLOBAL_REGION: Final = "us-east-1"
+_UNSAID: Final = re.compile(r"token|secret|password|assertion|code|verifier", re.IGNORECASE)
+
+_building = threading.Lock()
+
+
+class WrongCodeError(DeniedError):
+    """AWS refused the code of an MFA device; another one may do."""
+
+
+class _Meaning(NamedTuple):
+    """What an error code of AWS means; `quoted` tells whether its message may be shown.
+
+    The message of a bad signature quotes the signed request with its session token.
+    """
+
+    kind: type[PrivysealError]
+    text: str
+    hint: str = ""
+    quoted: bool = True
+
+
+_EXPIRED: Final = _Meaning(
+    ExpiredError, "the credentials have expired", "ask again: they are fetched anew", quoted=False
+)
+_NO_SUCH_KEY: Final = _Meaning(
+    DeniedError,
+    "AWS does not know the access key: it is deleted, deactivated or of another partition",
+    "look at the keys of the user in IAM, or give the key anew with `privy aws add`",
+    quoted=False,
+)
+_SLOW_DOWN: Final = _Meaning(LimitError, "AWS throttles us, several tries long", "wait a minute")
+_SKEWED: Final = _Meaning(
+    DeniedError,
+    "AWS refuses the time of the request",
+    "set the clock of this machine (`timedatectl set-ntp true`)",
+    quoted=False,
+)
+_REFUSED: Final = _Meaning(DeniedError, "AWS refuses")
+_MEANINGS: Final[Mapping[str, _Meaning]] = {
+    "AccessDenied": _REFUSED,
+    "AccessDeniedException": _REFUSED,
+    "UnauthorizedOperation": _REFUSED,
+    "UnauthorizedException": _EXPIRED,
+    "ForbiddenException": _REFUSED,
+    "InvalidIdentityToken": _Meaning(DeniedError, "AWS refuses the identity token"),
+    "IDPRejectedClaim": _Meaning(DeniedError, "the identity provider refuses the token"),
+    "PackedPolicyTooLarge": _Meaning(UsageError, "policies and tags are too long together"),
+    "MalformedPolicyDocument": _Meaning(UsageError, "AWS cannot read the session policy"),
+    "RegionDisabledException": _Meaning(
+        DeniedError, "STS is not enabled in this region", "enable it, or choose another region"
+    ),
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "TokenRefreshRequired": _EXPIRED,
+    "InvalidClientTokenId": _NO_SUCH_KEY,
+    "UnrecognizedClientException": _NO_SUCH_KEY,
+    "InvalidAccessKeyId": _NO_SUCH_KEY,
+    "AuthFailure": _NO_SUCH_KEY,
+    "SignatureDoesNotMatch": _Meaning(
+        DeniedError,
+        "AWS refuses the signature: the secret key does not belong to the key id",
+        "give the key anew with `privy aws add`",
+        quoted=False,
+    ),
+    "RequestExpired": _SKEWED,
+    "RequestTimeTooSkewed": _SKEWED,
+    "InvalidSignatureException": _SKEWED,
+    "Throttling": _SLOW_DOWN,
+    "ThrottlingException": _SLOW_DOWN,
+    "TooManyRequestsException": _SLOW_DOWN,
+    "RequestLimitExceeded": _SLOW_DOWN,
+    "SlowDown": _SLOW_DOWN,
+    "ValidationError": _Meaning(UsageError, "AWS finds the request malformed"),
+    "ValidationException": _Meaning(UsageError, "AWS finds the request malformed"),
+    "InvalidRequestException": _Meaning(UsageError, "AWS finds the request malformed"),
+    "NoSuchEntity": _Meaning(NotFoundError, "AWS knows no such thing"),
+    "ResourceNotFoundException": _Meaning(NotFoundError, "AWS knows no such thing"),
+    "LimitExceeded": _Meaning(LimitError, "a limit of AWS is reached"),
+    "ServiceUnavailable": _Meaning(UnreachableError, "AWS is not available", "try again"),
+    "InternalFailure": _Meaning(UnreachableError, "AWS failed within", "try again"),
+}
+_OTHER: Final = _Meaning(PrivysealError, "AWS refuses")
+
+
+def client(
+    service: str, network: Network, credentials: Credentials | None, *, attempts: int = _ATTEMPTS
+) -> Any:
+    """Return a botocore client of a service ("sts"); without credentials it signs nothing.
+
+    It tries `attempts` times in all where AWS throttles, fails or does not answer; give 1 for a
+    call that must not be made twice.
+
+    Raises:
+        UnsupportedError: botocore is not installed.
+        UsageError: The region or an endpoint is malformed.
+    """
+    try:
+        from botocore import UNSIGNED, plugin  # noqa: PLC0415 - 250 ms: only where a call is made
+        from botocore.config import Config  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    except ImportError:
+        raise UnsupportedError(
+            "calls to AWS need botocore, which is not installed",
+            hint="install privyseal with its extra `aws`",
+        ) from None
+
+    region = network.region or _GLOBAL_REGION
+    endpoint = _endpoint(service, network)
+    if service == "sts" and network.global_sts and not endpoint:
+        region, endpoint = _GLOBAL_REGION, _GLOBAL_STS
+    config = Config(
+        region_name=region,
+        signature_version=None if credentials else UNSIGNED,
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        use_dualstack_endpoint=network.dual_stack,
+        use_fips_endpoint=network.fips,
+        user_agent_extra="privyseal",
+    )
+    signing: dict[str, str] = {}
+    if credentials:
+        signing = {
+            "aws_access_key_id": credentials.access_key_id,
+            "aws_secret_access_key": credentials.secret_access_key,
+        }
+        if credentials.session_token:
+            signing["aws_session_token"] = credentials.session_token
+    try:
+        with _building:
+            # No code is loaded because a variable names it.
+            plugin.set_plugin_context(plugin.PluginContext(plugins="DISABLED"))
+            return _session().create_client(
+                service, config=config, endpoint_url=endpoint or None, verify=True, **signing
+            )
+    except (BotoCoreError, ValueError) as error:
+        raise UsageError(f"cannot reach {service} in {region!r}: {_quoted(str(error))}") from None
+
+
+def call(owner: Any, operation: str, **inputs: object) -> dict[str, Any]:
+    """Make one call on a client ("get_caller_identity") and return the answer.
+
+    Raises:
+        WrongCodeError: The code of the MFA device is wrong.
+        ExpiredError: The credentials have expired.
+        DeniedError: AWS refuses them, or what they may do.
+        LimitError: AWS throttles, or one of its limits is reached.
+        NotFoundError: What is named is not there.
+        UsageError: AWS finds the request malformed.
+        UnreachableError: There is no way to AWS, or AWS does not answer.
+    """
+    from botocore.exceptions import (  # noqa: PLC0415 - see `client`
+        BotoCoreError,
+        ClientError,
+        ParamValidationError,
+        SSLError,
+    )
+
+    what = f"{owner.meta.service_model.service_id.lower()}:{owner.meta.method_to_api_mapping[operation]}"
+    method: Callable[..., dict[str, Any]] = getattr(owner, operation)
+    try:
+        return method(**inputs)
+    except ClientError as error:
+        raise _refusal(error.response, what, inputs) from None
+    except ParamValidationError:
+        # Its text quotes what was given, a code or a token among it.
+        names = ", ".join(sorted(inputs))
+        raise UsageError(f"one of {names} has no form that {what} takes") from None
+    except SSLError:
+        raise UnreachableError(
+            f"cannot trust who answers at {_host(owner)}",
+            hint="look for a proxy or a captive portal between here and AWS",
+        ) from None
+    except BotoCoreError as error:
+        raise UnreachableError(
+            f"cannot reach {_host(owner)} for {what}: {_cause(error)}",
+            hint="look at the network, the proxy (HTTPS_PROXY) and the endpoint",
+        ) from None
+
+
+@cache
+def _session() -> Any:
+    """Return a botocore session that knows no file and no variable."""
+    from botocore.configprovider import (  # noqa: PLC0415 - see `client`
+        BOTOCORE_DEFAUT_SESSION_VARIABLES,
+        ConfigValueStore,
+        ConstantProvider,
+    )
+    from botocore.loaders import Loader  # noqa: PLC0415
+    from botocore.session import Session  # noqa: PLC0415
+
+    plain = {
+        name: ConstantProvider(value=default)
+        for name, (_, _, default, _) in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()
+    }
+    for files in ("config_file", "credentials_file"):
+        plain[files] = ConstantProvider(value="/dev/null")
+    session = Session()
+    session.register_component("config_store", ConfigValueStore(mapping=plain))
+    built_in = Loader(
+        extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False
+    )
+    session.register_component("data_loader", built_in)
+    return session
+
+
+def _endpoint(service: str, network: Network) -> str:
+    for name in (service, service.replace("-", " "), service.replace("-", "_"), ""):
+        if found := network.endpoints.get(name):
+            return found
+    return ""
+
+
+def _refusal(
+    response: Mapping[str, Any], what: str, inputs: Mapping[str, object]
+) -> PrivysealError:
+    fault = response.get("Error", {})
+    meta = response.get("ResponseMetadata", {})
+    code, message = str(fault.get("Code", "")), str(fault.get("Message", ""))
+    trace = f"request {_quoted(request)}" if (request := str(meta.get("RequestId", ""))) else ""
+    for name, value in inputs.items():
+        if isinstance(value, str) and value and _UNSAID.search(name):
+            message = message.replace(value, "***")
+    where = f" ({', '.join(part for part in (what, _quoted(code), trace) if part)})"
+    if _concerns_code(message):
+        return WrongCodeError(f"AWS refuses the code of the MFA device{where}")
+    meaning = _MEANINGS.get(code, _OTHER)
+    if behind := _skew(meaning, message, meta):
+        return _SKEWED.kind(f"{_SKEWED.text}: {behind}{where}", hint=_SKEWED.hint)
+    said = f": {_quoted(message)!r}" if meaning.quoted and message else ""
+    return meaning.kind(f"{meaning.text}{said}{where}", hint=_hint(meaning, message))
+
+
+def _concerns_code(message: str) -> bool:
+    lower = message.lower()
+    return "one time pass code" in lower or ("tokencode" in lower and "validation" in lower)
+
+
+def _hint(meaning: _Meaning, message: str) -> str:
+    if "must provide MFA" in message or "MultiFactorAuthentication" in message:
+        return "set `mfa_serial` in the profile to the ARN of the user's MFA device"
+    if "DurationSeconds" in message:
+        return "ask for less with `--duration`, or raise the role's longest session in IAM"
+    return meaning.hint
+
+
+def _skew(meaning: _Meaning, message: str, meta: Mapping[str, Any]) -> str:
+    """Return by how much our clock is wrong, when that is why AWS refuses; "" when it is not."""
+    named = re.search(r"signature (expired|not yet current)", message, re.IGNORECASE)
+    if meaning is not _SKEWED and not named:
+        return ""
+    stamp = re.search(r"(\d{8}T\d{6}Z)", message)
+    try:
+        theirs = parsedate_to_datetime(str(meta.get("HTTPHeaders", {}).get("date", "")))
+        ours = datetime.strptime(stamp[1] if stamp else "", "%Y%m%dT%H%M%S%z")
+    except ValueError:
+        return "the clock of this machine is wrong"
+    late = (theirs.astimezone(UTC) - ours).total_seconds()
+    return f"the clock of this machine is {abs(late) / 60:.0f} min {'slow' if late > 0 else 'fast'}"
+
+
+def _host(owner: Any) -> str:
+    return _quoted(str(owner.meta.endpoint_url))
+
+
+def _cause(error: Exception) -> str:
+    name = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
+    return name.strip() or "no answer"
+
+
+def _quoted(text: str) -> str:
+    shown = "".join(char if char.isprintable() else " " for char in text)
+    return shown if len(shown) <= _MAX_QUOTED else shown[: _MAX_QUOTED - 1] + "…"

@@ -1,0 +1,116 @@
+"""The calls of STS that a plan is made of, from values to credentials."""
+
+import re
+from typing import Any, NamedTuple
+
+from privyseal.aws import calls
+from privyseal.errors import PrivysealError
+from privyseal.model.aws import (
+    Credentials,
+    FederationStep,
+    Network,
+    RoleStep,
+    SessionStep,
+    WebIdentity,
+)
+from privyseal.model.clock import Clock
+
+_ACCOUNT = re.compile(r"arn:[^:]+:[^:]+:[^:]*:(\d{12}):")
+# What AWS takes for a policy of a federated user who is to have all that the user has.
+_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+
+
+class Identity(NamedTuple):
+    """Who credentials belong to, as GetCallerIdentity says."""
+
+    account: str
+    arn: str
+
+    @property
+    def user(self) -> str:
+        """The name of the IAM user, "" when it is the root user, a role or a federated user."""
+        kind, _, name = self.arn.rpartition(":")[2].partition("/")
+        return name.rpartition("/")[2] if kind == "user" else ""
+
+
+def identity(network: Network, credentials: Credentials) -> Identity:
+    """Return who the credentials belong to; nobody can be forbidden to ask."""
+    answer = calls.call(calls.client("sts", network, credentials), "get_caller_identity")
+    return Identity(str(answer["Account"]), str(answer["Arn"]))
+
+
+def session(network: Network, own: Credentials, step: SessionStep, code: str) -> Credentials:
+    """Call GetSessionToken with a long-lived key; `code` is "" without an MFA device."""
+    inputs = _given(DurationSeconds=step.duration, SerialNumber=step.mfa, TokenCode=code)
+    answer = calls.call(calls.client("sts", network, own), "get_session_token", **inputs)
+    return _credentials(answer, own.account)
+
+
+def role(
+    network: Network, own: Credentials, step: RoleStep, code: str, clock: Clock
+) -> Credentials:
+    """Call AssumeRole; `code` is "" when the role's MFA is done already."""
+    inputs = _given(
+        RoleArn=step.arn,
+        RoleSessionName=step.session_name or default_session_name(clock),
+        DurationSeconds=step.duration,
+        ExternalId=step.external_id,
+        SerialNumber=step.mfa if code else "",
+        TokenCode=code,
+        SourceIdentity=step.source_identity,
+        Tags=[{"Key": key, "Value": value} for key, value in step.tags.items()],
+        TransitiveTagKeys=list(step.transitive),
+        Policy=step.policy,
+        PolicyArns=[{"arn": arn} for arn in step.policy_arns],
+    )
+    answer = calls.call(calls.client("sts", network, own), "assume_role", **inputs)
+    return _credentials(answer, account_of(step.arn))
+
+
+def web_identity(network: Network, source: WebIdentity, token: str, clock: Clock) -> Credentials:
+    """Call AssumeRoleWithWebIdentity, which nothing signs."""
+    inputs = _given(
+        RoleArn=source.role,
+        RoleSessionName=source.session_name or default_session_name(clock),
+        DurationSeconds=source.duration,
+        WebIdentityToken=token,
+    )
+    sts = calls.client("sts", network, None)
+    answer = calls.call(sts, "assume_role_with_web_identity", **inputs)
+    return _credentials(answer, account_of(source.role))
+
+
+def federation(network: Network, own: Credentials, step: FederationStep) -> Credentials:
+    """Call GetFederationToken with a long-lived key."""
+    inputs = _given(Name=step.name, DurationSeconds=step.duration, Policy=step.policy or _ALL)
+    answer = calls.call(calls.client("sts", network, own), "get_federation_token", **inputs)
+    return _credentials(answer, own.account)
+
+
+def account_of(arn: str) -> str:
+    """Return the account in an ARN, "" when it has none."""
+    found = _ACCOUNT.match(arn)
+    return found[1] if found else ""
+
+
+def default_session_name(clock: Clock) -> str:
+    """Return the name of a session that nobody named; CloudTrail shows it."""
+    return f"privy-{int(clock.wall())}"
+
+
+def _given(**inputs: object) -> dict[str, Any]:
+    return {name: value for name, value in inputs.items() if value}
+
+
+def _credentials(answer: dict[str, Any], account: str) -> Credentials:
+    try:
+        made = answer["Credentials"]
+        return Credentials(
+            access_key_id=made["AccessKeyId"],
+            secret_access_key=made["SecretAccessKey"],
+            session_token=made["SessionToken"],
+            expires=made["Expiration"].timestamp(),
+            account=account,
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise PrivysealError("AWS answered without credentials") from None
