@@ -1,0 +1,280 @@
+"""Carries out orders: turns a plan into credentials, from the cache where that will do."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, assert_never
+
+from privyseal.aws import items, sts
+from privyseal.aws.cache import Cache, Entries, Stage
+from privyseal.aws.flights import AloftError, Flights
+from privyseal.aws.mfa import SEED, Codes
+from privyseal.aws.ports import KeyStore, Talk
+from privyseal.errors import (
+    DeniedError,
+    LimitError,
+    NotFoundError,
+    PrivysealError,
+    UnreachableError,
+    UnsupportedError,
+)
+from privyseal.model.aws import (
+    AccessKey,
+    Ambient,
+    Credentials,
+    FederationStep,
+    KeptKey,
+    KeptSession,
+    KeptToken,
+    Known,
+    Obtain,
+    Order,
+    Plan,
+    PortalRole,
+    Process,
+    RoleStep,
+    SessionStep,
+    StoredKey,
+    Vaulted,
+    WebIdentity,
+)
+from privyseal.model.clock import Clock
+from privyseal.model.secret import Secret
+from privyseal.model.value import encode
+
+_ON_THE_WAY: Final = 60
+
+
+class Engine:
+    """Turns plans into credentials.
+
+    `outside` allows sources that begin outside (a command, a file, the environment): only for an
+    engine in the process of the person who asks. `wait` lets seconds pass.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        talk: Talk,
+        clock: Clock,
+        *,
+        flights: Flights,
+        outside: bool = False,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._talk = talk
+        self._clock = clock
+        self._flights = flights
+        self._outside = outside
+        self._cache = Cache(store, clock)
+        self._codes = Codes(store, talk, clock, flights, wait=wait)
+
+    def obtain(self, plan: Plan) -> Credentials:
+        """Return credentials by a plan.
+
+        What is in the cache and about to end is fetched anew early; should that fail, it still
+        serves for as long as it holds `plan.least` seconds.
+
+        Raises:
+            NotFoundError: The store has no key of that name.
+            DeniedError: AWS or the person refuses, or the source is not for this process.
+            PrivysealError: AWS cannot be reached or cannot do it.
+        """
+        last = Stage(plan, len(plan.steps))
+        entries = self._store.entries()
+        if not last.kind:
+            return self._source(plan)
+        if plan.fresh:
+            return self._reach(last, self._mark(plan))
+        digest = last.digest(self._noted_mark(plan, entries))
+        if found := self._cache.find(entries, digest, last.early):
+            return found
+        spare = self._cache.find(entries, digest, plan.least)
+        if spare is None:
+            return self._reach(last, self._mark(plan))
+        try:
+            return self._reach(last, self._mark(plan), wait=False)
+        except (AloftError, DeniedError, LimitError, UnreachableError):
+            return spare
+
+    def known(self) -> Vaulted:
+        """Return what the store keeps, without a secret and without reading one."""
+        return known(self._store.entries())
+
+    def _noted_mark(self, plan: Plan, entries: Entries) -> str:
+        if not isinstance(plan.source, StoredKey):
+            return ""
+        if (notes := entries.get(plan.source.name)) is None:
+            raise _no_key(plan.source.name)
+        return notes.get("mark") or self._mark(plan)
+
+    def _mark(self, plan: Plan) -> str:
+        # From the key itself: another program may have put a new one under an old note.
+        if not isinstance(plan.source, StoredKey):
+            return ""
+        return items.mark(self._stored(plan.source).access_key_id)
+
+    def _stored(self, source: StoredKey) -> AccessKey:
+        try:
+            return items.decode_access_key(self._store.read(source.name).value.expose())
+        except NotFoundError:
+            raise _no_key(source.name) from None
+
+    def _reach(self, stage: Stage, mark: str, *, wait: bool = True) -> Credentials:
+        if not stage.kind:
+            return self._source(stage.plan)
+        fresh = stage.plan.fresh
+        least = stage.early if stage.number == len(stage.plan.steps) else _ON_THE_WAY
+        digest = stage.digest(mark)
+        with self._flights.one(digest, wait=wait):
+            entries = self._store.entries()
+            if not fresh and (found := self._cache.find(entries, digest, least)):
+                return found
+            made = self._make(stage, mark)
+            if made.expires > self._clock.wall():
+                self._keep(stage, made, mark, entries)
+            return made
+
+    def _keep(self, stage: Stage, made: Credentials, mark: str, entries: Entries) -> None:
+        try:
+            self._cache.keep(stage, made, mark, entries)
+        except PrivysealError as error:
+            self._talk.tell(f"the next command asks AWS again: {error}")
+
+    def _make(self, stage: Stage, mark: str) -> Credentials:
+        plan = stage.plan
+        if not stage.number:
+            return self._source(plan)
+        before = self._reach(stage.before, mark)
+        step = plan.steps[stage.number - 1]
+        match step:
+            case SessionStep():
+                return self._with_code(
+                    step.mfa, lambda code: sts.session(plan.network, before, step, code)
+                )
+            case RoleStep():
+                return self._with_code(
+                    step.mfa, lambda code: sts.role(plan.network, before, step, code, self._clock)
+                )
+            case FederationStep():
+                return sts.federation(plan.network, before, step)
+            case _:
+                assert_never(step)
+
+    def _with_code(self, serial: str, call: Callable[[str], Credentials]) -> Credentials:
+        return self._codes.spend(serial, call) if serial else call("")
+
+    def _source(self, plan: Plan) -> Credentials:
+        source = plan.source
+        match source:
+            case StoredKey():
+                key = self._stored(source)
+                return Credentials(
+                    access_key_id=key.access_key_id,
+                    secret_access_key=key.secret_access_key,
+                    account=key.account,
+                )
+            case PortalRole():
+                raise UnsupportedError("there is no way to a portal yet")
+            case WebIdentity() | Process() | Ambient():
+                return self._from_outside(source, plan)
+            case _:
+                assert_never(source)
+
+    def _from_outside(self, source: WebIdentity | Process | Ambient, plan: Plan) -> Credentials:
+        from privyseal.aws import sources  # noqa: PLC0415 - only where something begins outside
+
+        if not self._outside:
+            raise DeniedError(
+                f"profile {plan.profile!r} begins outside the store, and the broker goes nowhere else"
+            )
+        environment = sources.surroundings()
+        match source:
+            case WebIdentity():
+                return sources.from_web_identity(source, plan.network, environment, self._clock)
+            case Process():
+                return sources.from_process(source, plan.profile, environment)
+            case Ambient():
+                return sources.from_surroundings(source, environment)
+
+
+def known(entries: Mapping[str, Mapping[str, str]]) -> Vaulted:
+    """Return what the names and notes of a store's entries tell."""
+    keys, sessions, tokens, journals = [], [], [], []
+    for name, notes in sorted(entries.items()):
+        match items.classify(name):
+            case "credential" if not name.startswith(SEED):
+                keys.append(
+                    KeptKey(
+                        name=name,
+                        tail=notes.get("tail", ""),
+                        account=notes.get("account", ""),
+                        mfa=notes.get("mfa", ""),
+                        added=_number(notes.get("added", "")),
+                    )
+                )
+            case "session" if parts := items.parse_session(name):
+                sessions.append(
+                    KeptSession(
+                        profile=parts.profile,
+                        kind=parts.kind,
+                        expires=float(parts.expiry),
+                        mfa=parts.serial,
+                    )
+                )
+            case "token":
+                tokens.append(
+                    KeptToken(
+                        start_url=items.token_url(name),
+                        session=notes.get("session", ""),
+                        expires=_number(notes.get("expires", "")),
+                        refreshable=notes.get("refreshable", "") not in {"", "0", "no", "false"},
+                    )
+                )
+            case "journal":
+                journals.append(items.journal_name(name))
+            case _:
+                pass
+    return Vaulted(
+        keys=tuple(keys), sessions=tuple(sessions), tokens=tuple(tokens), journals=tuple(journals)
+    )
+
+
+def _number(text: str) -> float:
+    try:
+        return max(float(text), 0.0)
+    except ValueError:
+        return 0.0
+
+
+def _no_key(name: str) -> NotFoundError:
+    return NotFoundError(
+        f"the store has no key named {name!r}", hint=f"add it with `privy aws add {name}`"
+    )
+
+
+def carry_out(
+    order: Order,
+    store: KeyStore,
+    talk: Talk,
+    clock: Clock,
+    flights: Flights,
+    value: Secret | None = None,  # noqa: ARG001 - beside a Keep, which its own module carries out
+    *,
+    outside: bool = False,
+) -> bytes:
+    """Carry out an order and return its result as JSON: what the order names, or lines to show.
+
+    `value` is what comes beside a `Keep`; for `outside` see `Engine`.
+
+    Raises:
+        PrivysealError: It could not be carried out; what was done of it is told by the message.
+    """
+    engine = Engine(store, talk, clock, flights=flights, outside=outside)
+    match order:
+        case Obtain():
+            return encode(engine.obtain(order.plan))
+        case Known():
+            return encode(engine.known())
+        case _:
+            raise UnsupportedError(f"nobody carries out {type(order).__name__} yet")
