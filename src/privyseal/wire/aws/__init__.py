@@ -1,0 +1,1 @@
+"""What AWS tools agree on: the configuration file, profiles, plans, names of things."""
