@@ -1,0 +1,212 @@
+"""HTTP for one listening socket: threads around h11, with a limit on everything a client sends.
+
+One request per connection: a local client wants one every quarter of an hour, and a connection that
+ends needs no idle time.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, NamedTuple
+
+import h11
+
+from privyseal.aws.servers.peers import Peers
+from privyseal.wire.aws.exchange import Request, Response, from_text
+
+Answer = Callable[[Request], Response]
+
+_READ: Final = 4096
+_LEFTOVER: Final = 64 * 1024
+_BACKLOG: Final = 128
+_JOIN_SECONDS: Final = 2.0
+
+
+class Limits(NamedTuple):
+    """What one client may cost: bytes of header and body, seconds to send both, connections."""
+
+    header: int = 8192
+    body: int = 1024
+    seconds: float = 5.0
+    connections: int = 32
+
+
+LIMITS: Final = Limits()
+
+
+class _Excess(Exception):  # noqa: N818 - never leaves this module
+    """The client sent more than it may."""
+
+
+def listen(address: str = "127.0.0.1", port: int = 0, *, hops: int = 1) -> socket.socket:
+    """Return a listening IPv4 socket; answers live for `hops` hops (the IMDS hop limit).
+
+    Raises:
+        OSError: The address cannot be had.
+    """
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+        listening.bind((address, port))
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+@contextmanager
+def answering(
+    listening: socket.socket, answer: Answer, peers: Peers, limits: Limits = LIMITS
+) -> Iterator[None]:
+    """Answer the peers on a socket while the block runs; takes the socket over.
+
+    `answer` is called in several threads at once, and may take its time.
+    """
+    desk = _Desk(listening, answer, peers, limits)
+    desk.start()
+    try:
+        yield
+    finally:
+        desk.stop()
+
+
+class _Desk:
+    def __init__(
+        self, listening: socket.socket, answer: Answer, peers: Peers, limits: Limits
+    ) -> None:
+        self._listening = listening
+        self._answer = answer
+        self._peers = peers
+        self._limits = limits
+        self._slots = threading.Semaphore(limits.connections)
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._thread = threading.Thread(target=self._accept, name="credentials", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._slots.release()
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes accept(2), which close would not
+        self._thread.join(_JOIN_SECONDS)
+        self._listening.close()
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set():
+            self._slots.acquire()
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                # Out of descriptors, or a client that left; a closing socket ends the loop.
+                self._slots.release()
+                self._stopping.wait(0.05)
+                continue
+            if not self._peers.admits(connection):
+                connection.close()
+                self._slots.release()
+                continue
+            threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
+
+    def _attend(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._open.add(connection)
+        try:
+            with suppress(OSError):
+                _converse(connection, self._answer, self._limits)
+        finally:
+            with self._lock:
+                self._open.discard(connection)
+            connection.close()
+            self._slots.release()
+
+
+def _converse(connection: socket.socket, answer: Answer, limits: Limits) -> None:
+    protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header)
+    try:
+        request = _receive(connection, protocol, limits)
+    except _Excess:
+        _send(connection, protocol, from_text(413, "the body is too long\n"))
+    except h11.RemoteProtocolError as error:
+        _send(connection, protocol, from_text(error.error_status_hint, "this is not HTTP\n"))
+    else:
+        if request is None:
+            return
+        response = _guarded(request, answer)
+        if request.method == "HEAD":
+            response = response._replace(body=b"")
+        connection.settimeout(limits.seconds)
+        _send(connection, protocol, response)
+    _leave(connection)
+
+
+def _receive(connection: socket.socket, protocol: h11.Connection, limits: Limits) -> Request | None:
+    """Return the request once its body is here too; None when the client left or is too slow."""
+    until = time.monotonic() + limits.seconds
+    head: h11.Request | None = None
+    body = 0
+    while True:
+        event = protocol.next_event()
+        if isinstance(event, h11.Request):
+            head = event
+        elif isinstance(event, h11.Data):
+            body += len(event.data)
+            if body > limits.body:
+                raise _Excess
+        elif isinstance(event, h11.EndOfMessage) and head is not None:
+            return _request(head)
+        elif event is h11.NEED_DATA:
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
+            connection.settimeout(left)
+            protocol.receive_data(connection.recv(_READ))
+        else:
+            return None
+
+
+def _request(head: h11.Request) -> Request:
+    headers = tuple(
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers
+    )
+    return Request(head.method.decode("latin-1"), head.target.decode("latin-1"), headers)
+
+
+def _guarded(request: Request, answer: Answer) -> Response:
+    try:
+        return answer(request)
+    except Exception:  # noqa: BLE001 - the barrier of a connection: the server outlives a defect
+        return from_text(500, "internal error\n")
+
+
+def _send(connection: socket.socket, protocol: h11.Connection, response: Response) -> None:
+    headers = [
+        *response.headers,
+        ("content-length", str(len(response.body))),
+        ("connection", "close"),
+    ]
+    if protocol.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+        return
+    out = protocol.send(h11.Response(status_code=response.status, headers=headers))
+    if response.body:
+        out = (out or b"") + (protocol.send(h11.Data(data=response.body)) or b"")
+    connection.sendall(out or b"")
+
+
+def _leave(connection: socket.socket) -> None:
+    """End the connection so that the answer arrives: unread bytes would turn its end into a RST."""
+    connection.shutdown(socket.SHUT_WR)
+    connection.settimeout(1.0)
+    left = _LEFTOVER
+    while left > 0 and (part := connection.recv(_READ)):
+        left -= len(part)
