@@ -94,11 +94,15 @@ class RoleStep(Value, frozen=True, tag_field="step", tag="role"):
 
 
 class FederationStep(Value, frozen=True, tag_field="step", tag="federation"):
-    """Sts GetFederationToken, for a console login with a long-lived key."""
+    """Sts GetFederationToken, for a console login or a session policy with a long-lived key.
+
+    `name` is "" when the user of the key gives it, cut to 32 characters.
+    """
 
     name: Name
     duration: Duration = 0
     policy: Text = ""
+    policy_arns: Annotated[tuple[Text, ...], msgspec.Meta(max_length=10)] = ()
 
 
 Step = SessionStep | RoleStep | FederationStep
