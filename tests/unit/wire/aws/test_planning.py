@@ -1,0 +1,380 @@
+"""Plans: which calls a profile gives, and what of them AWS would refuse."""
+
+from typing import Any
+
+import pytest
+
+from privyseal.errors import NotFoundError, UsageError
+from privyseal.model.aws import (
+    Ambient,
+    FederationStep,
+    PortalRole,
+    Process,
+    RoleStep,
+    Source,
+    Step,
+    StoredKey,
+    WebIdentity,
+)
+from privyseal.wire.aws.planning import Purpose, plan
+from privyseal.wire.aws.profiles import Flags, load
+from privyseal.wire.aws.roles import ALLOW_ALL
+
+S = "arn:aws:iam::111111111111:mfa/s"
+T = "arn:aws:iam::111111111111:mfa/t"
+ROLE = "arn:aws:iam::222222222222:role/one"
+OTHER = "arn:aws:iam::333333333333:role/path/two"
+
+CONFIG = f"""
+[profile key]
+[profile key-s]
+mfa_serial = {S}
+[profile key-t]
+mfa_serial = {T}
+
+[profile role-plain]
+role_arn = {ROLE}
+source_profile = key-s
+[profile role-s]
+role_arn = {ROLE}
+source_profile = key-s
+mfa_serial = {S}
+[profile role-s-long]
+role_arn = {ROLE}
+source_profile = key-s
+mfa_serial = {S}
+duration_seconds = 14400
+[profile role-s-of-bare-key]
+role_arn = {ROLE}
+source_profile = key
+mfa_serial = {S}
+[profile role-s-of-key-t]
+role_arn = {ROLE}
+source_profile = key-t
+mfa_serial = {S}
+[profile second]
+role_arn = {OTHER}
+source_profile = role-s
+mfa_serial = {S}
+[profile second-t]
+role_arn = {OTHER}
+source_profile = role-s-of-bare-key
+mfa_serial = {T}
+duration_seconds = 7200
+[profile no-role]
+source_profile = key-s
+mfa_serial = {S}
+[profile own-key]
+role_arn = {ROLE}
+mfa_serial = {S}
+source_profile = key-t
+[profile on-own-key]
+role_arn = {OTHER}
+mfa_serial = {S}
+source_profile = own-key
+
+[sso-session corp]
+sso_start_url = https://corp.awsapps.com/start
+sso_region = eu-west-1
+sso_registration_scopes = sso:account:access, other
+[profile sso]
+sso_session = corp
+sso_account_id = 222222222222
+sso_role_name = Developer
+[profile role-of-sso]
+role_arn = {ROLE}
+source_profile = sso
+mfa_serial = {S}
+[profile sso-and-role]
+sso_session = corp
+sso_account_id = 222222222222
+sso_role_name = Developer
+role_arn = {ROLE}
+
+[profile web]
+role_arn = {ROLE}
+web_identity_token_file = /run/token
+role_session_name = pod
+[profile process]
+credential_process = /usr/bin/print-key --for me
+[profile role-of-process]
+role_arn = {ROLE}
+source_profile = process
+duration_seconds = 7200
+[profile ec2]
+role_arn = {ROLE}
+credential_source = Ec2InstanceMetadata
+duration_seconds = 7200
+[profile env]
+role_arn = {ROLE}
+credential_source = Environment
+mfa_serial = {S}
+[profile login]
+login_session = arn:aws:iam::222222222222:user/me
+"""
+KEYS = frozenset(["key", "key-s", "key-t", "own-key", "unconfigured"])
+
+
+def steps(name: str, purpose: Purpose = "exec", config: str = CONFIG, **flags: Any) -> list[str]:
+    made = plan(
+        load(config),
+        name,
+        keys=KEYS,
+        environment={},
+        flags=Flags(**flags),
+        purpose=purpose,
+    )
+    return [_word(step) for step in made.steps]
+
+
+def notes(name: str, **flags: Any) -> tuple[str, ...]:
+    return plan(load(CONFIG), name, keys=KEYS, environment={}, flags=Flags(**flags)).notes
+
+
+def _word(step: Step) -> str:
+    name = type(step).__name__.removesuffix("Step").lower()
+    if isinstance(step, RoleStep):
+        name = step.arn.rpartition("/")[2]
+    mfa = "" if isinstance(step, FederationStep) else step.mfa
+    return f"{name}{ {S: '+S', T: '+T', '': ''}[mfa] } {step.duration / 3600:g}h"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("key", ["session 1h"]),
+        ("unconfigured", ["session 1h"]),
+        ("key-s", ["session+S 1h"]),
+        ("role-plain", ["one 1h"]),
+        ("role-s", ["session+S 8h", "one 1h"]),
+        ("role-s-long", ["one+S 4h"]),
+        ("role-s-of-bare-key", ["one+S 1h"]),
+        ("role-s-of-key-t", ["one+S 1h"]),
+        ("second", ["session+S 8h", "one 1h", "two 1h"]),
+        ("second-t", ["one+S 1h", "two 1h"]),
+        ("no-role", ["session+S 8h"]),
+        ("own-key", ["one+S 1h"]),
+        ("on-own-key", ["session+S 8h", "one 1h", "two 1h"]),
+        ("sso", []),
+        ("role-of-sso", ["one 1h"]),
+        ("sso-and-role", []),
+        ("web", []),
+        ("process", []),
+        ("role-of-process", ["one 2h"]),
+        ("ec2", ["one 1h"]),
+        ("env", ["one+S 1h"]),
+        ("login", []),
+    ],
+)
+def test_a_profile_gives_these_calls(name: str, expected: list[str]) -> None:
+    assert steps(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("key", StoredKey(name="key")),
+        ("own-key", StoredKey(name="own-key")),
+        ("second", StoredKey(name="key-s")),
+        ("process", Process(command="/usr/bin/print-key --for me")),
+        ("ec2", Ambient(kind="ec2")),
+        ("env", Ambient(kind="environment")),
+        ("login", Ambient(kind="login", session="arn:aws:iam::222222222222:user/me")),
+        (
+            "web",
+            WebIdentity(role=ROLE, session_name="pod", duration=3600, token_file="/run/token"),
+        ),
+    ],
+)
+def test_credentials_begin_where_the_profile_says(name: str, expected: Source) -> None:
+    assert plan(load(CONFIG), name, keys=KEYS, environment={}).source == expected
+
+
+def test_a_portal_takes_its_address_and_scopes_from_its_session() -> None:
+    source = plan(load(CONFIG), "role-of-sso", keys=KEYS, environment={}).source
+    assert isinstance(source, PortalRole)
+    assert (source.account, source.role) == ("222222222222", "Developer")
+    assert source.portal.start_url == "https://corp.awsapps.com/start"
+    assert source.portal.scopes == ("sso:account:access", "other")
+
+
+def test_a_stored_key_goes_before_a_portal_a_token_and_a_process() -> None:
+    for name in ("sso", "web", "process"):
+        assert plan(load(CONFIG), name, keys=[name], environment={}).source == StoredKey(name=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("key", []),
+        ("key-s", []),
+        ("role-s", ["one+S 1h"]),
+        ("second", ["one+S 1h", "two 1h"]),
+    ],
+)
+def test_without_session_there_is_no_get_session_token(name: str, expected: list[str]) -> None:
+    assert steps(name, no_session=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("key", ["federation 1h"]),
+        ("key-s", ["federation 1h"]),
+        ("no-role", ["federation 1h"]),
+        ("role-s", ["session+S 8h", "one 1h"]),
+        ("role-plain", ["one 1h"]),
+        ("own-key", ["one+S 1h"]),
+        ("sso", []),
+    ],
+)
+def test_a_console_login_federates_where_no_role_is_assumed(name: str, expected: list[str]) -> None:
+    assert steps(name, "login") == expected
+
+
+def test_a_federated_login_may_do_all_that_its_user_may() -> None:
+    made = plan(load(CONFIG), "key", keys=KEYS, environment={}, purpose="login")
+    assert made.steps == (FederationStep(name="", duration=3600, policy=ALLOW_ALL),)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "expected"),
+    [
+        ("key", {}, []),
+        ("key-s", {}, ["session+S 1h"]),
+        ("role-s", {}, ["session+S 8h", "one 1h"]),
+        ("role-s", {"no_session": True}, []),
+        ("second", {}, ["session+S 8h", "one 1h", "two 1h"]),
+    ],
+)
+def test_a_rotation_finds_the_key_through_the_whole_chain_and_takes_nothing_from_the_cache(
+    name: str, flags: dict[str, Any], expected: list[str]
+) -> None:
+    made = plan(
+        load(CONFIG), name, keys=KEYS, environment={}, flags=Flags(**flags), purpose="rotate"
+    )
+    assert [_word(step) for step in made.steps] == expected
+    assert made.fresh
+    assert made.source == StoredKey(name="key" if name == "key" else "key-s")
+
+
+def test_what_begins_elsewhere_cannot_be_rotated() -> None:
+    with pytest.raises(UsageError, match="'sso' has no stored key"):
+        steps("role-of-sso", "rotate")
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "note"),
+    [
+        ("second-t", {}, "role/path/two: 1h in place of 2h"),
+        ("second-t", {}, "role/path/two: without MFA"),
+        ("second", {"duration": 43200}, "role/one: 1h in place of 12h"),
+        ("role-of-sso", {}, "role/one: without MFA"),
+        ("sso-and-role", {}, "role_arn of 'sso-and-role' is left out"),
+        ("key", {"read_only": True}, "a federated session"),
+    ],
+)
+def test_a_note_says_what_the_plan_does_in_place_of_what_was_asked(
+    name: str, flags: dict[str, Any], note: str
+) -> None:
+    assert any(text.startswith(note) for text in notes(name, **flags))
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "text"),
+    [
+        ("key", {"duration": 899}, "--duration asks for 14m59s; a session lasts at least 15m"),
+        ("key", {"duration": 129_601}, "--duration asks for 36h1s; a session lasts at most 36h"),
+        ("role-plain", {"duration": 46800}, "--duration asks for 13h; a role lasts at most 12h"),
+        ("web", {"duration": 46800}, "--duration asks for 13h; a role lasts at most 12h"),
+    ],
+)
+def test_a_time_that_aws_refuses_is_refused_before_it_is_asked(
+    name: str, flags: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        steps(name, **flags)
+    assert text in str(caught.value).replace("duration_seconds of ", "").replace(
+        "session_ttl of ", ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "expected"),
+    [
+        ("key", {}, ["one 1h"]),
+        ("key-s", {}, ["session+S 8h", "one 1h"]),
+        ("key-s", {"chain": (OTHER,)}, ["session+S 8h", "one 1h", "two 1h"]),
+        ("key-s", {"duration": 7200}, ["one+S 2h"]),
+        ("role-s", {}, ["session+S 8h", "one 1h", "one 1h"]),
+        ("sso", {}, ["one 1h"]),
+        ("process", {"mfa_serial": S}, ["one+S 1h"]),
+    ],
+)
+def test_a_role_of_the_command_line_comes_after_the_profile(
+    name: str, flags: dict[str, Any], expected: list[str]
+) -> None:
+    assert steps(name, role_arn=ROLE, **flags) == expected
+
+
+def test_what_describes_a_role_counts_for_the_last_of_a_chain() -> None:
+    made = plan(
+        load(CONFIG),
+        "key",
+        keys=KEYS,
+        environment={},
+        flags=Flags(
+            role_arn=ROLE,
+            chain=(OTHER,),
+            external_id="outside",
+            session_tags="team=red,cost=1",
+            transitive_session_tags="team",
+            read_only=True,
+        ),
+    )
+    first, second = made.steps
+    assert isinstance(first, RoleStep)
+    assert isinstance(second, RoleStep)
+    assert (first.external_id, first.tags, first.policy_arns) == ("", {}, ())
+    assert second.external_id == "outside"
+    assert second.tags == {"team": "red", "cost": "1"}
+    assert second.transitive == ("team",)
+    assert second.policy_arns == ("arn:aws:iam::aws:policy/ReadOnlyAccess",)
+
+
+def test_a_missing_profile_is_told_with_the_nearest_name() -> None:
+    with pytest.raises(NotFoundError, match="'role-z' is not in the AWS configuration") as caught:
+        steps("role-z")
+    assert caught.value.hint == "did you mean 'role-s'?"
+    with pytest.raises(NotFoundError, match="'a' builds on 'gone'"):
+        steps("a", config="[profile a]\nsource_profile = gone\n")
+
+
+def test_a_profile_that_says_nowhere_to_begin_has_its_credentials_missing() -> None:
+    with pytest.raises(NotFoundError, match=r"^profile 'a': credentials missing$"):
+        steps("a", config="[profile a]\n")
+    with pytest.raises(NotFoundError, match="as plain text"):
+        plan(
+            load("[profile a]\n", "[a]\naws_secret_access_key = x\n"), "a", keys=(), environment={}
+        )
+
+
+# Row 2 of the list of what aws-vault does otherwise.
+def test_a_circle_of_source_profiles_is_named_and_not_followed() -> None:
+    circle = "[profile a]\nsource_profile=b\n[profile b]\nsource_profile=c\n[profile c]\nsource_profile=b\n"
+    with pytest.raises(UsageError, match="'b' -> 'c' -> 'b'"):
+        steps("a", config=circle)
+    circle = "[profile a]\ninclude_profile=b\n[profile b]\ninclude_profile=a\n"
+    with pytest.raises(UsageError, match="'a' -> 'b' -> 'a'"):
+        steps("a", config=circle)
+
+
+def test_a_profile_that_is_its_own_source_begins_with_itself() -> None:
+    config = "[profile a]\nsource_profile=a\ncredential_process=x\n"
+    assert plan(load(config), "a", keys=(), environment={}).source == Process(command="x")
+
+
+def test_a_process_that_asks_for_its_own_profile_is_refused() -> None:
+    config = "[profile a]\ncredential_process = /usr/bin/aws-vault export --format=json a\n"
+    with pytest.raises(UsageError, match="asks for that profile again"):
+        steps("a", config=config)
