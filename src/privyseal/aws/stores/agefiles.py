@@ -1,0 +1,117 @@
+"""The files of a passage tree, opened and made by our own age codec where passage is missing."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from privyseal.errors import NotFoundError, PrivysealError, UsageError
+from privyseal.model.secret import Secret
+from privyseal.runtime.durable import durable_file
+from privyseal.wire.age.codec import Decryptor, Encryptor
+from privyseal.wire.age.keys import (
+    HybridIdentity,
+    Identity,
+    Recipient,
+    X25519Identity,
+    parse_identities,
+    parse_recipient,
+)
+
+_MAX_FILE: Final = 4 * 1024 * 1024
+_INSTALL: Final = "install passage, which knows other kinds of keys"
+
+
+class Passage:
+    """Does what passage does with plain identities; keys behind plugins are for passage itself.
+
+    The recipients of a file are those that passage would take: of its two variables, of the nearest
+    `.age-recipients`, or else the identities themselves.
+    """
+
+    suffix = ".age"
+
+    def __init__(
+        self,
+        top: Path,
+        environment: Mapping[str, str],
+        *,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        home = Path(environment.get("HOME") or Path.home())
+        identities = environment.get("PASSAGE_IDENTITIES_FILE")
+        self._identities = Path(identities) if identities else home / ".passage" / "identities"
+        self._recipients_file = environment.get("PASSAGE_RECIPIENTS_FILE", "")
+        self._recipients = environment.get("PASSAGE_RECIPIENTS", "")
+        self._top = top
+        self._random = random
+
+    def show(self, name: str) -> bytes:
+        """Return the text of a file."""
+        decryptor = Decryptor(self._own())
+        return decryptor.feed(_read(self._path(name))) + decryptor.finish()
+
+    def insert(self, name: str, text: bytes) -> None:
+        """Write a file for its recipients."""
+        path = self._path(name)
+        encryptor = Encryptor(self._for(path), self._random)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with durable_file(path) as file:
+                file.write(encryptor.feed(text) + encryptor.finish())
+        except OSError as error:
+            raise PrivysealError(f"cannot write {str(path)!r}: {error.strerror}") from error
+
+    def remove(self, name: str) -> None:
+        """Delete a file."""
+        path = self._path(name)
+        try:
+            path.unlink()
+        except OSError as error:
+            raise PrivysealError(f"cannot delete {str(path)!r}: {error.strerror}") from error
+
+    def _path(self, name: str) -> Path:
+        return self._top / f"{name}{self.suffix}"
+
+    def _own(self) -> list[Identity]:
+        try:
+            return parse_identities(Secret(_read(self._identities)))
+        except UsageError as error:
+            raise UsageError(
+                f"cannot use the identities in {str(self._identities)!r}: {error}", hint=_INSTALL
+            ) from None
+
+    def _for(self, path: Path) -> list[Recipient]:
+        if self._recipients_file:
+            return _listed(Path(self._recipients_file))
+        if self._recipients:
+            return [parse_recipient(text) for text in self._recipients.split()]
+        for folder in path.parents:
+            near = folder / ".age-recipients"
+            if near.is_file():
+                return _listed(near)
+            if folder == self._top:
+                break
+        own = (each for each in self._own() if isinstance(each, X25519Identity | HybridIdentity))
+        return [identity.recipient() for identity in own]
+
+
+def _listed(path: Path) -> list[Recipient]:
+    lines = [line.strip() for line in _read(path).decode(errors="replace").splitlines()]
+    try:
+        return [parse_recipient(line) for line in lines if line and not line.startswith("#")]
+    except UsageError as error:
+        raise UsageError(f"cannot use {str(path)!r}: {error}", hint=_INSTALL) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_FILE + 1)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {str(path)!r}") from error
+    except OSError as error:
+        raise PrivysealError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    if len(text) > _MAX_FILE:
+        raise UsageError(f"{str(path)!r} is longer than any entry")
+    return text
