@@ -1,0 +1,248 @@
+"""The person at the command that asked: at a terminal, and from another process by a socket.
+
+`TerminalTalk` is the person herself. `SocketTalk` is she as the broker knows her, and `talking`
+is the other end of that socket, in the command: it answers with a talk of its own.
+"""
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Thread
+from typing import Final, TextIO, assert_never
+from urllib.parse import parse_qs, urlsplit
+
+from privyseal.aws.browser import check_page, is_local, open_page
+from privyseal.aws.ports import Talk
+from privyseal.aws.redirect import Redirect
+from privyseal.errors import DeniedError, PrivysealError, UsageError
+from privyseal.model.clock import Clock
+from privyseal.model.value import decode, encode
+from privyseal.wire.broker import (
+    MAX_PACKET,
+    Answer,
+    CodeWanted,
+    PageWanted,
+    RedirectWanted,
+    Saying,
+    Told,
+    decode_saying,
+)
+from privyseal.wire.sanitise import clean
+
+REDIRECT_SECONDS: Final = 600
+"""How long a browser may take; the codes of Identity Center last no longer."""
+
+_LAST_WORDS_SECONDS: Final = 0.5
+
+Codes = Callable[[str, str], str]
+"""Asks for a code of the MFA device: takes its serial number, and what was wrong with the last."""
+
+
+class TerminalTalk:
+    """A person at a terminal: codes by the driver that she chose, pages in her browser.
+
+    Args:
+        codes: The driver.
+        clock: Ends the wait for a browser.
+        environment: Says whether there is a browser, and which one.
+        out: Where lines for her go.
+        show_only: Print the address of a page, and open none (`--stdout`).
+    """
+
+    def __init__(
+        self,
+        codes: Codes,
+        clock: Clock,
+        environment: Mapping[str, str],
+        out: TextIO,
+        *,
+        show_only: bool = False,
+    ) -> None:
+        self._codes = codes
+        self._clock = clock
+        self._environment = environment
+        self._out = out
+        self._show_only = show_only
+        self._redirect: Redirect | None = None
+
+    def code(self, serial: str, again: str = "") -> str:
+        """Return a code of the MFA device.
+
+        Raises:
+            DeniedError: She gave up.
+        """
+        return self._codes(serial, again)
+
+    def redirect(self) -> str:
+        """Listen on loopback if her browser can come there; return the URI, "" if it cannot."""
+        self.close()
+        if self._show_only or not is_local(self._environment):
+            return ""
+        self._redirect = Redirect()
+        return self._redirect.uri
+
+    def page(self, url: str, *, code: str = "", redirect: bool = False) -> str:
+        """Open a page, or print its address where it cannot be opened.
+
+        Raises:
+            ExpiredError: The browser did not come back.
+            UsageError: It is no page, or nobody listens for a redirect.
+        """
+        listener = self._redirect
+        state = "".join(parse_qs(urlsplit(check_page(url)).query).get("state", ()))
+        if redirect and (listener is None or not state):
+            raise UsageError("nobody listens for this redirect")
+        opened = not self._show_only and open_page(url, self._environment)
+        self._say(
+            "Opening this page in your browser (Ctrl-C to give up):"
+            if opened
+            else "Open this page in a browser (Ctrl-C to give up):"
+        )
+        self._say(f"  {url}")
+        if code:
+            self._say(f"Go on only if the page shows the code {clean(code)}")
+        if not redirect or listener is None:
+            return ""
+        try:
+            return listener.wait(state, clock=self._clock, seconds=REDIRECT_SECONDS)
+        finally:
+            self.close()
+
+    def tell(self, text: str) -> None:
+        """Say a line."""
+        self._say(clean(text))
+
+    def close(self) -> None:
+        """Stop listening for a redirect that nobody waits for any more."""
+        if self._redirect is not None:
+            self._redirect.close()
+            self._redirect = None
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._out, flush=True)
+
+
+class SocketTalk:
+    """A person at the other end of a talk socket; the command there is not trusted."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+
+    def code(self, serial: str, again: str = "") -> str:
+        """Return a code of the MFA device.
+
+        Raises:
+            DeniedError: She gave up, or her command has gone.
+        """
+        return self._ask(CodeWanted(serial=serial, again=again))
+
+    def redirect(self) -> str:
+        """Return a URI on loopback at her command, "" when it has none.
+
+        Raises:
+            DeniedError: Her command has gone, or the URI is not one of loopback.
+        """
+        uri = self._ask(RedirectWanted())
+        parts = urlsplit(uri)
+        if uri and (parts.scheme, parts.hostname) != ("http", "127.0.0.1"):
+            raise DeniedError("the command that asked wants a redirect to another machine")
+        return uri
+
+    def page(self, url: str, *, code: str = "", redirect: bool = False) -> str:
+        """Show a page; with `redirect` return the query string that comes back.
+
+        Raises:
+            DeniedError: She gave up, or her command has gone.
+        """
+        return self._ask(PageWanted(url=url, code=code, redirect=redirect))
+
+    def tell(self, text: str) -> None:
+        """Say a line; nothing is said to a command that has gone."""
+        try:
+            self._link.send(encode(Told(text=text)))
+        except OSError:
+            return
+
+    def _ask(self, saying: Saying) -> str:
+        try:
+            self._link.send(encode(saying))
+            # Without room for ancillary data the kernel drops descriptors that nobody wants.
+            packet = self._link.recv(MAX_PACKET + 1)
+        except OSError:
+            packet = b""
+        if not packet:
+            raise DeniedError("the command that asked has gone")
+        if len(packet) > MAX_PACKET:
+            raise UsageError("the command that asked answers at too great length")
+        answer = decode(packet, Answer, what="an answer of the command that asked")
+        if answer.refused:
+            raise DeniedError(answer.refused)
+        return answer.text
+
+
+@contextmanager
+def talking(talk: Talk) -> Iterator[socket.socket]:
+    """Lend the broker's end of a talk socket; `talk` answers at the other one, in a thread.
+
+    Close the lent end once it has been handed over: the thread ends when no broker holds it.
+    """
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # A thread that waits for a person can't be woken, and must not keep the program from ending.
+    thread = Thread(target=serve, args=(near, talk), name="talk", daemon=True)
+    thread.start()
+    try:
+        with far:
+            yield far
+    finally:
+        _hang_up(near)
+        # What was said last is still to be heard, unless she is being asked something.
+        thread.join(_LAST_WORDS_SECONDS)
+
+
+def serve(link: socket.socket, talk: Talk) -> None:
+    """Answer what a broker asks on a talk socket, until it ends; closes the socket.
+
+    Raises:
+        UsageError: The broker sends what is no question.
+    """
+    with link:
+        while packet := _receive(link):
+            answer = _answer(decode_saying(packet), talk)
+            if answer is None:
+                continue
+            try:
+                link.send(encode(answer))
+            except OSError:
+                return
+
+
+def _answer(saying: Saying, talk: Talk) -> Answer | None:
+    try:
+        match saying:
+            case CodeWanted(serial=serial, again=again):
+                return Answer(text=talk.code(serial, again))
+            case RedirectWanted():
+                return Answer(text=talk.redirect())
+            case PageWanted(url=url, code=code, redirect=redirect):
+                return Answer(text=talk.page(url, code=code, redirect=redirect))
+            case Told(text=text):
+                talk.tell(text)
+                return None
+            case _:
+                assert_never(saying)
+    except PrivysealError as error:
+        return Answer(refused=str(error) or "refused")
+
+
+def _receive(link: socket.socket) -> bytes:
+    try:
+        return link.recv(MAX_PACKET)
+    except OSError:
+        return b""
+
+
+def _hang_up(link: socket.socket) -> None:
+    try:
+        link.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return
