@@ -313,9 +313,9 @@ def test_the_screen_opens_in_this_terminal_and_q_ends_the_trial(env: dict[str, s
 def test_a_new_store_that_is_kept_asks_for_its_passphrase_twice(env: dict[str, str]) -> None:
     with _on_a_terminal(env, "--keep") as (process, terminal):
         _read_until(terminal, b"New passphrase: ", process)
-        os.write(terminal, b"hunter2\n")
+        os.write(terminal, b"tr0ub4dor\n")
         _read_until(terminal, b"Once more: ", process)
-        os.write(terminal, b"hunter3\n")
+        os.write(terminal, b"tr0ub4d0r\n")
         _read_until(terminal, b"the two passphrases differ", process)
         assert process.wait(20) == 2
     assert _left_behind(env) == []
@@ -326,7 +326,7 @@ def test_a_store_that_was_kept_opens_with_its_passphrase(env: dict[str, str]) ->
         with _on_a_terminal(env, "--keep") as (process, terminal):
             for asked in asks:
                 _read_until(terminal, asked, process)
-                os.write(terminal, b"hunter2\n")
+                os.write(terminal, b"tr0ub4dor\n")
             _read_until(terminal, b"q there or Ctrl-C here ends the trial", process)
             process.send_signal(signal.SIGINT)
             _read_until(terminal, b"the store is kept", process)
@@ -379,7 +379,7 @@ def test_a_screen_that_was_killed_leaves_a_usable_terminal(env: dict[str, str]) 
         before = termios.tcgetattr(terminal)
         os.write(terminal, b"\n")
         _read_until(terminal, b"Nothing is waiting", process)
-        screen = next(pid for pid in _children(process.pid) if "console" in _argv(pid))
+        screen = next(pid for pid in _children(process.pid) if "privyseal.console" in _argv(pid))
         os.kill(screen, signal.SIGKILL)
         shown = _read_until(terminal, b"the screen ended by signal 9", process)
         assert b"\x1b[?1049l" in shown

@@ -9,6 +9,7 @@ from privyseal.console import detail
 from privyseal.console.state import DWELL, PENALTY, ScreenState, View, rearmed, shown
 from privyseal.model.approval import Approval
 from privyseal.model.decision import Decision
+from privyseal.model.passphrase import SHORTEST
 from privyseal.model.secret import Secret
 
 _MAX_PASSPHRASE: Final = 1024
@@ -248,6 +249,8 @@ def _entered(state: ScreenState) -> Outcome:
     if state.view == "pins":
         return replace(state, view="requests"), Answer(state.pin, _secret(entered))
     if not state.status.initialised and not state.chosen:
+        if len(entered) < SHORTEST:
+            return replace(state, said=f"Too short: choose at least {SHORTEST} characters."), None
         return replace(state, chosen=entered), None
     if state.chosen and entered != state.chosen:
         return replace(state, chosen="", said="The two differ. Start again."), None

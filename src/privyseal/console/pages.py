@@ -14,6 +14,7 @@ from privyseal.console.state import ScreenState, View
 from privyseal.model.approval import Approval, Lease
 from privyseal.model.ask import Create
 from privyseal.model.lifecycle import State
+from privyseal.model.passphrase import SHORTEST
 from privyseal.model.value import Value
 from privyseal.wire.sanitise import fit, wrap
 
@@ -186,7 +187,8 @@ def _unlock(state: ScreenState, cells: int, _height: int) -> list[Line]:
         *_entry_field(ask),
     ]
     if new:
-        rows += [(), line((" Nobody can recover it: without it the secrets are lost.", "warn"))]
+        rows += [(), line(f" At least {SHORTEST} characters; several words are easy to keep.")]
+        rows += [line((" Nobody can recover it: without it the secrets are lost.", "warn"))]
     return rows
 
 

@@ -20,6 +20,7 @@ from privyseal.model.decision import Decision, Scope
 from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import ItemRef
 from privyseal.model.lifecycle import Event, advance
+from privyseal.model.passphrase import check_new
 from privyseal.model.receipt import Receipt
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
@@ -87,8 +88,11 @@ class Deciding:
 
         Raises:
             DeniedError: The passphrase is wrong.
+            UsageError: It is too short for a new store.
         """
         core = self._core
+        if not await core.ports.backend.initialised():
+            check_new(passphrase)
         try:
             await core.ports.backend.unlock(passphrase)
         except DeniedError:

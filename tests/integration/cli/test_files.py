@@ -98,15 +98,17 @@ async def test_an_export_with_a_passphrase_comes_back(
     shell: Shell, vault: Path, tmp_path: Path
 ) -> None:
     file = str(tmp_path / "out.age")
-    wrong = await store(shell, ["export", file], passphrase=b"wrong", file_passphrase=b"f")
+    wrong = await store(
+        shell, ["export", file], passphrase=b"wrong", file_passphrase=b"for the file"
+    )
     assert (wrong.status, wrong.out) == (4, "")
     assert not Path(file).exists()
 
     assert await store(
-        shell, ["export", file], passphrase=b"secret", file_passphrase=b"f"
+        shell, ["export", file], passphrase=b"secret", file_passphrase=b"for the file"
     ) == Transcript(0, "", "privy: exported, 1 collection, 1 item\n")
     assert await store(
-        shell, ["import", file], passphrase=b"secret", file_passphrase=b"f"
+        shell, ["import", file], passphrase=b"secret", file_passphrase=b"for the file"
     ) == Transcript(0, "", "privy: imported, 0 added, 1 skipped\n")
 
 

@@ -267,15 +267,29 @@ async def test_unlock_takes_the_passphrase_from_a_descriptor(
     )
 
 
-async def test_unlock_makes_a_store_and_refuses_an_empty_passphrase(
+async def test_unlock_makes_a_store_and_refuses_an_empty_or_short_passphrase(
     shell: Shell, keeper: FakeDecider
 ) -> None:
     keeper.locked, keeper.initialised = True, False
 
     assert await unlock_with(shell, b"\n") == Transcript(2, "", "privy: the passphrase is empty\n")
+    assert await unlock_with(shell, b"1234567") == Transcript(2, "", TOO_SHORT)
     assert not keeper.initialised
-    assert await unlock_with(shell, b"new") == Transcript(0, "", "privy: made and unlocked\n")
-    assert keeper.passphrase == b"new"
+    assert await unlock_with(shell, b"12345678") == Transcript(0, "", "privy: made and unlocked\n")
+    assert keeper.passphrase == b"12345678"
+
+
+async def test_a_short_passphrase_still_opens_the_store_that_has_it(
+    shell: Shell, keeper: FakeDecider
+) -> None:
+    keeper.locked, keeper.passphrase = True, b"x"
+    assert await unlock_with(shell, b"x") == Transcript(0, "", "privy: unlocked\n")
+
+
+TOO_SHORT = (
+    "privy: a new passphrase has at least 8 characters\n"
+    "  try: choose a longer one: four or five words are easy to keep\n"
+)
 
 
 async def unlock_with(shell: Shell, passphrase: bytes) -> Transcript:
@@ -306,9 +320,9 @@ async def test_unlock_asks_twice_on_the_terminal_for_a_new_store(
     async with terminal(shell, "unlock") as tty:
         assert b"choose a passphrase" in await tty.line()
         await tty.until(b"New passphrase: ")
-        tty.type(b"one\n")
+        tty.type(b"one two three\n")
         await tty.until(b"Once more: ")
-        tty.type(b"two\n")
+        tty.type(b"one two four\n")
         rest = await tty.until(b"differ\r\n")
 
     assert rest.strip() == b"privy: the two passphrases differ"

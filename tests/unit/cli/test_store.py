@@ -268,8 +268,8 @@ def test_root_works_on_the_store_of_another_user_and_leaves_it_theirs(tmp_path):
     folder, file = make(tmp_path / "a"), tmp_path / "x.age"
     for path in [folder, *folder.iterdir()]:
         os.chown(path, 4711, 4711)
-    store("export", file, "--store", folder, file_passphrase=b"f")
-    store("import", file, "--store", folder, file_passphrase=b"f")
+    store("export", file, "--store", folder, file_passphrase=b"for the file")
+    store("import", file, "--store", folder, file_passphrase=b"for the file")
     store("passphrase", "--store", folder, new_passphrase=b"new passphrase")
     with closing(load(folder, clock=FakeClock())) as vault:
         vault.unlock(Secret(b"new passphrase"))

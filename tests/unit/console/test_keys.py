@@ -242,9 +242,18 @@ def test_a_passphrase_is_sent_once_and_forgotten() -> None:
 
 def test_a_new_passphrase_is_typed_twice() -> None:
     new = screen(status=msgspec.structs.replace(STATUS, initialised=False, locked=True))
-    assert after(new, "u", "a", "enter", "b", "enter")[1] == []
-    (command,) = after(new, "u", "a", "enter", "a", "enter")[1]
+    assert after(new, "u", *"tr0ub4dor", "enter", *"tr0ub4d0r", "enter")[1] == []
+    (command,) = after(new, "u", *"tr0ub4dor", "enter", *"tr0ub4dor", "enter")[1]
     assert isinstance(command, Unlock)
+
+
+def test_a_passphrase_too_short_for_a_new_store_is_refused_before_it_is_typed_twice() -> None:
+    new = screen(status=msgspec.structs.replace(STATUS, initialised=False, locked=True))
+    state, commands = after(new, "u", *"1234567", "enter", *"1234567", "enter")
+    assert (commands, state.unfinished) == ([], False)
+    assert any("Too short: choose at least 8 characters." in row for row in frame_text(state))
+    old = screen(status=msgspec.structs.replace(STATUS, locked=True))
+    assert len(after(old, "u", "x", "enter")[1]) == 1
 
 
 def test_the_chosen_lease_is_revoked() -> None:

@@ -1,5 +1,7 @@
 """Reads: who may read what, after which decision, for how long."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from tests.unit.keeper.conftest import PASSPHRASE, PERSON, Bench
@@ -13,12 +15,17 @@ from privyseal.errors import (
     UsageError,
 )
 from privyseal.keeper.audit import AuditLog
+from privyseal.keeper.core import Core
+from privyseal.keeper.deciding import Deciding
 from privyseal.model.ask import Create, Read, Search
 from privyseal.model.decision import Decision
 from privyseal.model.evidence import Evidence
 from privyseal.model.keyring import ItemRef
-from privyseal.model.policy import Timing
+from privyseal.model.policy import Policy, Timing
+from privyseal.model.secret import Secret
+from privyseal.runtime.embedded import EmbeddedBackend
 from privyseal.wire.keeper import Found, Values
+from privyseal.wire.vault import Cost
 
 
 async def test_a_read_waits_for_a_person_and_is_released_once(bench: Bench) -> None:
@@ -363,6 +370,17 @@ async def test_a_locked_store_can_be_asked_but_not_allowed(bench: Bench) -> None
     with pytest.raises(LockedError):
         await bench.decide(answered.request.id)
     assert answered.request.state == "pending"
+
+
+async def test_no_store_is_made_under_a_short_passphrase(bench: Bench) -> None:
+    fresh = EmbeddedBackend(bench.folder / "fresh", clock=bench.clock, cost=Cost(log2_n=10))
+    deciding = Deciding(Core(replace(bench.core.ports, backend=fresh), Policy()))
+    for short in (b"", b"1234567", "äöüÄÖÜß".encode()):
+        with pytest.raises(UsageError, match="at least 8 characters"):
+            await deciding.unlock(Secret(short), PERSON)
+    assert not await fresh.initialised()
+    await deciding.unlock(Secret(b"12345678"), PERSON)
+    assert await fresh.initialised()
 
 
 async def test_what_a_lock_hid_is_shown_before_it_can_be_allowed(bench: Bench) -> None:
