@@ -131,6 +131,10 @@ def import_old_keyring(desk: Desk) -> None:
     vm, whole = desk.vm, MANY + 4
     with _keyring(desk) as daemon:
         desk.provisioned("carol", vt=_VT)
+        vm.wait_until_succeeds(
+            "busctl --address=unix:path=/run/privyseal/1002/bus status org.freedesktop.secrets",
+            user="privyseal-1002",
+        )
         locked = vm.run("privy provision --import --user carol", seconds=120)
         assert locked.status == 7, locked.text
         assert "Ctrl+Alt+F10" in locked.text, locked.text

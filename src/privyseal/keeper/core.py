@@ -98,13 +98,15 @@ class Core:
         await self.ports.audit.flush()
 
     async def relearn(self) -> None:
-        """Learn again whether the store is locked: its provider may have ended and come back."""
+        """Learn again whether the store is locked: its provider or gpg's agent may have done it."""
         with suppress(PrivysealError, OSError):  # out of reach, it says so to the next caller
             locked = await self.ports.backend.locked()
-            if locked and not self.store_locked:
-                self.leases.end_all()
-                self.ports.audience.notice(Notice(what="locked"))
+            if locked == self.store_locked:
+                return
             self.store_locked = locked
+            if locked:
+                self.leases.end_all()
+            self.ports.audience.notice(Notice(what="locked" if locked else "unlocked"))
 
     def approval(self, request: Request) -> Approval:
         """Return the request as a person sees it."""

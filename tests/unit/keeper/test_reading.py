@@ -338,6 +338,15 @@ async def test_a_store_found_locked_by_others_ends_every_lease(bench: Bench) -> 
     assert bench.audience.notices[-1].what == "locked"
 
 
+async def test_a_store_found_opened_by_others_is_told_once(bench: Bench) -> None:
+    await bench.backend.lock()
+    await bench.core.relearn()
+    await bench.backend.unlock(PASSPHRASE)
+    await bench.core.relearn()
+    await bench.core.relearn()
+    assert [notice.what for notice in bench.audience.notices] == ["locked", "unlocked"]
+
+
 async def test_a_program_that_was_denied_thousands_of_times_is_denied_still(bench: Bench) -> None:
     item = await bench.item()
     evidence = bench.process("agent").evidence
