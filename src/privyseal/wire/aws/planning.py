@@ -183,6 +183,10 @@ class _Planner:
     def _wanted_policies(self) -> roles.Policies:
         given = roles.of_flags(self._flags)
         target = self._way.target
+        if self._purpose == "rotate":
+            if given.any:
+                raise UsageError("a rotation takes no session policy: it has to call IAM")
+            return given
         own = roles.of_profile(target)
         if not self._roles or self._roles[-1].profile is not target:
             return given if given.any or self._flags.role_arn else own
