@@ -19,6 +19,9 @@ _ACCOUNT = re.compile(r"arn:[^:]+:[^:]+:[^:]*:(\d{12}):")
 # What AWS takes for a policy of a federated user who is to have all that the user has.
 _ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 
+_NAMELESS = "root"
+_SHORTEST_NAME, _LONGEST_NAME = 2, 32
+
 
 class Identity(NamedTuple):
     """Who credentials belong to, as GetCallerIdentity says."""
@@ -81,8 +84,14 @@ def web_identity(network: Network, source: WebIdentity, token: str, clock: Clock
 
 
 def federation(network: Network, own: Credentials, step: FederationStep) -> Credentials:
-    """Call GetFederationToken with a long-lived key."""
-    inputs = _given(Name=step.name, DurationSeconds=step.duration, Policy=step.policy or _ALL)
+    """Call GetFederationToken with a long-lived key, under the name of its user unless named."""
+    name = step.name or identity(network, own).user or _NAMELESS
+    inputs = _given(
+        Name=name[:_LONGEST_NAME].ljust(_SHORTEST_NAME, "-"),
+        DurationSeconds=step.duration,
+        Policy=step.policy or ("" if step.policy_arns else _ALL),
+        PolicyArns=[{"arn": arn} for arn in step.policy_arns],
+    )
     answer = calls.call(calls.client("sts", network, own), "get_federation_token", **inputs)
     return _credentials(answer, own.account)
 

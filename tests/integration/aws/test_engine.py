@@ -18,6 +18,7 @@ from privyseal.errors import DeniedError, NotFoundError, UnreachableError
 from privyseal.model.aws import (
     AccessKey,
     Credentials,
+    FederationStep,
     Known,
     Network,
     Obtain,
@@ -291,3 +292,16 @@ def test_orders_answer_in_json(world: World):
     (session,) = vaulted.sessions
     assert (session.profile, session.kind) == ("base", "sts.GetSessionToken")
     assert world.user.key.secret_access_key.encode() not in known
+
+
+def test_a_federated_session_bears_its_users_name_and_is_narrowed_by_its_policies_alone(
+    world: World,
+):
+    reading = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+
+    made = world.obtain(FederationStep(name="", duration=3600, policy_arns=(reading,)))
+
+    assert sts.identity(world.network, made).arn.endswith(":federated-user/alice")
+    (asked,) = world.aws.asked("GetFederationToken")
+    assert asked["PolicyArns.member.1.arn"] == reading
+    assert "Policy" not in asked
