@@ -24,7 +24,7 @@ from privyseal.model.secret import Secret
 if TYPE_CHECKING:
     from privyseal.model.aws import AccessKey, Credentials
 
-KeyClass = Literal["credential", "session", "old-session", "token", "client", "journal"]
+KeyClass = Literal["credential", "session", "old-session", "token", "client", "journal", "seed"]
 """What an entry is: an "old-session" is in a form that aws-vault gave up, fit to be deleted only."""
 
 SESSION_LABEL: Final = "aws-vault session"
@@ -40,7 +40,14 @@ _PORTAL: Final = "oidc:"
 # To aws-vault a registration looks like a token, which it may clear, and a journal like a
 # credential, which it leaves alone: a journal may hold the only copy of a new key.
 _CLIENT: Final = "oidc:client:"
+_SEED: Final = "totp:"
 _JOURNAL: Final = "privy-rotation:"
+_PREFIXES: Final[Mapping[str, KeyClass]] = {
+    _JOURNAL: "journal",
+    _SEED: "seed",
+    _CLIENT: "client",
+    _PORTAL: "token",
+}
 _ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 
 
@@ -78,12 +85,9 @@ def parse_session(key: str) -> SessionKey | None:
 
 def classify(key: str) -> KeyClass:
     """Return what the entry of this name is."""
-    if key.startswith(_JOURNAL):
-        return "journal"
-    if key.startswith(_CLIENT):
-        return "client"
-    if key.startswith(_PORTAL):
-        return "token"
+    for prefix, kind in _PREFIXES.items():
+        if key.startswith(prefix):
+            return kind
     if any(pattern.fullmatch(key) for pattern in _OLD_SESSIONS):
         return "old-session"
     return "session" if parse_session(key) is not None else "credential"

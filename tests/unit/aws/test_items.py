@@ -77,6 +77,7 @@ def test_session_with_a_digest_is_none_that_aws_vault_would_take_for_its_own():
         ("oidc:https://x.awsapps.com/start", "token"),
         (client_key("https://x.awsapps.com/start", "eu-west-1"), "client"),
         (journal_key("jon"), "journal"),
+        ("totp:arn:aws:iam::1:mfa/jon", "seed"),
     ],
 )
 def test_the_name_says_what_an_entry_is(key, kind):
