@@ -32,6 +32,7 @@ from privyseal.model.aws import (
     PortalRole,
     Process,
     RoleStep,
+    Rotate,
     SessionStep,
     StoredKey,
     Vaulted,
@@ -276,5 +277,9 @@ def carry_out(
             return encode(engine.obtain(order.plan))
         case Known():
             return encode(engine.known())
+        case Rotate():
+            from privyseal.aws.rotate import rotate  # noqa: PLC0415 - seldom wanted
+
+            return encode({"lines": rotate(order, store, talk, clock, flights, engine.obtain)})
         case _:
             raise UnsupportedError(f"nobody carries out {type(order).__name__} yet")

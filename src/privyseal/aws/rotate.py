@@ -1,0 +1,390 @@
+"""Replaces a long-lived key so that at every instant a usable one is kept.
+
+A journal in the store is written before each change, and holds both keys while there are two:
+
+    create      a key may have been made whose secret nobody has: it is deleted, nothing else changed
+    verify      the new key is in the journal: it is tried until AWS knows it, then kept
+    deactivate  the new key is kept: the old one is deactivated
+    delete      the old key is deactivated: it is deleted when its grace is over
+
+Whatever a rotation dies of, the next one, or `--resume`, goes on where the journal says.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from privyseal.aws import items, sts
+from privyseal.aws.flights import Flights
+from privyseal.aws.iam import Keys, Listed
+from privyseal.aws.ports import Item, KeyStore, Talk
+from privyseal.errors import (
+    ConflictError,
+    CorruptError,
+    DeniedError,
+    LimitError,
+    NotFoundError,
+    PrivysealError,
+    UnreachableError,
+    UsageError,
+)
+from privyseal.model.aws import AccessKey, Credentials, Plan, Rotate
+from privyseal.model.clock import Clock
+from privyseal.model.secret import Secret
+from privyseal.model.value import Name, Value, decode, encode
+
+Obtains = Callable[[Plan], Credentials]
+
+_MOST_KEYS: Final = 2
+_CONSISTENT_SECONDS: Final = 90
+_PAUSE_SECONDS: Final = 2
+_ORPHAN_SECONDS: Final = 15 * 60
+
+
+class _Journal(Value, frozen=True):
+    """How far a rotation has come; `before` are the ids of the user's keys when it began."""
+
+    step: Literal["create", "verify", "deactivate", "delete"]
+    user: Name
+    old: AccessKey
+    before: tuple[Name, ...]
+    began: float
+    grace: int = 0
+    new: AccessKey | None = None
+    until: float = 0.0
+
+
+class Rotation:
+    """One rotation of one stored key: `obtain` carries out its plan, `wait` lets seconds pass."""
+
+    def __init__(
+        self,
+        order: Rotate,
+        store: KeyStore,
+        talk: Talk,
+        clock: Clock,
+        flights: Flights,
+        obtain: Obtains,
+        *,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._order = order
+        self._store = store
+        self._talk = talk
+        self._clock = clock
+        self._flights = flights
+        self._obtain = obtain
+        self._wait = wait
+        self._lines: list[str] = []
+
+    def run(self) -> list[str]:
+        """Rotate, or go on with what was left behind; return what happened, line by line.
+
+        Raises:
+            LimitError: The user has two keys already; nothing was changed.
+            ConflictError: A person has to look first.
+            PrivysealError: It stopped halfway: the message and the journal say where.
+        """
+        with self._flights.one(f"rotate {self._order.name}"):
+            journal = self._journal()
+            if journal is None and self._order.resume:
+                raise NotFoundError(f"no rotation of {self._order.name!r} was left unfinished")
+            settled = journal is not None and self._go_on(journal)
+            if not (settled or self._order.resume):
+                self._finish(*self._begin())
+        return self._lines
+
+    def _go_on(self, journal: _Journal) -> bool:
+        """Finish what a journal tells of; return False when that left the old key in place."""
+        self._say(f"going on with the rotation of {_when(journal.began)}")
+        keys = self._keys(self._credentials(journal), journal.user)
+        if journal.step == "create":
+            self._undo(journal, keys)
+            return False
+        if journal.step == "delete" and journal.until > self._clock.wall():
+            self._say(f"the old key is kept, deactivated, until {_when(journal.until)}")
+            return True
+        if journal.step == "verify" and not _listed(keys, journal.new):
+            self._say("the new key has been deleted meanwhile: the old one stays")
+            self._forget()
+            return False
+        self._finish(journal, keys)
+        return True
+
+    def _begin(self) -> tuple[_Journal, Keys]:
+        name, network = self._order.name, self._order.plan.network
+        old = self._stored(name)
+        credentials = self._obtain(self._order.plan)
+        own = Credentials(access_key_id=old.access_key_id, secret_access_key=old.secret_access_key)
+        who = sts.identity(network, own)
+        if credentials.account not in {"", who.account}:
+            raise UsageError(
+                f"the key {name!r} is of account {who.account}, and profile "
+                f"{self._order.plan.profile!r} leads to {credentials.account}",
+                hint="rotate it with the profile of the key itself, or with --no-session",
+            )
+        keys = self._keys(credentials, who.user)
+        before = self._before(keys, old)
+        journal = _Journal(
+            step="create",
+            user=who.user,
+            old=_with_account(old, who.account),
+            before=before,
+            began=self._clock.wall(),
+            grace=self._order.grace,
+        )
+        self._write(journal)
+        return self._create(journal, keys), keys
+
+    def _before(self, keys: Keys, old: AccessKey) -> tuple[str, ...]:
+        try:
+            found = keys.all()
+        except DeniedError:
+            # aws-vault's own policy for rotation does without; CreateAccessKey has the last word.
+            self._say("iam:ListAccessKeys is denied: whether there is room for a key, AWS says")
+            return (old.access_key_id,)
+        if len(found) >= _MOST_KEYS:
+            raise _two_keys(found, old)
+        return tuple(key.access_key_id for key in found)
+
+    def _create(self, journal: _Journal, keys: Keys) -> _Journal:
+        try:
+            made = keys.create()
+        except UnreachableError as error:
+            raise UnreachableError(
+                f"{error}; whether a key was made is not known", hint=self._advice()
+            ) from error
+        except PrivysealError:
+            self._forget()  # AWS said no: there is nothing to go on with
+            raise
+        new = AccessKey(
+            access_key_id=made.access_key_id,
+            secret_access_key=made.secret_access_key,
+            account=journal.old.account,
+            mfa=journal.old.mfa,
+        )
+        journal = _advanced(journal, "verify", new=new)
+        try:
+            self._write(journal)
+        except BaseException:
+            # Its secret is nowhere but here: a key that cannot be kept must not stay.
+            self._take_back(keys, new)
+            raise
+        return journal
+
+    def _finish(self, journal: _Journal, keys: Keys) -> None:
+        new = journal.new
+        if new is None:
+            raise CorruptError(f"the journal of the rotation of {self._order.name!r} has no key")
+        if journal.step == "verify":
+            self._verify(new)
+            self._keep(journal.old, new)
+            journal = self._advance(journal, "deactivate")
+            self._say(f"{self._order.name}: …{journal.old.access_key_id[-4:]} is now {_tail(new)}")
+            keys = self._keys_after(journal, keys)
+        if journal.step == "deactivate":
+            self._deactivate(journal, keys)
+            until = self._clock.wall() + journal.grace if journal.grace else 0.0
+            journal = self._advance(journal, "delete", until=until)
+            if until:
+                self._say(
+                    f"the old key is deactivated; from {_when(until)} on "
+                    f"`privy aws rotate --resume {self._order.name}` deletes it"
+                )
+                return
+        keys.delete(journal.old.access_key_id)
+        self._forget()
+        self._say(f"the old key {_tail(journal.old)} is deleted")
+
+    def _deactivate(self, journal: _Journal, keys: Keys) -> None:
+        try:
+            keys.deactivate(journal.old.access_key_id)
+        except NotFoundError:
+            return
+        except DeniedError:
+            if journal.grace:
+                raise
+            self._say("iam:UpdateAccessKey is denied: the old key is deleted at once")
+
+    def _undo(self, journal: _Journal, keys: Keys) -> None:
+        for key in keys.all():
+            if key.access_key_id in journal.before:
+                continue
+            late = key.created - journal.began
+            if not -_ORPHAN_SECONDS < late < _ORPHAN_SECONDS or keys.was_used(key.access_key_id):
+                raise ConflictError(
+                    f"the rotation may have made the key {key}, and somebody else may use it",
+                    hint="delete it in IAM if nobody does, and rotate again",
+                )
+            keys.delete(key.access_key_id)
+            self._say(f"deleted {key}, a new key whose secret was lost")
+        self._forget()
+
+    def _take_back(self, keys: Keys, new: AccessKey) -> None:
+        try:
+            keys.delete(new.access_key_id)
+        except PrivysealError:
+            self._talk.tell(f"delete {_tail(new)} in IAM by hand: its secret could not be kept")
+            return
+        with suppress(PrivysealError):
+            self._forget()
+
+    def _verify(self, new: AccessKey) -> None:
+        """Return when AWS knows the new key; IAM is consistent only after a while."""
+        give_up = self._clock.monotonic() + _CONSISTENT_SECONDS
+        own = _credentials(new)
+        while True:
+            try:
+                sts.identity(self._order.plan.network, own)
+            except DeniedError as error:
+                if self._clock.monotonic() >= give_up:
+                    raise UnreachableError(
+                        f"AWS does not know the new key {_tail(new)} after "
+                        f"{_CONSISTENT_SECONDS} s; the old one is still in place",
+                        hint=self._advice(),
+                    ) from error
+                self._wait(_PAUSE_SECONDS)
+            else:
+                return
+
+    def _keep(self, old: AccessKey, new: AccessKey) -> None:
+        name = self._order.name
+        self._store.write(items.key_item(name, new, added=self._clock.wall()))
+        if self._stored(name).access_key_id != new.access_key_id:
+            raise CorruptError(
+                f"{self._store.description} does not give back the new key", hint=self._advice()
+            )
+        mark = items.mark(old.access_key_id)
+        for key, notes in self._store.entries().items():
+            parts = items.parse_session(key)
+            if parts and (notes.get("mark") == mark or parts.profile == name):
+                with suppress(PrivysealError):
+                    self._store.remove(key)
+
+    def _credentials(self, journal: _Journal) -> Credentials:
+        """Return what IAM is called with when a rotation goes on."""
+        if not self._order.plan.steps:
+            # Which of both keys is kept, the crash decided; which still works, the step says.
+            deactivated = journal.step in {"deactivate", "delete"} and journal.new
+            return _credentials(journal.new if deactivated and journal.new else journal.old)
+        return self._obtain(self._order.plan)
+
+    def _keys_after(self, journal: _Journal, keys: Keys) -> Keys:
+        """Return the way to IAM once the new key is kept: the old one must not cut its own branch."""
+        if self._order.plan.steps or journal.new is None:
+            return keys
+        return self._keys(_credentials(journal.new), journal.user)
+
+    def _keys(self, credentials: Credentials, user: str) -> Keys:
+        return Keys(self._order.plan.network, credentials, user)
+
+    def _stored(self, name: str) -> AccessKey:
+        return items.decode_access_key(self._store.read(name).value.expose())
+
+    def _journal(self) -> _Journal | None:
+        try:
+            found = self._store.read(items.journal_key(self._order.name))
+        except NotFoundError:
+            return None
+        try:
+            return decode(found.value.expose(), _Journal, what="the journal")
+        except UsageError:
+            # The decoder's message quotes what it read.
+            raise CorruptError(
+                f"the journal of the rotation of {self._order.name!r} cannot be read"
+            ) from None
+
+    def _write(self, journal: _Journal) -> None:
+        key = items.journal_key(self._order.name)
+        label = f"unfinished rotation of {self._order.name}"
+        self._store.write(Item(key, Secret(encode(journal)), label, "privy rotation"))
+
+    def _advance(
+        self,
+        journal: _Journal,
+        step: Literal["verify", "deactivate", "delete"],
+        *,
+        until: float = 0.0,
+    ) -> _Journal:
+        journal = _advanced(journal, step, new=journal.new, until=until)
+        self._write(journal)
+        return journal
+
+    def _forget(self) -> None:
+        with suppress(NotFoundError):
+            self._store.remove(items.journal_key(self._order.name))
+
+    def _advice(self) -> str:
+        return f"run `privy aws rotate {self._order.name}` again: it finishes or undoes this"
+
+    def _say(self, line: str) -> None:
+        self._lines.append(line)
+
+
+def rotate(
+    order: Rotate,
+    store: KeyStore,
+    talk: Talk,
+    clock: Clock,
+    flights: Flights,
+    obtain: Obtains,
+    *,
+    wait: Callable[[float], None] = time.sleep,
+) -> list[str]:
+    """Carry out the order; for what it raises see `Rotation.run`."""
+    return Rotation(order, store, talk, clock, flights, obtain, wait=wait).run()
+
+
+def _advanced(
+    journal: _Journal,
+    step: Literal["verify", "deactivate", "delete"],
+    *,
+    new: AccessKey | None,
+    until: float = 0.0,
+) -> _Journal:
+    return _Journal(
+        step=step,
+        user=journal.user,
+        old=journal.old,
+        before=journal.before,
+        began=journal.began,
+        grace=journal.grace,
+        new=new,
+        until=until,
+    )
+
+
+def _listed(keys: Keys, new: AccessKey | None) -> bool:
+    return new is not None and any(key.access_key_id == new.access_key_id for key in keys.all())
+
+
+def _two_keys(found: list[Listed], old: AccessKey) -> LimitError:
+    others = [key for key in found if key.access_key_id != old.access_key_id]
+    named = " and ".join(str(key) for key in others)
+    return LimitError(
+        f"the user has {len(found)} access keys, and AWS allows no third: beside ours there is {named}",
+        hint="delete in IAM what nobody uses; nothing was changed",
+    )
+
+
+def _with_account(key: AccessKey, account: str) -> AccessKey:
+    return AccessKey(
+        access_key_id=key.access_key_id,
+        secret_access_key=key.secret_access_key,
+        account=account,
+        mfa=key.mfa,
+    )
+
+
+def _credentials(key: AccessKey) -> Credentials:
+    return Credentials(access_key_id=key.access_key_id, secret_access_key=key.secret_access_key)
+
+
+def _tail(key: AccessKey) -> str:
+    return f"…{key.access_key_id[-4:]}"
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%d %H:%M UTC")
