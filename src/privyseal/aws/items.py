@@ -31,6 +31,7 @@ SESSION_LABEL: Final = "aws-vault session"
 """Description of every cached session."""
 
 _SESSION: Final = re.compile(r"([^,]+),([^,]+),([^,]*),([0-9]{1,18})")
+_OURS: Final = re.compile(r"(.*)#([0-9a-f]+)", re.DOTALL)
 _OLD_SESSIONS: Final = (
     re.compile(r"session,[^,]+,[^,]*,[0-9]+"),
     re.compile(r"session:[^:]+:.*:[0-9]+"),
@@ -79,7 +80,9 @@ def parse_session(key: str) -> SessionKey | None:
     profile, third = _text(found[2]), _text(found[3])
     if profile is None or third is None:
         return None
-    serial, _, digest = third.partition("#")
+    # The start URL of a portal may itself end in "#/".
+    ours = _OURS.fullmatch(third)
+    serial, digest = (ours[1], ours[2]) if ours else (third, "")
     return SessionKey(found[1], profile, serial, digest, int(found[4]))
 
 

@@ -57,6 +57,13 @@ def test_name_of_a_session_gives_its_parts_back(profile, serial, digest, expiry)
     assert classify(key) == "session"
 
 
+def test_session_of_a_portal_whose_address_has_a_fragment_keeps_it():
+    for url in ("https://x.awsapps.com/start#/", "https://x.awsapps.com/start#"):
+        for digest in ("", "ab12"):
+            key = session_key("sso.GetRoleCredentials", "jon", url, digest, 5)
+            assert parse_session(key) == SessionKey("sso.GetRoleCredentials", "jon", url, digest, 5)
+
+
 def test_session_with_a_digest_is_none_that_aws_vault_would_take_for_its_own():
     theirs = session_key("sts.AssumeRole", "jon", SERIAL, "", 5)
     ours = session_key("sts.AssumeRole", "jon", SERIAL, "ab12", 5)
