@@ -7,7 +7,7 @@ session here is told that there are none. Only the proxy variables that every pr
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -38,6 +38,14 @@ _building = threading.Lock()
 
 class WrongCodeError(DeniedError):
     """AWS refused the code of an MFA device; another one may do."""
+
+
+class ExpectedError(PrivysealError):
+    """AWS answered with one of the errors that the caller can go on with."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"AWS answers {code}")
+        self.code = code
 
 
 class _Meaning(NamedTuple):
@@ -170,10 +178,13 @@ def client(
         raise UsageError(f"cannot reach {service} in {region!r}: {_quoted(str(error))}") from None
 
 
-def call(owner: Any, operation: str, **inputs: object) -> dict[str, Any]:
+def call(
+    owner: Any, operation: str, *, expected: Collection[str] = (), **inputs: object
+) -> dict[str, Any]:
     """Make one call on a client ("get_caller_identity") and return the answer.
 
     Raises:
+        ExpectedError: AWS answered with one of the error codes that are `expected`.
         WrongCodeError: The code of the MFA device is wrong.
         ExpiredError: The credentials have expired.
         DeniedError: AWS refuses them, or what they may do.
@@ -194,6 +205,8 @@ def call(owner: Any, operation: str, **inputs: object) -> dict[str, Any]:
     try:
         return method(**inputs)
     except ClientError as error:
+        if (code := str(error.response.get("Error", {}).get("Code", ""))) in expected:
+            raise ExpectedError(code) from None
         raise _refusal(error.response, what, inputs) from None
     except ParamValidationError:
         # Its text quotes what was given, a code or a token among it.
