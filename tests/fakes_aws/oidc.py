@@ -95,7 +95,7 @@ class Oidc:
             raise AwsError(400, "InvalidRequestException", "clientName and clientType are required")
         if asked["clientType"] != "public":
             raise AwsError(400, "InvalidClientMetadataException", "only public clients")
-        grants = frozenset(asked.get("grantTypes", (DEVICE_GRANT,)))
+        grants = frozenset(asked.get("grantTypes", (DEVICE_GRANT, "refresh_token")))
         if not grants <= {DEVICE_GRANT, "authorization_code", "refresh_token"}:
             raise AwsError(400, "UnsupportedGrantTypeException", "unknown grant type")
         redirects = frozenset(asked.get("redirectUris", ()))

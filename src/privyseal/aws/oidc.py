@@ -1,0 +1,227 @@
+"""The token service of Identity Center: how a person or a refresh token gets a portal's token.
+
+By a redirect to loopback with PKCE (RFC 7636, RFC 8252) where the person's browser can come there,
+else by a code that she compares on another device (RFC 8628). A token is kept before it is used:
+the one that it was renewed by is dead.
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import parse_qs, urlencode
+
+from privyseal.aws import calls, tokens
+from privyseal.aws.calls import ExpectedError
+from privyseal.aws.ports import KeyStore, Talk
+from privyseal.aws.tokens import Flow, Registration, Token
+from privyseal.errors import (
+    DeniedError,
+    ExpiredError,
+    NotFoundError,
+    PrivysealError,
+    UnreachableError,
+)
+from privyseal.model.aws import Network, Portal
+from privyseal.model.clock import Clock
+
+Wait = Callable[[float], None]
+"""Lets seconds pass."""
+
+_CLIENT_NAME: Final = "Privyseal"
+_DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+_REDIRECT: Final = "http://127.0.0.1/oauth/callback"
+_INTERVAL: Final = 5
+"""Seconds between two questions where AWS names none, and how much slower "slow down" means."""
+
+_LEAST: Final = 3600
+"""A client is registered anew so many seconds before its end: no sign-in takes longer."""
+
+_NEW_CLIENT: Final = frozenset({"InvalidClientException", "UnauthorizedClientException"})
+_NEW_SIGN_IN: Final = _NEW_CLIENT | {"InvalidGrantException", "ExpiredTokenException"}
+_OF_DEVICES: Final = frozenset(
+    {"AuthorizationPendingException", "SlowDownException", "AccessDeniedException"}
+)
+
+
+class TokenService:
+    """The token service of one portal; `network` is in the portal's region."""
+
+    def __init__(
+        self,
+        portal: Portal,
+        network: Network,
+        store: KeyStore,
+        talk: Talk,
+        clock: Clock,
+        wait: Wait,
+    ) -> None:
+        self._portal = portal
+        self._network = network
+        self._store = store
+        self._talk = talk
+        self._clock = clock
+        self._wait = wait
+
+    @cached_property
+    def _oidc(self) -> Any:
+        # Codes and refresh tokens are good once: nothing is sent twice.
+        return calls.client("sso-oidc", self._network, None, attempts=1)
+
+    def renew(self, token: Token) -> Token | None:
+        """Return the token that a refresh token gives, None when a person has to sign in.
+
+        Raises:
+            PrivysealError: AWS cannot be reached, or is busy.
+        """
+        ours = self._client_of(token) if token.refresh else None
+        if ours is None:
+            return None
+        try:
+            return self._create(ours, "refresh_token", refreshToken=token.refresh)
+        except ExpectedError:
+            return None
+
+    def _client_of(self, token: Token) -> Registration | None:
+        flows: tuple[Flow, Flow] = ("redirect", "device")
+        for flow in flows:
+            ours = tokens.read_registration(self._store, self._portal, flow)
+            if ours and ours.client == token.client and ours.expires > self._clock.wall():
+                return ours
+        return None
+
+    def by_person(self) -> Token:
+        """Let the person sign in; return the token.
+
+        Raises:
+            DeniedError: She gave up, or refused at the page.
+            ExpiredError: Nobody signed in in time.
+        """
+        uri = self._talk.redirect()
+        flow: Flow = "redirect" if uri else "device"
+        for _ in range(2):
+            ours = self._registration(flow)
+            try:
+                return self._by_redirect(ours, uri) if uri else self._by_device(ours)
+            except ExpectedError as error:
+                if error.code not in _NEW_CLIENT:
+                    raise DeniedError(f"the sign-in failed: {error}") from None
+                with suppress(NotFoundError):
+                    self._store.remove(tokens.registration_key(self._portal, flow))
+                uri = self._talk.redirect() if uri else ""
+        raise DeniedError("AWS does not know the client that it has just registered")
+
+    def _by_redirect(self, ours: Registration, uri: str) -> Token:
+        verifier, state = secrets.token_urlsafe(64), secrets.token_urlsafe(32)
+        digest = hashlib.sha256(verifier.encode()).digest()
+        query = {
+            "response_type": "code",
+            "client_id": ours.client,
+            "redirect_uri": uri,
+            "state": state,
+            "code_challenge_method": "S256",
+            "scopes": " ".join(ours.scopes),
+            "code_challenge": base64.urlsafe_b64encode(digest).decode().rstrip("="),
+        }
+        authorize = ours.authorize or f"{self._oidc.meta.endpoint_url.rstrip('/')}/authorize"
+        back = parse_qs(self._talk.page(f"{authorize}?{urlencode(query)}", redirect=True))
+        if not hmac.compare_digest("".join(back.get("state", ())).encode(), state.encode()):
+            raise DeniedError("what came back from the browser belongs to another sign-in")
+        code = "".join(back.get("code", ()))
+        if not code:
+            raise DeniedError(f"the sign-in was refused: {' '.join(back.get('error', ['?']))!r}")
+        return self._create(
+            ours, "authorization_code", code=code, codeVerifier=verifier, redirectUri=uri
+        )
+
+    def _by_device(self, ours: Registration) -> Token:
+        waiting = calls.call(
+            self._oidc,
+            "start_device_authorization",
+            expected=_NEW_CLIENT,
+            clientId=ours.client,
+            clientSecret=ours.secret,
+            startUrl=self._portal.start_url,
+        )
+        interval = max(1, waiting.get("interval", _INTERVAL))
+        until = self._clock.monotonic() + waiting["expiresIn"]
+        page = waiting.get("verificationUriComplete") or waiting["verificationUri"]
+        self._talk.page(page, code=waiting["userCode"])
+        while self._clock.monotonic() < until:
+            self._wait(interval)
+            try:
+                return self._create(ours, _DEVICE_GRANT, deviceCode=waiting["deviceCode"])
+            except ExpectedError as error:
+                if error.code == "SlowDownException":
+                    interval += _INTERVAL
+                elif error.code == "AccessDeniedException":
+                    raise DeniedError("the sign-in was refused at the page") from None
+                elif error.code == "ExpiredTokenException":
+                    break
+                elif error.code != "AuthorizationPendingException":
+                    raise
+            except UnreachableError:
+                # RFC 8628 §3.5: ask less often when the connection breaks, and go on.
+                interval += _INTERVAL
+        raise ExpiredError(f"nobody used the code {waiting['userCode']} in time")
+
+    def _create(self, ours: Registration, grant: str, **inputs: Any) -> Token:
+        """Get a token, and keep it before anybody uses it."""
+        answer = calls.call(
+            self._oidc,
+            "create_token",
+            expected=_NEW_SIGN_IN | (_OF_DEVICES if grant == _DEVICE_GRANT else frozenset()),
+            clientId=ours.client,
+            clientSecret=ours.secret,
+            grantType=grant,
+            **inputs,
+        )
+        now = self._clock.wall()
+        token = Token(
+            answer["accessToken"],
+            now + answer.get("expiresIn", 0),
+            answer.get("refreshToken", inputs.get("refreshToken", "")),
+            ours.client,
+        )
+        try:
+            self._store.write(tokens.token_item(self._portal, token, now=now))
+        except PrivysealError as error:
+            self._talk.tell(f"the next command signs in again, the token cannot be kept: {error}")
+        return token
+
+    def _registration(self, flow: Flow) -> Registration:
+        kept = tokens.read_registration(self._store, self._portal, flow)
+        lasting = kept and kept.expires - self._clock.wall() > _LEAST
+        if kept and lasting and kept.scopes == self._portal.scopes:
+            return kept
+        more: dict[str, Any] = {}
+        if flow == "redirect":
+            more = {
+                "grantTypes": ["authorization_code", "refresh_token"],
+                "redirectUris": [_REDIRECT],
+                "issuerUrl": self._portal.start_url,
+            }
+        answer = calls.call(
+            self._oidc,
+            "register_client",
+            clientName=_CLIENT_NAME,
+            clientType="public",
+            scopes=list(self._portal.scopes),
+            **more,
+        )
+        made = Registration(
+            answer["clientId"],
+            answer["clientSecret"],
+            float(answer["clientSecretExpiresAt"]),
+            self._portal.scopes,
+            answer.get("authorizationEndpoint", ""),
+        )
+        try:
+            self._store.write(tokens.registration_item(self._portal, flow, made))
+        except PrivysealError as error:
+            self._talk.tell(f"the next sign-in registers again: {error}")
+        return made

@@ -1,0 +1,286 @@
+"""Identity Center (SSO): one sign-in at a portal, and the credentials of all its roles by it.
+
+A token is renewed by its refresh token for as long as that lasts; then a person signs in. One
+flight for each portal: however many programs want a token at once, one page is opened.
+"""
+
+import hmac
+import time
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from functools import cached_property
+from typing import Any, Final
+
+import msgspec
+
+from privyseal.aws import calls, items, tokens
+from privyseal.aws.calls import ExpectedError
+from privyseal.aws.flights import Flights
+from privyseal.aws.oidc import TokenService, Wait
+from privyseal.aws.ports import KeyStore, Talk
+from privyseal.aws.tokens import Token
+from privyseal.errors import (
+    DeniedError,
+    LimitError,
+    NotFoundError,
+    PrivysealError,
+    UnreachableError,
+)
+from privyseal.model.aws import Credentials, Network, OfferedRole, Portal
+from privyseal.model.clock import Clock
+
+_EARLY: Final = 5 * 60
+"""A token that can be renewed is, so many seconds before its end; others serve to the last."""
+
+_SPARE: Final = 10
+_UNAUTHORIZED: Final = "UnauthorizedException"
+
+
+def role_credentials(
+    portal: Portal,
+    account: str,
+    role: str,
+    network: Network,
+    store: KeyStore,
+    talk: Talk,
+    clock: Clock,
+    *,
+    flights: Flights,
+    wait: Wait = time.sleep,
+) -> Credentials:
+    """Return the credentials of a role; signs in when there is no token for the portal.
+
+    Raises:
+        DeniedError: The portal gives no such role, or the person gave up.
+        ExpiredError: Nobody signed in in time.
+        PrivysealError: AWS cannot be reached, or refuses.
+    """
+    try:
+        answer = _SignIn(portal, network, store, talk, clock, flights, wait).ask(
+            "get_role_credentials",
+            expected=("ForbiddenException", "ResourceNotFoundException"),
+            accountId=account,
+            roleName=role,
+        )
+    except ExpectedError as error:
+        raise DeniedError(
+            f"{portal.start_url} gives you no role {role!r} in account {account} ({error.code})",
+            hint="see what it offers with `privy aws sso list`",
+        ) from None
+    found = answer["roleCredentials"]
+    return Credentials(
+        access_key_id=found["accessKeyId"],
+        secret_access_key=found["secretAccessKey"],
+        session_token=found["sessionToken"],
+        expires=found["expiration"] / 1000,
+        account=account,
+    )
+
+
+def roles(
+    portal: Portal,
+    network: Network,
+    store: KeyStore,
+    talk: Talk,
+    clock: Clock,
+    *,
+    flights: Flights,
+    wait: Wait = time.sleep,
+) -> list[OfferedRole]:
+    """Return every role of every account that the portal offers, by account name and role.
+
+    Raises:
+        PrivysealError: As for `role_credentials`.
+    """
+    signed_in = _SignIn(portal, network, store, talk, clock, flights, wait)
+    offered = [
+        OfferedRole(
+            account=account["accountId"],
+            account_name=account.get("accountName", ""),
+            role=role["roleName"],
+            email=account.get("emailAddress", ""),
+        )
+        for account in signed_in.pages("list_accounts", "accountList")
+        for role in signed_in.pages(
+            "list_account_roles", "roleList", accountId=account["accountId"]
+        )
+    ]
+    return sorted(offered, key=lambda role: (role.account_name, role.account, role.role))
+
+
+def sign_in(
+    portal: Portal,
+    network: Network,
+    store: KeyStore,
+    talk: Talk,
+    clock: Clock,
+    *,
+    flights: Flights,
+    wait: Wait = time.sleep,
+) -> list[str]:
+    """Sign in anew, whatever is kept, and keep the token; return lines for the person.
+
+    Raises:
+        DeniedError: The person gave up, or refused at the page.
+        ExpiredError: Nobody signed in in time.
+    """
+    token = _SignIn(portal, network, store, talk, clock, flights, wait).anew()
+    minutes = (token.expires - clock.wall()) / 60
+    more = ", renewed without you for as long as the portal allows" if token.refresh else ""
+    return [f"signed in at {portal.start_url} for {minutes:.0f} minutes{more}"]
+
+
+def sign_out(
+    portal: Portal,
+    network: Network,
+    store: KeyStore,
+    talk: Talk,
+    clock: Clock,
+    *,
+    flights: Flights,
+    wait: Wait = time.sleep,
+) -> list[str]:
+    """Revoke the token, forget it and what was fetched with it; return lines for the person.
+
+    Raises:
+        UnreachableError: It is forgotten here, but AWS could not be told.
+    """
+    return _SignIn(portal, network, store, talk, clock, flights, wait).end()
+
+
+class _SignIn:
+    """One portal, as one order sees it."""
+
+    def __init__(
+        self,
+        portal: Portal,
+        network: Network,
+        store: KeyStore,
+        talk: Talk,
+        clock: Clock,
+        flights: Flights,
+        wait: Wait,
+    ) -> None:
+        self._portal = portal
+        self._network = msgspec.structs.replace(network, region=portal.region)
+        self._store = store
+        self._clock = clock
+        self._flights = flights
+        self._tokens = TokenService(portal, self._network, store, talk, clock, wait)
+
+    def ask(
+        self, operation: str, *, expected: Collection[str] = (), **inputs: object
+    ) -> dict[str, Any]:
+        """Make one call of the portal; a token that it rejects is replaced once."""
+        rejected = ""
+        for _ in range(2):
+            token = self._token(rejected)
+            try:
+                return self._ask(token, operation, (*expected, _UNAUTHORIZED), inputs)
+            except ExpectedError as error:
+                if error.code != _UNAUTHORIZED:
+                    raise
+            rejected = token.access
+        raise DeniedError(
+            f"{self._portal.start_url} rejects a token that was issued just now",
+            hint="compare sso_start_url and sso_region with what the portal shows",
+        )
+
+    def pages(self, operation: str, field: str, **inputs: Any) -> Iterator[dict[str, Any]]:
+        """Yield the entries of all pages of a list."""
+        more: dict[str, Any] = {}
+        while True:
+            answer = self.ask(operation, maxResults=100, **inputs, **more)
+            yield from answer.get(field, ())
+            if not answer.get("nextToken"):
+                return
+            more = {"nextToken": answer["nextToken"]}
+
+    def anew(self) -> Token:
+        """Let the person sign in, whatever is kept."""
+        with self._flights.one(self._flight):
+            return self._tokens.by_person()
+
+    def end(self) -> list[str]:
+        """Revoke what is kept and forget it; return lines for the person."""
+        with self._flights.one(self._flight):
+            token = tokens.read_token(self._store, self._portal)
+            sessions = self._forget()
+            if token is None:
+                return [f"there is no sign-in at {self._portal.start_url} to end"]
+            try:
+                self._revoke(token)
+            except PrivysealError as error:
+                raise UnreachableError(
+                    f"the token is forgotten here, but AWS was not told: {error}",
+                    hint="it ends by itself; the portal can end the session, too",
+                ) from error
+        lines = [f"signed out of {self._portal.start_url}"]
+        if sessions:
+            lines.append(f"forgot the credentials of {sessions} roles; copies last until they end")
+        return lines
+
+    @cached_property
+    def _access(self) -> Any:
+        return calls.client("sso", self._network, None)
+
+    @property
+    def _flight(self) -> str:
+        return f"portal {self._portal.start_url}"
+
+    def _ask(
+        self, token: Token, operation: str, expected: Collection[str], inputs: dict[str, Any]
+    ) -> dict[str, Any]:
+        return calls.call(
+            self._access, operation, expected=expected, accessToken=token.access, **inputs
+        )
+
+    def _token(self, rejected: str) -> Token:
+        if found := self._kept(rejected):
+            return found
+        with self._flights.one(self._flight):
+            return self._kept(rejected) or self._renewed(rejected) or self._tokens.by_person()
+
+    def _kept(self, rejected: str) -> Token | None:
+        token = tokens.read_token(self._store, self._portal)
+        if token is None or hmac.compare_digest(token.access.encode(), rejected.encode()):
+            return None
+        spare = _EARLY if token.refresh else _SPARE
+        return token if token.expires - self._clock.wall() > spare else None
+
+    def _renewed(self, rejected: str) -> Token | None:
+        token = tokens.read_token(self._store, self._portal)
+        if token is None:
+            return None
+        try:
+            return self._tokens.renew(token)
+        except (LimitError, UnreachableError):
+            if token.access == rejected or token.expires - self._clock.wall() <= _SPARE:
+                raise
+            return token
+
+    def _revoke(self, token: Token) -> None:
+        if token.expires <= self._clock.wall():
+            # AWS ends a session only by a live token of it.
+            renewed = self._tokens.renew(token)
+            if renewed is None:
+                return
+            token = renewed
+            self._drop(items.token_key(self._portal.start_url))
+        with suppress(ExpectedError):
+            self._ask(token, "logout", (_UNAUTHORIZED,), {})
+
+    def _forget(self) -> int:
+        """Forget the token and the sessions fetched with it; return how many these were."""
+        url, count = self._portal.start_url, 0
+        for key in self._store.entries():
+            session = items.parse_session(key)
+            if session and session.serial == url:
+                self._drop(key)
+                count += session.kind == "sso.GetRoleCredentials"
+        self._drop(items.token_key(url))
+        return count
+
+    def _drop(self, key: str) -> None:
+        with suppress(NotFoundError):
+            self._store.remove(key)
