@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from privyseal.aws.servers.listener import LIMITS, Answer, Limits, answering, listen
+from privyseal.aws.servers.desk import listen
+from privyseal.aws.servers.listener import LIMITS, Answer, Limits, answering
 from privyseal.aws.servers.peers import open_peers
 from privyseal.aws.servers.proxies import unproxied
 from privyseal.aws.servers.supply import Obtain, Supply

@@ -5,14 +5,14 @@ ends needs no idle time.
 """
 
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import h11
 
+from privyseal.aws.servers.desk import attending
 from privyseal.aws.servers.peers import Peers
 from privyseal.wire.aws.exchange import Request, Response, from_text
 
@@ -20,8 +20,6 @@ Answer = Callable[[Request], Response]
 
 _READ: Final = 4096
 _LEFTOVER: Final = 64 * 1024
-_BACKLOG: Final = 128
-_JOIN_SECONDS: Final = 2.0
 
 
 class Limits(NamedTuple):
@@ -40,23 +38,6 @@ class _Excess(Exception):  # noqa: N818 - never leaves this module
     """The client sent more than it may."""
 
 
-def listen(address: str = "127.0.0.1", port: int = 0, *, hops: int = 1) -> socket.socket:
-    """Return a listening IPv4 socket; answers live for `hops` hops (the IMDS hop limit).
-
-    Raises:
-        OSError: The address cannot be had.
-    """
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
-        listening.bind((address, port))
-        listening.listen(_BACKLOG)
-    except OSError:
-        listening.close()
-        raise
-    return listening
-
-
 @contextmanager
 def answering(
     listening: socket.socket, answer: Answer, peers: Peers, limits: Limits = LIMITS
@@ -65,70 +46,12 @@ def answering(
 
     `answer` is called in several threads at once, and may take its time.
     """
-    desk = _Desk(listening, answer, peers, limits)
-    desk.start()
-    try:
+
+    def attend(connection: socket.socket) -> None:
+        _converse(connection, answer, limits)
+
+    with attending(listening, attend, peers, limits.connections):
         yield
-    finally:
-        desk.stop()
-
-
-class _Desk:
-    def __init__(
-        self, listening: socket.socket, answer: Answer, peers: Peers, limits: Limits
-    ) -> None:
-        self._listening = listening
-        self._answer = answer
-        self._peers = peers
-        self._limits = limits
-        self._slots = threading.Semaphore(limits.connections)
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
-        self._thread = threading.Thread(target=self._accept, name="credentials", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._slots.release()
-        with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)  # wakes accept(2), which close would not
-        self._thread.join(_JOIN_SECONDS)
-        self._listening.close()
-        with self._lock:
-            for connection in self._open:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self) -> None:
-        while not self._stopping.is_set():
-            self._slots.acquire()
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                # Out of descriptors, or a client that left; a closing socket ends the loop.
-                self._slots.release()
-                self._stopping.wait(0.05)
-                continue
-            if not self._peers.admits(connection):
-                connection.close()
-                self._slots.release()
-                continue
-            threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
-
-    def _attend(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._open.add(connection)
-        try:
-            with suppress(OSError):
-                _converse(connection, self._answer, self._limits)
-        finally:
-            with self._lock:
-                self._open.discard(connection)
-            connection.close()
-            self._slots.release()
 
 
 def _converse(connection: socket.socket, answer: Answer, limits: Limits) -> None:
