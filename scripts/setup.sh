@@ -22,7 +22,7 @@ case $level in
     wanted='dbus-daemon:dbus-daemon secret-tool:libsecret-tools setpriv:util-linux
       dbus-send:dbus-bin gdbus:libglib2.0-bin gnome-keyring-daemon:gnome-keyring
       git:git make:make ps:procps unshare:util-linux systemd-analyze:systemd
-      gpg:gnupg pass:pass keyctl:keyutils'
+      gpg:gnupg pass:pass keyctl:keyutils slirp4netns:slirp4netns'
     ;;
   vm)
     wanted='make:make qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mke2fs:e2fsprogs unshare:util-linux' ;;
