@@ -188,6 +188,10 @@ def pass_store_from_elsewhere(desk: Desk) -> None:
             vm.succeed("systemctl restart privyseal-provider@1000 privyseal-keeper@1000")
             vm.wait_for(lambda: "   locked" in desk.head(), "the store found", seconds=60)
             desk.unlocked()
+            # Each entry is read once; a search that cannot wait for that says so, and is repeated.
+            vm.wait_until_succeeds(
+                "secret-tool search --all number 17 2>&1 | grep many/17", user="alice", seconds=90
+            )
             assert _get(desk, "number 17", "many/17") == b"value 17"
             found = vm.succeed("secret-tool search --all path many/3 2>&1", user="alice")
             assert "many/3" in found, found
