@@ -39,7 +39,7 @@ def fetch(keeper: Keeper, refs: Sequence[Ref], seconds: float | None) -> list[Se
     found = _Finder(keeper, requester, seconds)
     wanted = [found.item(ref) for ref in refs]
     unique = list({(i["collection"], i["item"]): i for i in wanted}.values())
-    ticket, secrets = _ask(keeper, requester, {"kind": "read", "items": unique}, seconds)
+    ticket, secrets = ask(keeper, requester, {"kind": "read", "items": unique}, seconds)
     slices = (ticket.get("result") or {}).get("slices", ())
     values = {
         (piece["item"]["collection"], piece["item"]["item"]): secret
@@ -55,10 +55,20 @@ def _of(values: dict[tuple[str, str], Secret], item: Json, ref: Ref) -> Secret:
     return secret
 
 
-def _ask(
-    keeper: Keeper, requester: str, ask: Json, seconds: float | None
+def ask(
+    keeper: Keeper,
+    requester: str,
+    wish: Json,
+    seconds: float | None,
+    inputs: Sequence[int] = (),
 ) -> tuple[Json, list[Secret]]:
-    ticket, secrets = keeper.submit(requester, ask)
+    """Return the ticket of a request that was granted, with what it released.
+
+    Raises:
+        DeniedError: A person or a rule refused.
+        ExpiredError: Nobody decided in time; the request is withdrawn.
+    """
+    ticket, secrets = keeper.submit(requester, wish, inputs)
     if ticket["state"] == "pending":
         request = str(ticket["id"])
         try:
@@ -113,7 +123,7 @@ class _Finder:
 
     def _by_attributes(self, ref: Ref) -> list[Json]:
         search = {"kind": "search", "attributes": dict(ref.attributes)}
-        ticket, _ = _ask(self._keeper, self._requester, search, self._seconds)
+        ticket, _ = ask(self._keeper, self._requester, search, self._seconds)
         result = ticket.get("result") or {}
         return [*result.get("open", ()), *result.get("closed", ())]
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from privyseal.cli.approval import what
+from privyseal.cli.aws.formats import FORMATS
 from privyseal.cli.reach import reach, way_in
 from privyseal.errors import PrivysealError
 from privyseal.wire.sanitise import fit
@@ -11,6 +12,7 @@ _HISTORY: Final = 50
 _WORDS: Final = {
     "scopes": ("once", "5x", "15m", "2h", "until-lock", "until-exit"),
     "shells": ("bash", "zsh", "fish"),
+    "formats": FORMATS,
 }
 
 
@@ -18,6 +20,10 @@ def candidates(source: str) -> list[tuple[str, str]]:
     """Return the texts to offer and what each means; nothing when the keeper is out of reach."""
     if source in _WORDS:
         return [(word, "") for word in _WORDS[source]]
+    if source == "profiles":
+        from privyseal.cli.aws.completion import profiles  # noqa: PLC0415 - for `privy aws` alone
+
+        return [(name, "") for name in profiles()]
     if source not in {"waiting", "requests", "leases"}:
         return []
     try:

@@ -5,7 +5,7 @@ plain cases. Whatever it does not understand goes to click, built from the same 
 that help, completion and complaints have one source.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
@@ -55,8 +55,8 @@ class Spec(NamedTuple):
     """A command: its text for people, what it takes, and what it does.
 
     `run` gets every option and argument by name, as text, and returns the exit status. Where the
-    last argument takes the rest, options of another command included, ours stand before it, or
-    with `interspersed` anywhere before a `--`.
+    last argument takes the rest, options of another command included, ours stand before it; with
+    `interspersed` they stand anywhere before a `--`, and what follows that is the last argument's.
     """
 
     summary: str
@@ -97,11 +97,12 @@ def quick(spec: Spec, words: list[str]) -> Values | None:
     flags = {name: option for option in spec.options for name in (option.flag, option.short)}
     ends = not spec.interspersed and bool(spec.arguments) and spec.arguments[-1].rest
     plain: list[str] = []
+    fenced: list[str] = []
     left = list(words)
     while left:
         word = left.pop(0)
         if word == "--":
-            plain += left
+            (fenced if spec.interspersed else plain).extend(left)
             break
         if not word.startswith("-") or word == "-":
             plain.append(word)
@@ -117,21 +118,27 @@ def quick(spec: Spec, words: list[str]) -> Values | None:
             values[option.name] = True
             continue
         if not equals:
-            if not left:
+            if not left or (spec.interspersed and left[0] == "--"):
                 return None
             value = left.pop(0)
         if not value:
             raise UsageError(f"{flag} wants {option.metavar}, and got an empty text")
         values[option.name] = (*values[option.name], value) if option.many else value
-    return _positional(spec, values, plain)
+    return positional(spec, values, plain, fenced)
 
 
-def _positional(spec: Spec, values: Values, plain: list[str]) -> Values | None:
+def positional(
+    spec: Spec, values: Values, plain: list[str], fenced: Sequence[str] = ()
+) -> Values | None:
+    """Return the values with those of the arguments, or None when these are too few or too many.
+
+    `fenced` are the words for the last argument alone.
+    """
     for argument in spec.arguments:
         if not plain and not argument.optional:
             return None
         if argument.rest:
-            values[argument.name], plain = tuple(plain), []
+            values[argument.name], plain = (*plain, *fenced), []
         else:
             values[argument.name] = plain.pop(0) if plain else ""
     return None if plain else values

@@ -57,6 +57,18 @@ class _Tree(click.Group):
             formatter.write_dl([(name, self._group.commands[name][1]) for name in listed])
 
 
+class _Fenced(click.Command):
+    """A command whose last argument gets all that follows a `--`, and nothing else does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        fence = args.index("--") if "--" in args else len(args)
+        behind = args[fence + 1 :]
+        left = super().parse_args(ctx, args[:fence])
+        last = str(self.params[-1].name)
+        ctx.params[last] = (*ctx.params[last], *behind)
+        return left
+
+
 class _Named(click.ParamType[str]):
     """A text that a shell can complete with names the keeper knows."""
 
@@ -96,7 +108,7 @@ def build(name: str, spec: Spec) -> click.Command:
         return spec.run({key: "" if value is None else value for key, value in values.items()})
 
     ends = any(argument.rest for argument in spec.arguments) and not spec.interspersed
-    return click.Command(
+    return (_Fenced if spec.interspersed else click.Command)(
         name,
         params=parameters,
         callback=callback,

@@ -106,13 +106,15 @@ def test_every_command_of_the_table_loads_and_has_a_line_of_help() -> None:
             assert found.summary == summary
 
 
-def test_where_options_may_stand_anywhere_only_a_double_dash_ends_them() -> None:
-    values = quick(FREE, ["prod", "-d", "1h", "--", "ls", "--json"])
+def test_where_options_may_stand_anywhere_a_double_dash_begins_the_last_argument() -> None:
+    nothing = {"duration": "", "json": False}
+    command = ("ls", "--json")
 
-    assert values == {
+    assert quick(FREE, ["prod", "-d", "1h", "--", *command]) == {
         "duration": "1h",
         "json": False,
         "profile": "prod",
-        "command": ("ls", "--json"),
+        "command": command,
     }
+    assert quick(FREE, ["--", *command]) == {**nothing, "profile": "", "command": command}
     assert quick(FREE, []) == {"duration": "", "json": False, "profile": "", "command": ()}

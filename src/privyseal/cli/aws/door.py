@@ -1,24 +1,62 @@
 """The way from a command to its keys: through the keeper, or straight to a store."""
 
-from collections.abc import Collection
-from types import TracebackType
-from typing import Protocol, Self
+import os
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 
+import msgspec
+
+from privyseal.aws.ports import KeyStore, Talk
+from privyseal.cli.aws import remembered
+from privyseal.cli.aws.keeperdoor import KeeperLink, NoKeeperError, keeper_link
+from privyseal.cli.aws.options import KEEPER, chosen
+from privyseal.cli.aws.wishes import patience, person
+from privyseal.cli.reach import way_in
 from privyseal.cli.spec import Values
-from privyseal.errors import UnsupportedError
+from privyseal.model.aws import (
+    Clear,
+    Keep,
+    Known,
+    Link,
+    Obtain,
+    Order,
+    PortalRole,
+    Remove,
+    Rotate,
+    StoredKey,
+    Vaulted,
+)
 from privyseal.model.secret import Secret
+from privyseal.model.value import decode
 
 
-class Door(Protocol):
-    """One way in; a context manager, since it holds a connection or an open store."""
+class Asked:
+    """The person at a command; `mfa_process` computes codes for a profile, "" for none."""
 
-    @property
-    def description(self) -> str:
-        """Name the store behind it in a person's words."""
-        ...
+    def __init__(self, values: Values) -> None:
+        self._values = values
+        self._talk: Talk | None = None
+        self.mfa_process = ""
 
-    def carry_out(self, order: object, value: Secret | None = None) -> bytes:
-        """Carry out an order of `privyseal.model.aws`; return its result as a JSON text.
+    def __call__(self) -> Talk:
+        """Return the talk with her, which is made when it is needed first."""
+        if self._talk is None:
+            self._talk = person(self._values, self.mfa_process)
+        return self._talk
+
+
+class KeeperDoor:
+    """The keeper keeps the keys and asks a person; what begins outside is done in this process."""
+
+    description = "the keeper"
+    remembers = True
+
+    def __init__(self, link: KeeperLink, asked: Asked) -> None:
+        self._link = link
+        self.asked = asked
+
+    def carry_out(self, order: Order, value: Secret | None = None) -> bytes:
+        """Carry out an order; return its result as a JSON text.
 
         Waits for a person where one has to decide or to type, and says so on stderr.
 
@@ -26,28 +64,81 @@ class Door(Protocol):
             DeniedError: She refused, or a rule did.
             ExpiredError: Nobody decided in time.
         """
-        ...
+        if isinstance(order, Known):
+            return msgspec.json.encode(self.known())
+        if isinstance(order, Obtain | Link) and not isinstance(
+            order.plan.source, StoredKey | PortalRole
+        ):
+            from privyseal.cli.aws.direct import MemoryStore, carry_out_here  # noqa: PLC0415 - slow
+
+            return carry_out_here(order, MemoryStore(), self.asked())
+        if isinstance(order, Keep | Remove | Clear | Rotate):
+            remembered.forget()
+        return self._link.carry_out(msgspec.to_builtins(order), value)
+
+    def known(self) -> Vaulted:
+        """Return what is kept, without a secret."""
+        return msgspec.convert(self._link.known(), Vaulted)
 
     def keys(self) -> Collection[str]:
-        """Return the names of the long-lived keys that the store keeps."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+        """Return the names of the long-lived keys that are kept."""
+        return frozenset(key.name for key in self.known().keys)
 
 
-def open_door(values: Values) -> Door:
-    """Return the door that the options of a command choose; its values hold `options.STORE`.
+class StoreDoor:
+    """The keys lie in a store of the user's, and the engine runs in this process."""
 
-    `--backend` or AWS_VAULT_BACKEND names a store; without it the keeper is asked when one runs.
+    remembers = False
+
+    def __init__(self, store: KeyStore, asked: Asked) -> None:
+        self._store = store
+        self.asked = asked
+        self.description = store.description
+
+    def carry_out(self, order: Order, value: Secret | None = None) -> bytes:
+        """Carry out an order; return its result as a JSON text.
+
+        Raises:
+            DeniedError: The person refused, or AWS did.
+        """
+        from privyseal.cli.aws.direct import carry_out_here  # noqa: PLC0415 - slow
+
+        return carry_out_here(order, self._store, self.asked(), value)
+
+    def known(self) -> Vaulted:
+        """Return what is kept, without a secret."""
+        return decode(self.carry_out(Known()), Vaulted, what="the list of the store")
+
+    def keys(self) -> Collection[str]:
+        """Return the names of the long-lived keys that are kept."""
+        return frozenset(key.name for key in self.known().keys)
+
+
+Door = KeeperDoor | StoreDoor
+
+
+@contextmanager
+def open_door(values: Values, *, wake: bool = True) -> Iterator[Door]:
+    """Lend the door that the options of a command choose; its values hold `options.STORE`.
+
+    `--backend` or AWS_VAULT_BACKEND names a store; without it the keeper is asked when one runs,
+    and else the first store that works here. With `wake` a companion that is logged out is started.
 
     Raises:
         UnreachableError: The keeper or the store is out of reach.
     """
-    raise UnsupportedError(f"no door yet for {values!r}")
+    asked = Asked(values)
+    wanted = chosen(values, os.environ)
+    with ExitStack() as stack:
+        if wanted["backend"] in {"", KEEPER}:
+            try:
+                link = stack.enter_context(keeper_link(asked, wake=wake, seconds=patience(values)))
+            except NoKeeperError:
+                if wanted["backend"] or way_in() is not None:
+                    raise
+            else:
+                yield KeeperDoor(link, asked)
+                return
+        from privyseal.cli.aws.direct import open_direct  # noqa: PLC0415 - slow
+
+        yield StoreDoor(open_direct(wanted), asked)

@@ -1,0 +1,92 @@
+"""A command as a child: its signals are ours, and so is how it ends."""
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from privyseal.errors import NotFoundError, PrivysealError
+
+_FROM_KERNEL: Final = 0x80  # SI_KERNEL: the terminal sent it, to the child as well (sigaction(2))
+_KEPT: Final = frozenset({signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD})
+FORWARDED: Final = frozenset(signal.valid_signals()) - _KEPT
+
+
+def program(name: str) -> str:
+    """Return the path of a command, as a shell would find it.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    places = [""] if "/" in name else os.get_exec_path()
+    for place in places:
+        path = os.path.join(place, name)  # noqa: PTH118 - pathlib costs 6 ms
+        if os.path.isfile(path) and os.access(path, os.X_OK):  # noqa: PTH113 - the same
+            return path
+    raise NotFoundError(f"no such command: {name!r}")
+
+
+def become(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Turn this process into the command.
+
+    Raises:
+        NotFoundError: There is no such command.
+        PrivysealError: The system refuses to run it.
+    """
+    path = program(command[0])
+    try:
+        os.execve(path, [*command], {**environment})  # noqa: S606 - no shell may see the values
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PrivysealError(f"cannot run {command[0]!r}: {reason}") from error
+
+
+def hold_signals() -> set[signal.Signals]:
+    """Keep signals for `run`; return the mask before. Threads started from now on hear none."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD})
+    return {signal.Signals(number) for number in before}
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], mask: set[signal.Signals]) -> int:
+    """Run the command as a child with our terminal and files, after `hold_signals`.
+
+    Every signal that somebody sends us goes on to it; those of the terminal reach it anyway. When
+    it is stopped we stop as well, so that the shell gets its prompt.
+
+    Returns:
+        Its exit status. A child that a signal ended takes us with it by the same signal.
+
+    Raises:
+        NotFoundError: There is no such command.
+        PrivysealError: The system refuses to run it.
+    """
+    path = program(command[0])
+    ours = {signal.SIGPIPE, signal.SIGXFSZ}  # Python ignores these; a command expects them
+    try:
+        pid = os.posix_spawn(path, [*command], {**environment}, setsigmask=mask, setsigdef=ours)
+    except OSError as error:
+        raise PrivysealError(f"cannot run {command[0]!r}: {error.strerror}") from error
+    while True:
+        info = signal.sigwaitinfo(FORWARDED | {signal.SIGCHLD})
+        if info.si_signo != signal.SIGCHLD:
+            if info.si_code != _FROM_KERNEL:
+                os.kill(pid, info.si_signo)
+            continue
+        found, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+        if found and os.WIFSTOPPED(status):
+            os.kill(os.getpid(), signal.SIGSTOP)
+            os.kill(pid, signal.SIGCONT)
+        elif found:
+            return status
+
+
+def leave(status: int) -> int:
+    """Return the exit status for what `run` returned, or die of the signal that the child died of."""
+    if not os.WIFSIGNALED(status):
+        return os.WEXITSTATUS(status)
+    number = os.WTERMSIG(status)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    if number not in {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number

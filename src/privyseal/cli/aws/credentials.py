@@ -1,0 +1,57 @@
+"""From the name of a profile to credentials: what `exec`, `export` and `credential-process` share.
+
+An unchanged profile whose keys are the keeper's goes the short way: the plan is remembered, and
+neither the configuration nor anything slow is read. Everything else is planned anew.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+
+from privyseal.cli.aws import remembered
+from privyseal.cli.aws.environment import outside
+from privyseal.cli.aws.keeperdoor import NoKeeperError, keeper_link, shown
+from privyseal.cli.aws.obtained import Obtained, parse
+from privyseal.cli.aws.options import KEEPER, chosen
+from privyseal.cli.aws.wishes import patience, person, wanted
+from privyseal.cli.spec import Values
+from privyseal.errors import NotFoundError
+
+
+def obtain(values: Values, profile: str, command: Sequence[str] = ()) -> Obtained:
+    """Return credentials for a profile; waits for a person where one has to decide.
+
+    Args:
+        values: The options of the command; they hold `OPTIONS`.
+        profile: Its name.
+        command: What runs with them, for the person to see.
+
+    Raises:
+        NotFoundError: There is no such profile.
+        DeniedError: A person, a rule or AWS refused.
+    """
+    settings = wanted(values)
+    environment = outside(os.environ)
+    fingerprint = remembered.fingerprint(profile, settings, environment)
+    if chosen(values, os.environ)["backend"] in {"", KEEPER}:
+        known = remembered.recall(fingerprint)
+        if known is not None and (found := _again(values, known, command)) is not None:
+            return found
+    from privyseal.cli.aws.planned import obtain_planned  # noqa: PLC0415 - all that is slow
+
+    return obtain_planned(values, settings, profile, command, fingerprint)
+
+
+def _again(values: Values, known: remembered.Remembered, command: Sequence[str]) -> Obtained | None:
+    order = {"order": "obtain", "plan": known["plan"], "command": shown(command)}
+    with ExitStack() as stack:
+        talk = partial(person, values, known["mfa_process"])
+        try:
+            link = stack.enter_context(keeper_link(talk, wake=True, seconds=patience(values)))
+            result = link.carry_out(order)
+        except (NotFoundError, NoKeeperError):
+            # The key is gone, or the keeper: what holds now is found out from the beginning.
+            remembered.forget()
+            return None
+    return Obtained(parse(result), region=known["region"], endpoint=known["endpoint"])

@@ -1,0 +1,55 @@
+"""The files of the AWS configuration: where they are, and their text."""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from privyseal.errors import PrivysealError, UsageError
+
+if TYPE_CHECKING:
+    from privyseal.wire.aws.profiles import Profiles
+
+
+def config_file(environment: Mapping[str, str]) -> str:
+    """Return the path of the configuration: AWS_CONFIG_FILE, else ~/.aws/config."""
+    return _path(environment, "AWS_CONFIG_FILE", "config")
+
+
+def credentials_file(environment: Mapping[str, str]) -> str:
+    """Return the path of the file with plain keys, which is looked at and never used."""
+    return _path(environment, "AWS_SHARED_CREDENTIALS_FILE", "credentials")
+
+
+def load_profiles(environment: Mapping[str, str]) -> "Profiles":
+    """Return the profiles of the configuration; none where there is no file.
+
+    Raises:
+        CorruptError: A line of a file cannot be read.
+        PrivysealError: A file cannot be read at all.
+    """
+    from privyseal.wire.aws.profiles import load  # noqa: PLC0415 - not on the quick path
+
+    return load(text(config_file(environment)), text(credentials_file(environment)))
+
+
+def text(path: str) -> str:
+    """Return the text of a file, "" when there is none.
+
+    Raises:
+        UsageError: It is no text.
+        PrivysealError: It cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs 6 ms
+            return file.read()
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the file is no text: {path!r}") from error
+    except OSError as error:
+        raise PrivysealError(f"cannot read {path!r}: {error.strerror}") from error
+
+
+def _path(environment: Mapping[str, str], variable: str, name: str) -> str:
+    given = environment.get(variable)
+    return os.path.expanduser(given or f"~/.aws/{name}")  # noqa: PTH111 - pathlib costs 6 ms

@@ -1,0 +1,86 @@
+"""The keeper's door: an order is a request like any other, and a person decides it."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from privyseal.aws.ports import Talk
+from privyseal.cli.aws.talkend import TalkEnd
+from privyseal.cli.fetch import ask
+from privyseal.cli.reach import reach
+from privyseal.errors import PrivysealError, UnreachableError
+from privyseal.model.secret import Secret
+from privyseal.runtime.blocking import Json, Keeper
+from privyseal.runtime.memfd import seal
+
+USES: Final = frozenset({"obtain", "link", "roles"})
+"""The orders that use what is kept; the others change it."""
+
+COMMAND_WORDS: Final = 64
+COMMAND_TEXT: Final = 16 * 1024
+"""The limits of `privyseal.model.aws.Command`; a test holds them equal."""
+
+
+class NoKeeperError(UnreachableError):
+    """No keeper is within reach."""
+
+
+class KeeperLink:
+    """A connection to the keeper for orders; orders and results are JSON."""
+
+    def __init__(self, keeper: Keeper, person: Callable[[], Talk], seconds: float | None) -> None:
+        self._keeper = keeper
+        self._person = person
+        self._seconds = seconds
+        self._requester = ""
+
+    def carry_out(self, order: Json, value: Secret | None = None) -> bytes:
+        """Ask for an order, wait for a person, and talk with her; return the result."""
+        kind = "aws-use" if order["order"] in USES else "aws-change"
+        with ExitStack() as stack:
+            talk = stack.enter_context(TalkEnd(self._person))
+            inputs = [talk.theirs]
+            if value is not None:
+                inputs.append(seal(value.expose()))
+                stack.callback(os.close, inputs[-1])
+            self._keeper.beside(talk.fileno(), talk.ready)
+            wish = {"kind": kind, "order": order}
+            _, secrets = ask(self._keeper, self._registered(), wish, self._seconds, inputs)
+        if len(secrets) != 1:
+            raise PrivysealError("the keeper's answer is malformed")
+        return secrets[0].expose()
+
+    def known(self) -> Json:
+        """Return what the store keeps, without a secret: the JSON of `Vaulted`."""
+        [answer] = self._keeper.look(self._registered(), [{"look": "aws"}])
+        return dict(answer["vaulted"])
+
+    def _registered(self) -> str:
+        self._requester = self._requester or self._keeper.register()
+        return self._requester
+
+
+@contextmanager
+def keeper_link(
+    person: Callable[[], Talk], *, wake: bool, seconds: float | None = None
+) -> Iterator[KeeperLink]:
+    """Connect to the keeper of this user; with `wake` a companion that is logged out is started.
+
+    Raises:
+        NoKeeperError: There is none within reach.
+    """
+    with ExitStack() as stack:
+        try:
+            keeper = stack.enter_context(reach(wake=wake))
+        except UnreachableError as error:
+            raise NoKeeperError(str(error), hint=error.hint) from error
+        yield KeeperLink(keeper, person, seconds)
+
+
+def shown(command: Sequence[str]) -> list[str]:
+    """Return the words of a command as an order carries them, cut where they exceed its limits."""
+    words = [word[:COMMAND_TEXT] for word in command]
+    if len(words) <= COMMAND_WORDS:
+        return words
+    return [*words[: COMMAND_WORDS - 1], f"… and {len(words) - COMMAND_WORDS + 1} more"]

@@ -1,0 +1,77 @@
+"""Credentials that a command asks for: by a server beside it, or by credential_process."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import msgspec
+
+from privyseal.aws.servers.ecs import serve_ecs
+from privyseal.aws.servers.imds import Offer, serve_imds
+from privyseal.cli.aws.child import hold_signals, leave, program, run
+from privyseal.cli.aws.childconfig import child_config
+from privyseal.cli.aws.credentials import obtain
+from privyseal.cli.aws.environment import session
+from privyseal.cli.aws.obtained import Obtained
+from privyseal.cli.aws.planned import survey
+from privyseal.cli.spec import Values
+from privyseal.errors import UnsupportedError
+from privyseal.model.aws import Credentials
+
+
+def run_served(values: Values, profile: str, command: tuple[str, ...]) -> int:
+    """Run a command that gets no credentials in its environment, but a way to ask for them."""
+    program(command[0])
+    supply = _Supply(values, profile, command)
+    # Codes and decisions come first, while Ctrl-C still is ours.
+    found = survey(values, profile) if values["lazy"] else supply.first()
+    environment = session(os.environ, profile, region=found.region, endpoint=found.endpoint)
+    mask = hold_signals()
+    with ExitStack() as stack:
+        if values["profile_env"]:
+            given = stack.enter_context(child_config(environment, profile, process=True))
+        else:
+            environment |= stack.enter_context(child_config(environment, "", process=False))
+            given = stack.enter_context(_server(values, supply, environment, found.region))
+        status = run(command, environment | given, mask)
+    return leave(status)
+
+
+class _Supply:
+    """Gets credentials for a server: of the profile, or of a role with those."""
+
+    def __init__(self, values: Values, profile: str, command: tuple[str, ...]) -> None:
+        self._values = values
+        self._profile = profile
+        self._command = command
+        self._first: Obtained | None = None
+
+    def first(self) -> Obtained:
+        """Get the profile's own credentials now, and hand them out once."""
+        self._first = obtain(self._values, self._profile, self._command)
+        return self._first
+
+    def __call__(self, role: str) -> Credentials:
+        """Return credentials of a role, or of the profile for ""."""
+        found, self._first = (self._first, None) if not role else (None, self._first)
+        if found is None:
+            values = (
+                self._values | {"chain": (*self._values["chain"], role)} if role else self._values
+            )
+            found = obtain(values | {"fresh": False}, self._profile, self._command)
+        return msgspec.convert({**found.credentials}, Credentials)
+
+
+@contextmanager
+def _server(
+    values: Values, supply: _Supply, environment: Mapping[str, str], region: str
+) -> Iterator[dict[str, str]]:
+    lazy = bool(values["lazy"])
+    if values["imds"]:
+        raise UnsupportedError("there is no network namespace yet")
+    if values["ec2_server"]:
+        with serve_imds(supply, environment, Offer(region, version_1=True, lazy=lazy)) as given:
+            yield given
+        return
+    with serve_ecs(supply, environment, lazy=lazy, plain_token=not values["no_env"]) as given:
+        yield given

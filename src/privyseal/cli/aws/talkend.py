@@ -1,0 +1,91 @@
+"""The command's end of a talk: what the broker asks of the person reaches her here.
+
+The words are those of `privyseal.wire.broker`, as plain JSON: msgspec takes 18 ms to load, and most
+orders need nothing of the person.
+"""
+
+import contextlib
+import json
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self
+
+from privyseal.aws.ports import Talk
+from privyseal.errors import PrivysealError
+
+MAX_PACKET: Final = 64 * 1024
+"""`privyseal.wire.broker.MAX_PACKET`; a test holds them equal."""
+
+
+class TalkEnd:
+    """A pair of sockets: one end goes to the broker, what comes out of the other is answered.
+
+    `person` makes the talk when it is needed first.
+    """
+
+    def __init__(self, person: Callable[[], Talk]) -> None:
+        self._person = person
+        self._talk: Talk | None = None
+        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def fileno(self) -> int:
+        """Return our end's descriptor, to wait for what is said."""
+        return self._ours.fileno()
+
+    @property
+    def theirs(self) -> int:
+        """The descriptor of the broker's end."""
+        return self._theirs.fileno()
+
+    def given(self) -> None:
+        """Close our copy of the broker's end, once it is on its way."""
+        self._theirs.close()
+
+    def ready(self) -> bool:
+        """Answer one thing that was said; return False when nothing more will be."""
+        try:
+            packet = self._ours.recv(MAX_PACKET)
+            saying = json.loads(packet) if packet else None
+        except (OSError, ValueError):
+            return False
+        if not isinstance(saying, dict):
+            return False
+        answer = self._answer(saying)
+        if answer is not None:
+            with contextlib.suppress(
+                OSError
+            ):  # the broker has left: how it ended is told elsewhere
+                self._ours.send(json.dumps(answer).encode())
+        return True
+
+    def _answer(self, saying: dict[str, Any]) -> dict[str, str] | None:
+        if self._talk is None:
+            self._talk = self._person()
+        talk = self._talk
+        try:
+            match saying.get("say"):
+                case "code":
+                    return {"text": talk.code(str(saying["serial"]), str(saying.get("again", "")))}
+                case "redirect":
+                    return {"text": talk.redirect()}
+                case "page":
+                    code, redirect = str(saying.get("code", "")), bool(saying.get("redirect"))
+                    return {"text": talk.page(str(saying["url"]), code=code, redirect=redirect)}
+                case _:
+                    talk.tell(str(saying.get("text", "")))
+                    return None
+        except PrivysealError as error:
+            return {"refused": str(error) or "no answer"}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ours.close()
+        self._theirs.close()
