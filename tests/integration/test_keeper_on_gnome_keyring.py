@@ -64,6 +64,23 @@ async def test_a_secret_goes_into_gnome_keyring_and_comes_back(home: House) -> N
     assert "gnome-keyring" in status.backend
 
 
+async def test_what_is_asked_before_there_is_a_store_is_one_request(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.start_keeper("--backend", "gnome-keyring", unlock=False)
+        await home.start_agent()
+        client = await home.client("secret-tool", "store", "--label=demo", "a", "b", value=b"x")
+        (asked,) = await home.waiting()
+        assert (asked.content.title, asked.needs_unlock) == ("Store a new secret", True)
+        await home.person.unlock(PASSPHRASE)
+        (shown,) = await home.person.pending()
+        assert (shown.digest, shown.needs_unlock) == (asked.digest, False)
+        await home.decide()
+        assert (await ended(client)).status == 0
+        assert [past.content.title for past in await home.person.history(9)] == [
+            asked.content.title
+        ]
+
+
 async def test_a_killed_gnome_keyring_comes_back_and_opens_again(home: House) -> None:
     await home.store(b"s3cret", service="demo")
     first = children(home)["gnome-keyring-d"]

@@ -12,7 +12,13 @@ import pytest
 from tests.integration.keyring_bus import keyring_bus, open_backend, outcome
 from tests.integration.prompter import Prompter
 
-from privyseal.errors import DeniedError, LockedError, PrivysealError, UnreachableError
+from privyseal.errors import (
+    DeniedError,
+    LockedError,
+    NotFoundError,
+    PrivysealError,
+    UnreachableError,
+)
 from privyseal.keeper.backends.secretservice import SecretServiceBackend
 from privyseal.model.keyring import ItemRef
 from privyseal.model.secret import Secret
@@ -141,6 +147,25 @@ async def test_an_empty_passphrase_is_refused_before_it_makes_a_plain_store(
 
 
 # The first unlock, and passphrases.
+
+
+async def test_before_the_first_unlock_there_is_one_locked_empty_collection(
+    backend: SecretServiceBackend,
+) -> None:
+    listed = {c.id: (c.label, c.locked) for c in await backend.collections()}
+    assert listed["login"] == ("Login", True)
+    assert (await backend.aliases())["default"] == "login"
+    assert await backend.items("login") == ()
+    assert await backend.search({}) == await backend.search({"a": "b"}, "login") == ()
+    for nowhere in (backend.items("work"), backend.search({}, "work")):
+        with pytest.raises(NotFoundError):
+            await nowhere
+    await backend.unlock(PASSPHRASE)
+    listed = {c.id: (c.label, c.locked) for c in await backend.collections()}
+    assert listed["login"] == ("Login", False)
+    await backend.delete_collection("login")
+    with pytest.raises(NotFoundError):
+        await backend.items("work")
 
 
 async def test_the_first_unlock_makes_the_login_collection_the_default(

@@ -1,6 +1,6 @@
 """The first day: provision, log in, set a passphrase, store a secret, read it back."""
 
-from tests.vm.desk import Desk
+from tests.vm.desk import PASSPHRASE, Desk
 from tests.vm.registry import check
 
 
@@ -20,6 +20,26 @@ def companion_starts(desk: Desk) -> None:
     running = desk.vm.succeed("ps -o args= -u privyseal-1000")
     for program in ("keeper", "provider", "console"):
         assert f"privyseal.{program}" in running, running
+
+
+@check("5: what is asked before there is a store is one request; u makes the store", seconds=300)
+def ask_before_the_store(desk: Desk) -> None:
+    desk.companion()
+    desk.vm.succeed("systemctl stop privyseal-keeper@1000 privyseal-provider@1000")
+    desk.vm.succeed("rm -rf /var/lib/privyseal/1000/store; systemctl start privyseal-keeper@1000")
+    desk.vm.wait_for(lambda: "no store" in desk.head(), "a keeper without a store", seconds=60)
+    store = "printf early | secret-tool store --label=early service early.example"
+    storing = desk.vm.start(store, user="alice")
+    desk.asked("Store a new secret", "early.example", "No store yet: u makes it")
+    desk.vm.type("u", vt=8)
+    desk.vm.shows(8, "passphrase for the new store")
+    desk.vm.type("short\n", vt=8)
+    desk.vm.shows(8, "Too short")
+    for _ in range(2):
+        desk.vm.type(f"{PASSPHRASE}\n", vt=8)
+    desk.allow()
+    assert not storing.finish().status
+    desk.granted("early.example", "early")
 
 
 @check(

@@ -332,5 +332,7 @@ class Console:
 
 def _unlocked(state: ScreenState) -> ScreenState:
     # It may have taken a while: another view stays under the hand that types there.
-    view = "requests" if state.view == "unlock" else state.view
-    return replace(state, view=view, said="Unlocked.")
+    if state.view == "unlock":
+        # What wanted just that is over, and the person here for what it wanted that for.
+        state = replace(keys.moved_on(state, os.urandom(1)), view="requests")
+    return replace(state, said="Unlocked.")

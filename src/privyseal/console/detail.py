@@ -257,7 +257,10 @@ def _offer(state: ScreenState, subject: Approval) -> list[str | Span]:
         key = "page down" if len(subject.content.items) > 1 else "space"
         return [(f" ▼ {unread(state, subject)} more lines: {key}", "warn")]
     if state.status is not None and subject.needs_unlock and state.status.locked:
-        return [(" The store is locked: u unlocks it", "warn")]
+        new = not state.status.initialised
+        return [
+            (f" {'No store yet: u makes' if new else 'The store is locked: u unlocks'} it", "warn")
+        ]
     if not can_allow(state, subject):
         return [(" No item is chosen", "warn")]
     total = len(subject.content.items)

@@ -192,11 +192,15 @@ def _select(step: int, state: ScreenState, fresh: bytes) -> Outcome:
     return (shown(state, ahead[0], fresh), None) if ahead else _back(state, fresh)
 
 
+def moved_on(state: ScreenState, fresh: bytes) -> ScreenState:
+    """Put a request that ended away, and show the next that waits."""
+    if state.subject is None or state.subject.state == "pending":
+        return state
+    return shown(state, state.listed[0] if state.listed else None, fresh)
+
+
 def _back(state: ScreenState, fresh: bytes) -> Outcome:
-    ended = state.subject is not None and state.subject.state != "pending"
-    if not ended:
-        return state, None
-    return shown(state, state.listed[0] if state.listed else None, fresh), None
+    return moved_on(state, fresh), None
 
 
 def _open(view: View, state: ScreenState, fresh: bytes) -> Outcome:

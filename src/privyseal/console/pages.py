@@ -90,7 +90,7 @@ def overview(state: ScreenState, cells: int, _height: int) -> list[Line]:
         gone = line((f" {user} is not logged in: nothing to decide.", "strong"))
         return [*rows, *(rested if state.logged_in else [gone])]
     if status.locked:
-        word, verb = ("locked", "opens it") if status.initialised else ("new", "sets a passphrase")
+        word, verb = ("locked", "opens it") if status.initialised else ("not made yet", "makes it")
         store = line("   store     ", (word, "warn"), f"; u {verb}")
     else:
         store = line("   store     unlocked; l locks it")

@@ -74,7 +74,8 @@ class EmbeddedBackend:
     async def collections(self) -> tuple[CollectionInfo, ...]:
         """Return every collection, in order of creation, and `session` at the end."""
         stored = self._stored()
-        found = stored.collections() if stored else (CollectionInfo(id=FIRST, locked=True),)
+        unmade = CollectionInfo(id=FIRST, label=FIRST.capitalize(), locked=True)
+        found = stored.collections() if stored else (unmade,)
         return found + self._session.collections()
 
     async def aliases(self) -> Mapping[str, str]:

@@ -54,6 +54,7 @@ FRAMES: dict[str, ScreenState] = {
     "ended": told(screen(approval(), delete()), Notice(what="resolved", approval=ALLOWED), b"\x11"),
     "disarmed": rearmed(screen(approval()), b"\x11", 3.0),
     "needs-unlock": screen(approval(needs_unlock=True), status=LOCKED),
+    "no-store-yet": screen(approval(needs_unlock=True), status=NEW),
     "idle": screen(),
     "idle-locked": screen(leases=(), recent=(), status=LOCKED),
     "keeper-away": replace(screen(), status=None),

@@ -43,6 +43,10 @@ GNOME: Final = "org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface"
 ALIASES: Final = ("default", "login", "session")
 """The aliases that are looked for: the Secret Service has no method that lists them."""
 
+_FIRST: Final = "login"
+"""The collection that the first unlock makes. It is listed before that, locked: so a client waits
+for the unlock, where it would ask a person for a collection of its own."""
+
 _PLAIN: Final = "text/plain"
 _TYPE: Final = "privyseal:content-type"
 _VALUE: Final = "(oayays)"
@@ -124,18 +128,26 @@ class SecretServiceBackend:
         self._say_changed(names)
 
     async def collections(self) -> tuple[CollectionInfo, ...]:
-        """Return every collection, in order of creation."""
+        """Return every collection, in order of creation; before the first unlock what it makes."""
         found = [await self._collection(name) for name in await self._collections()]
+        if all(info.id == "session" for info in found):
+            found.append(CollectionInfo(id=_FIRST, label=_FIRST.capitalize(), locked=True))
         return tuple(sorted(found, key=lambda info: (info.created, info.id)))
 
     async def aliases(self) -> Mapping[str, str]:
         """Return what each of the usual aliases points to."""
         found = {alias: await self._meant(alias) for alias in ALIASES}
+        if not found["default"] and not await self.initialised():
+            found["default"] = _FIRST
         return {alias: name for alias, name in found.items() if name}
 
     async def items(self, collection: str) -> tuple[str, ...]:
         """Return the identifiers of the items of one collection, in order of creation."""
-        value = await self._provider.get(collection_path(collection), COLLECTION, "Items", "ao")
+        try:
+            value = await self._provider.get(collection_path(collection), COLLECTION, "Items", "ao")
+        except NotFoundError:
+            await self._check_unmade(collection)
+            return ()
         return tuple(
             ref.item for ref in _ordered(parse_item(path, collection) for path in paths(value))
         )
@@ -167,9 +179,14 @@ class SecretServiceBackend:
         """Return the items that have all these attributes; works while locked."""
         wanted = [dict(attributes)]
         if collection:
-            (found,) = await self._provider.call(
-                collection_path(collection), COLLECTION, "SearchItems", "a{ss}", wanted, gives="ao"
-            )
+            path = collection_path(collection)
+            try:
+                (found,) = await self._provider.call(
+                    path, COLLECTION, "SearchItems", "a{ss}", wanted, gives="ao"
+                )
+            except NotFoundError:
+                await self._check_unmade(collection)
+                return ()
             return _ordered(parse_item(path, collection) for path in paths(found))
         unlocked, locked = await self._provider.call(
             ROOT, SERVICE, "SearchItems", "a{ss}", wanted, gives="aoao"
@@ -333,6 +350,10 @@ class SecretServiceBackend:
         value = await self._provider.get(ROOT, SERVICE, "Collections", "ao")
         return [parse_collection(path) for path in paths(value)]
 
+    async def _check_unmade(self, collection: str) -> None:
+        if collection != _FIRST or await self.initialised():
+            raise NotFoundError(f"no collection {collection!r}")
+
     async def _collection(self, name: str) -> CollectionInfo:
         known = await self._provider.get_all(collection_path(name), COLLECTION)
         return CollectionInfo(
@@ -380,13 +401,13 @@ class SecretServiceBackend:
         try:
             # A collection made as "login" gets that identifier, which is all that the alias
             # `login` of gnome-keyring means.
-            name = await self._create_with(passphrase, "login")
+            name = await self._create_with(passphrase, _FIRST)
         except UnsupportedError:
             await self._create_by_prompt("Login", "default")
             return
         self._passphrase = passphrase
         await self.set_alias("default", name)
-        await self.change_collection(name, "Login")
+        await self.change_collection(name, _FIRST.capitalize())
 
     async def _create_with(self, passphrase: Secret, label: str) -> str:
         # gnome-keyring makes the identifier and the name of a file from the first label.
