@@ -27,7 +27,7 @@ _TABLES: Final = len(apart.TABLES)
 class Network(NamedTuple):
     """A private network: how a command gets into it, and a line for the person, if any.
 
-    The command is run as `[*prefix, *command]` with `fds` passed on to it.
+    The command is run as `[*prefix, *command]` with `fds` passed on to it; they are inheritable.
     """
 
     variables: dict[str, str]
@@ -78,6 +78,8 @@ def serve_imds_apart(
             **proxies,
             **unproxied(around, imds.ADDRESS),
         }
+        for space in spaces:
+            os.set_inheritable(space, True)  # noqa: FBT003 - it takes no keyword
         words = [str(space) for space in spaces]
         prefix = (sys.executable, "-I", "-m", enter.__name__, *words, "--")
         yield Network(variables, prefix, spaces, _notice(said))
