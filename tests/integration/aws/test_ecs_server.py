@@ -1,10 +1,12 @@
 """The container credentials server on a real port, asked by real clients and hostile ones."""
 
+import itertools
 import json
 import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -206,6 +208,21 @@ def test_clients_that_send_slowly_hold_up_nobody_for_long(served: dict[str, str]
     finally:
         for connection in slow:
             connection.close()
+
+
+def test_a_client_that_drips_is_cut_off_at_the_same_time(served: dict[str, str]) -> None:
+    with socket.create_connection(place(served[URI])) as connection:
+        connection.settimeout(0.1)
+        began = time.monotonic()
+        for letter in itertools.cycle(b"GET / HTTP/1.1\r\nHost: x\r\nX: y"):
+            try:
+                connection.sendall(bytes([letter]))
+                if connection.recv(1) == b"":
+                    break
+            except TimeoutError:
+                assert time.monotonic() < began + 10
+            except ConnectionError:
+                break
 
 
 def test_a_client_that_ends_its_own_side_first_is_answered(served: dict[str, str]) -> None:

@@ -84,6 +84,13 @@ def test_a_client_of_the_first_version_is_answered_only_on_request(source: Sourc
         assert ask(variables[URI], MINE).json()["Code"] == "Success"
 
 
+def test_servers_stand_side_by_side_on_ports_of_their_own(source: Source) -> None:
+    with serve_imds(source, {}) as one, serve_imds(source, {}) as other:
+        assert one[URI] != other[URI]
+        assert ask(one[URI], MINE, headers={TOKEN: issue(other[URI]).body}).status == 401
+        assert ask(one[URI], "/stop", headers={TOKEN: issue(one[URI]).body}).status == 404
+
+
 def test_a_token_of_one_server_opens_no_other(source: Source) -> None:
     with serve_imds(source, {}) as before:
         old = issue(before[URI]).body

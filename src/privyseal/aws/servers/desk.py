@@ -83,11 +83,16 @@ class _Desk:
                 self._slots.release()
                 self._stopping.wait(0.05)
                 continue
-            if not self._peers.admits(connection):
+            if not (self._peers.admits(connection) and self._begin(connection)):
                 connection.close()
                 self._slots.release()
-                continue
+
+    def _begin(self, connection: socket.socket) -> bool:
+        try:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        except RuntimeError:  # the system has no more threads just now
+            return False
+        return True
 
     def _serve(self, connection: socket.socket) -> None:
         with self._lock:

@@ -53,7 +53,7 @@ def serve_ecs(
     except OSError as error:
         raise PrivysealError(f"cannot listen on loopback: {error.strerror}") from error
     address, port = listening.getsockname()
-    gate = ecs.Gate(token, frozenset({f"{address}:{port}", f"localhost:{port}"}))
+    gate = ecs.Gate(token, frozenset({f"{address}:{port}"}))
 
     def answer(request: Request) -> Response:
         wanted = ecs.judge(request, gate)

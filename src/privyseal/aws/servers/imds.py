@@ -59,7 +59,7 @@ def serve_imds(
     except OSError as error:
         raise PrivysealError(f"cannot listen on loopback: {error.strerror}") from error
     address, port = listening.getsockname()
-    hosts = frozenset({f"{address}:{port}", f"localhost:{port}"})
+    hosts = frozenset({f"{address}:{port}"})
     answer = answers(supply, offer, hosts, clock)
     with listening, open_peers() as peers, answering(listening, answer, peers, offer.limits):
         yield {

@@ -48,13 +48,18 @@ def answering(
     """
 
     def attend(connection: socket.socket) -> None:
-        _converse(connection, answer, limits)
+        converse(connection, answer, limits)
 
     with attending(listening, attend, peers, limits.connections):
         yield
 
 
-def _converse(connection: socket.socket, answer: Answer, limits: Limits) -> None:
+def converse(connection: socket.socket, answer: Answer, limits: Limits = LIMITS) -> None:
+    """Answer the one request of a connection; says nothing to a client that is too slow.
+
+    Raises:
+        OSError: The client has left.
+    """
     protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header)
     try:
         request = _receive(connection, protocol, limits)
