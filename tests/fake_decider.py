@@ -13,7 +13,8 @@ import msgspec
 
 from privyseal.errors import ConflictError, DeniedError, LockedError, NotFoundError, UsageError
 from privyseal.model.approval import Approval, Content, Lease, PinAsk, Status
-from privyseal.model.ask import TITLES, Ask, Read, Search, decode_ask
+from privyseal.model.ask import Ask, Read, Search, decode_ask, title_of
+from privyseal.model.aws import Vaulted
 from privyseal.model.decision import Decision
 from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
@@ -29,9 +30,11 @@ from privyseal.wire.keeper import (
     PATH,
     REQUEST,
     Found,
+    KnownAws,
     KnownCollections,
     KnownItem,
     KnownItems,
+    LookAws,
     LookCollections,
     LookItem,
     LookItems,
@@ -137,7 +140,7 @@ class FakeDecider:
         self, name: str, ask: Ask, items: Sequence[ItemInfo], evidence: Evidence = NODE
     ) -> Approval:
         """Add a request that waits; it expires in a bit more than four minutes."""
-        badge, title = TITLES[type(ask)]
+        badge, title = title_of(ask)
         content = Content(
             request=name, badge=badge, title=title, evidence=evidence, items=tuple(items)
         )
@@ -194,6 +197,8 @@ class FakeDecider:
                 return _json(KnownItems(items=tuple(names)))
             case LookItem(item=ref):
                 return _json(KnownItem(item=self._item(ref), open=False))
+            case LookAws():
+                return _json(KnownAws(vaulted=Vaulted()))
 
     def _item(self, ref: ItemRef) -> ItemInfo:
         for info in self.items:

@@ -10,7 +10,6 @@ from typing import Literal
 from privyseal.errors import NotFoundError
 from privyseal.model.approval import Approval, Content, Status
 from privyseal.model.ask import (
-    TITLES,
     Ask,
     Change,
     ChangeCollection,
@@ -26,7 +25,9 @@ from privyseal.model.ask import (
     Write,
     decode_ask,
     kind_of,
+    title_of,
 )
+from privyseal.model.aws import Vaulted
 from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
 from privyseal.model.lifecycle import GRANTED, State
@@ -41,9 +42,11 @@ from privyseal.wire.keeper import (
     Answer,
     Found,
     Granted,
+    KnownAws,
     KnownCollections,
     KnownItem,
     KnownItems,
+    LookAws,
     LookCollections,
     LookItem,
     MadeCollection,
@@ -217,6 +220,8 @@ class FakeKeeper:
             answer = KnownItem(
                 item=info, open=not info.locked and (requester, ref) in self.readable
             )
+        elif isinstance(question, LookAws):
+            answer = KnownAws(vaulted=Vaulted())
         else:
             answer = KnownItems(items=tuple(self._collection(question.collection).items))
         return Reply([encode(answer).decode()])
@@ -418,7 +423,7 @@ class FakeKeeper:
 
 
 def _approval(asked: Asked) -> Approval:
-    badge, title = TITLES[type(asked.ask)]
+    badge, title = title_of(asked.ask)
     items = asked.ask.items if isinstance(asked.ask, Read) else ()
     content = Content(
         request=asked.id,

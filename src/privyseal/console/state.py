@@ -13,7 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from privyseal.model.approval import Approval, Lease, PinAsk, Status
-from privyseal.model.ask import Read
+from privyseal.model.ask import Read, UseAws
 from privyseal.model.decision import Scope
 from privyseal.model.evidence import ProcessRef
 from privyseal.model.keyring import ItemRef
@@ -107,9 +107,10 @@ class ScreenState:
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
-        """How far an allow of the subject can reach: only reading can be leased."""
-        leasable = self.subject is not None and isinstance(self.subject.ask, Read)
-        return _LEASABLE if leasable else _LEASABLE[:1]
+        """How far an allow of the subject can reach: only what is read can be leased."""
+        lasting = isinstance(self.subject.ask, Read | UseAws) if self.subject else False
+        once = self.subject.once if self.subject else True
+        return _LEASABLE if lasting and not once else _LEASABLE[:1]
 
     @property
     def kept(self) -> tuple[ItemRef, ...]:

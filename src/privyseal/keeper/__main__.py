@@ -16,6 +16,8 @@ from privyseal.errors import PrivysealError, UsageError
 from privyseal.keeper import unaided
 from privyseal.keeper.asking import Asking
 from privyseal.keeper.audit import AuditLog
+from privyseal.keeper.awsitems import AwsItems
+from privyseal.keeper.broker import Broker
 from privyseal.keeper.bus import BusAudience, DecisionMethods, Desk, RequestMethods
 from privyseal.keeper.core import Core, Ports
 from privyseal.keeper.deciding import Deciding
@@ -60,6 +62,7 @@ def main() -> int:
     other.add_argument("--request-bus", help="where faces ask; default: the system bus")
     other.add_argument("--request-name", help=f"default: {BUS_NAME}.u and the desktop UID")
     other.add_argument("--witness", type=Path, help="the socket of the witness")
+    other.add_argument("--broker", type=Path, help="the socket of the AWS broker")
     options = parser.parse_args()
     if options.desktop_uid is not None and (options.store or options.backend):
         parser.error("a companion's secrets lie with the provider on its private bus")
@@ -69,6 +72,7 @@ def main() -> int:
         options.request_bus = options.request_bus or system
         options.request_name = options.request_name or f"{BUS_NAME}.u{user}"
         options.witness = options.witness or Path(f"/run/privyseal/witness-{user}")
+        options.broker = options.broker or Path(f"/run/privyseal/aws-{user}")
     serve.harden()
     serve.allow_many_files()
     serve.log_to_stderr(debug=options.debug)
@@ -107,10 +111,14 @@ async def run(options: argparse.Namespace, ending: Ending | None) -> None:
         witness = await stack.enter_async_context(Witness.open(options.witness))
         sides = await _connect(options, group, witness, stack)
         audience = BusAudience(sides.asking, sides.deciding)
-        core = Core(Ports(backend, witness, audit, signer, clock, audience), settings.policy)
+        pins = Pins(lambda: audience.notice(Notice(what="pins")))
+        companion = ending is not None
+        broker = Broker(AwsItems(backend), pins, options.broker, companion=companion)
+        stack.push_async_callback(broker.close)
+        ports = Ports(backend, witness, audit, signer, clock, audience, broker, group, companion)
+        core = Core(ports, settings.policy)
         asking, deciding = Asking(core), Deciding(core)
         glance = Glance(core, station, witness.present)
-        pins = Pins(lambda: audience.notice(Notice(what="pins")))
         desk = Desk(core, deciding, audience, glance, pins, ending)
 
         def left(requester: Requester, exited: bool) -> None:  # noqa: FBT001 - a callback's shape

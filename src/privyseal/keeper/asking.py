@@ -6,12 +6,22 @@ from typing import Final
 
 import msgspec
 
-from privyseal.errors import ConflictError, LockedError
+from privyseal.errors import ConflictError, LockedError, PrivysealError
 from privyseal.keeper.core import Core, Released
 from privyseal.keeper.describe import Description, describe
 from privyseal.keeper.requests import Request, Requester
 from privyseal.model.approval import Content
-from privyseal.model.ask import TITLES, Ask, Create, Read, Search, kind_of
+from privyseal.model.ask import (
+    Ask,
+    Create,
+    OfAws,
+    Read,
+    Search,
+    UseAws,
+    kind_of,
+    leasable,
+    title_of,
+)
 from privyseal.model.decision import Scope
 from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import ItemRef
@@ -42,21 +52,34 @@ class Asking:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def submit(self, requester: Requester, ask: Ask, value: Secret | None = None) -> Answered:
+    async def submit(
+        self,
+        requester: Requester,
+        ask: Ask,
+        value: Secret | None = None,
+        talk: int = -1,
+    ) -> Answered:
         """Take a request; it comes back ended, or pending with a person to decide.
+
+        `talk` is the request's own from then on; after an error it is still the caller's.
 
         Raises:
             NotFoundError: It names something that is not there.
             LimitError: Too many requests wait already.
+            DeniedError: It asks for what no program gets.
         """
+        core = self._core
+        await core.guard(ask)
         if isinstance(ask, Read):
             return await self._read(requester, ask)
-        core = self._core
         if not isinstance(ask, Search):
             core.book.make_room(requester, len(value) if value else 0)
             await self._freshen(requester)
-        description = await describe(ask, core.ports.backend, len(value) if value else 0)
+        description = await describe(ask, core.ports.backend, value)
         request = self._new(requester, ask, description, value)
+        request.talk = talk
+        if isinstance(ask, UseAws) and await self._leased(requester, ask):
+            return await self._grant(request, "lease", leasable(ask))
         if self._is_probe(ask):
             return await self._probe(request)
         return await self._by_policy(request)
@@ -66,13 +89,21 @@ class Asking:
 
         Raises:
             ConflictError: They were handed over already.
+            PrivysealError: What the broker said of an order for AWS.
         """
-        if not request.done or request.state not in GRANTED or not request.delivers:
+        if not request.done or request.state not in GRANTED:
+            return []
+        if not request.delivers and request.outcome is None:
             return []
         if request.requester.left:
             raise ConflictError("the requester has left")
         if request.collected:
             raise ConflictError("the values of this request were handed over already")
+        if request.outcome is not None:
+            request.collected = True
+            if isinstance(request.outcome, PrivysealError):
+                raise request.outcome
+            return [request.outcome]
         return await self._core.release(request)
 
     def readable(self, requester: Requester, item: ItemRef) -> bool:
@@ -113,7 +144,7 @@ class Asking:
         self._core.book.make_room(requester)
         await self._freshen(requester)
         narrowed = msgspec.structs.replace(ask, items=missing)
-        description = await describe(narrowed, self._core.ports.backend, 0)
+        description = await describe(narrowed, self._core.ports.backend, None)
         # Not before this: what is denied while the items are looked up must stick as well.
         asked, stuck = self._without_denied(requester.evidence, missing)
         if not asked:
@@ -125,9 +156,11 @@ class Asking:
         request.granted = tuple(item for item in ask.items if item in leased)
         return await self._by_policy(request)
 
-    async def _leased(self, requester: Requester, ask: Read) -> set[ItemRef]:
+    async def _leased(self, requester: Requester, ask: Read | UseAws) -> set[ItemRef]:
+        if self._core.only_once(ask):
+            return set()
         find = self._core.leases.find
-        leased = {item for item in ask.items if find(requester.evidence, item) is not None}
+        leased = {item for item in leasable(ask) if find(requester.evidence, item) is not None}
         now = self._core.ports.clock.monotonic()
         if not leased or now < requester.checked + FRESH_SECONDS:
             return leased
@@ -166,7 +199,8 @@ class Asking:
         if verdict == "allow":
             return await self._ruled(request)
         evidence, kind = request.requester.evidence, kind_of(request.ask)
-        stuck = self._core.denials.left(evidence, kind, encode(request.ask))
+        subject = next(iter(leasable(request.ask)), encode(request.ask))
+        stuck = self._core.denials.left(evidence, kind, subject)
         if stuck:
             return self._refuse(request, f"denied before; it may ask again in {stuck:.0f} s")
         self._admit(request)
@@ -180,12 +214,14 @@ class Asking:
             core.log(request, via="policy")
             core.end(request)
             return Answered(request, [])
-        if isinstance(ask, Read):
+        if isinstance(ask, Read | OfAws):
             if core.store_locked:
                 raise LockedError("the store is locked", hint="unlock it with `privy unlock`")
-            labels = [info.label for info in request.content.items]
-            core.leases.grant(request.id, request.requester.evidence, ask.items, labels, Scope())
-            return await self._grant(request, "rule", request.granted + ask.items)
+            items, labels = leasable(ask), [info.label for info in request.content.items]
+            if items:
+                evidence = request.requester.evidence
+                core.leases.grant(request.id, evidence, items, labels, Scope())
+            return await self._grant(request, "rule", request.granted + items)
         request.move("rule")
         core.log(request, via="policy")
         await core.ports.audit.flush()
@@ -194,9 +230,14 @@ class Asking:
         return Answered(request, [])
 
     async def _grant(self, request: Request, event: Event, items: tuple[ItemRef, ...]) -> Answered:
+        request.cleared = isinstance(request.ask, OfAws)
+        if request.cleared:
+            self._core.book.keep(request)
         request.move(event)
         request.granted = items
         self._core.end(request)
+        if request.cleared:
+            return Answered(request, [])
         if request.delivers:
             return Answered(request, await self._core.release(request))
         request.result = Granted(items=items)
@@ -240,7 +281,7 @@ class Asking:
         self, requester: Requester, ask: Ask, description: Description, value: Secret | None
     ) -> Request:
         identifier = secrets.token_hex(8)
-        badge, title = TITLES[type(ask)]
+        badge, title = title_of(ask)
         clock = self._core.ports.clock
         now = clock.monotonic()
         return Request(

@@ -6,12 +6,15 @@ from typing import Final
 from privyseal.errors import ConflictError, LimitError, NotFoundError, UsageError
 from privyseal.keeper.requests import Request, Requester
 from privyseal.model.approval import Approval
-from privyseal.model.ask import Read
+from privyseal.model.ask import ChangeAws, Read
 from privyseal.model.evidence import ProcessRef
 from privyseal.model.policy import Limits
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """What all requests may take, and again all of the history: the bus carries no message of 128 MiB."""
+
+MAX_CLEARED: Final = 16
+"""How many orders for AWS a process may have under way, or not come back for, by a lease."""
 
 
 class Book:
@@ -70,6 +73,17 @@ class Book:
             self._ended[request.id] = request
         if request.leader in self._followers:
             self._followers[request.leader].remove(request)
+
+    def keep(self, request: Request) -> None:
+        """Let a request that nobody had to decide be found until `forget`.
+
+        Raises:
+            LimitError: This process has not come back for many others.
+        """
+        mine = [r for r in self._ended.values() if r.cleared and not r.collected]
+        if sum(_owner(r.requester) == _owner(request.requester) for r in mine) >= MAX_CLEARED:
+            raise LimitError(f"{MAX_CLEARED} orders of this process are being carried out already")
+        self._ended[request.id] = request
 
     def take_followers(self, request: Request) -> list[Request]:
         """Return those joined to a request; the book no longer knows them as joined."""
@@ -174,8 +188,8 @@ def _owner(requester: Requester) -> object:
 
 
 def _joins(request: Request, leader: Request) -> bool:
-    if leader.leader:
-        return False
+    if leader.leader or isinstance(request.ask, ChangeAws):
+        return False  # to do a thing twice takes two decisions
     if isinstance(request.ask, Read) and isinstance(leader.ask, Read):
         return set(request.ask.items) <= set(leader.ask.items)
     return request.ask == leader.ask and request.value == leader.value

@@ -16,7 +16,8 @@ from privyseal.keeper.pins import Pins
 from privyseal.keeper.requesters import Callers, Requesters
 from privyseal.keeper.requests import Requester
 from privyseal.keeper.testimony import MAX_REPORTED
-from privyseal.model.ask import Ask, Create, Write, decode_ask
+from privyseal.model.ask import Ask, ChangeAws, Create, OfAws, Write, decode_ask
+from privyseal.model.aws import Keep
 from privyseal.model.decision import Decision
 from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.secret import Secret
@@ -30,9 +31,12 @@ from privyseal.wire.keeper import (
     MAX_TROUBLE,
     PATH,
     REQUEST,
+    Answer,
+    KnownAws,
     KnownCollections,
     KnownItem,
     KnownItems,
+    LookAws,
     LookCollections,
     LookItem,
     LookItems,
@@ -153,7 +157,7 @@ class RequestMethods:
         requester = self._requester(call)
         question = decode_question(_bounded(call.body[1], "the question"))
         backend = self._core.ports.backend
-        answer: KnownCollections | KnownItems | KnownItem
+        answer: Answer
         match question:
             case LookCollections():
                 answer = KnownCollections(
@@ -165,12 +169,21 @@ class RequestMethods:
                 info = await backend.describe(item)
                 opened = not info.locked and self._asking.readable(requester, item)
                 answer = KnownItem(item=info, open=opened)
+            case LookAws():
+                answer = KnownAws(vaulted=await self._core.ports.broker.known())
         return Reply([encode(answer).decode()])
 
     async def _submit(self, call: Call) -> Reply:
         requester = self._requester(call)
         ask = decode_ask(_bounded(call.body[1], "the request", _MAX_ASK))
-        answered = await self._asking.submit(requester, ask, _value(call, ask))
+        value = _value(call, ask)
+        talk = call.take_fd([*call.body[2], -1][0]) if isinstance(ask, OfAws) else -1
+        try:
+            answered = await self._asking.submit(requester, ask, value, talk)
+        except BaseException:
+            if talk >= 0:
+                os.close(talk)
+            raise
         return _answer(answered.request.ticket(), answered.released)
 
     async def _collect(self, call: Call) -> Reply:
@@ -347,14 +360,16 @@ def _list(values: Sequence[object]) -> Reply:
 
 
 def _value(call: Call, ask: Ask) -> Secret | None:
-    indexes = call.body[2]
-    if not isinstance(ask, Create | Write):
+    indexes = call.body[2][isinstance(ask, OfAws) :]
+    keeps = isinstance(ask, ChangeAws) and isinstance(ask.order, Keep) and not ask.order.typed
+    if not keeps and not isinstance(ask, Create | Write):
         if indexes:
             raise UsageError("this kind of request takes no value")
         return None
     if len(indexes) != 1:
         raise UsageError("the request needs exactly one value")
-    return Secret(_memory(call, indexes[0], MAX_SECRET), ask.content_type)
+    kind = ask.content_type if isinstance(ask, Create | Write) else "application/json"
+    return Secret(_memory(call, indexes[0], MAX_SECRET), kind)
 
 
 def _memory(call: Call, index: int, limit: int) -> bytes:

@@ -1,14 +1,25 @@
 """What asking and deciding share: the ports, the book, the leases, and the one way out."""
 
+import asyncio
+import logging
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from privyseal.errors import LockedError, NotFoundError, PrivysealError, UnreachableError
+from privyseal.errors import (
+    DeniedError,
+    LockedError,
+    NotFoundError,
+    PrivysealError,
+    UnreachableError,
+)
 from privyseal.keeper.book import Book
+from privyseal.keeper.broker import Broker
 from privyseal.keeper.denials import Denials
-from privyseal.keeper.leases import Leases
+from privyseal.keeper.leases import HeldLease, Leases
+from privyseal.keeper.orders import matches
 from privyseal.keeper.perform import perform
 from privyseal.keeper.ports import Audience, EvidenceSource, ReceiptSigner, Recorder
 from privyseal.keeper.requests import Request
@@ -19,10 +30,14 @@ from privyseal.model.ask import (
     Delete,
     DeleteCollection,
     Lock,
+    OfAws,
     Read,
     Search,
+    UseAws,
     Write,
     kind_of,
+    leasable,
+    outcome_of,
 )
 from privyseal.model.clock import Clock
 from privyseal.model.decision import Scope
@@ -33,7 +48,10 @@ from privyseal.model.policy import Policy
 from privyseal.model.receipt import EventName
 from privyseal.model.secret import Secret
 from privyseal.runtime.backend import Backend
+from privyseal.wire.broker import COLLECTION
 from privyseal.wire.keeper import Found, MadeItem, Notice, Slice, Values
+
+log = logging.getLogger(__name__)
 
 PATIENCE: Final = 2.0
 """Seconds after which a client that waits inside a call may have given up.
@@ -41,6 +59,8 @@ PATIENCE: Final = 2.0
 libsecret waits for 25, others for less, and nothing on the bus tells. Whoever did not give up has
 the value by then, so a longer window for its process gives nothing away.
 """
+
+_ABOUT: Final = {"profile", "command"}
 
 Released = list[Secret]
 
@@ -55,6 +75,9 @@ class Ports:
     signer: ReceiptSigner
     clock: Clock
     audience: Audience
+    broker: Broker
+    tasks: asyncio.TaskGroup
+    companion: bool = False
 
 
 class Core:
@@ -105,8 +128,31 @@ class Core:
                 return
             self.store_locked = locked
             if locked:
-                self.leases.end_all()
+                self.forget()
             self.ports.audience.notice(Notice(what="locked" if locked else "unlocked"))
+
+    def forget(self) -> None:
+        """End what outlives one request, as the store is being locked."""
+        self.leases.end_all()
+        self.ports.broker.end()
+
+    async def guard(self, ask: Ask) -> None:
+        """Keep from programs what a companion's broker uses.
+
+        Raises:
+            DeniedError: The ask is for that.
+        """
+        touched = {getattr(ask, "collection", ""), *(item.collection for item in touched_by(ask))}
+        if not self.ports.companion or isinstance(ask, Search):
+            return
+        for info in await self.ports.backend.collections():
+            if info.label == COLLECTION and info.id in touched:
+                text = "what is kept for AWS stays with the companion"
+                raise DeniedError(text, hint="get short-lived credentials with `privy aws`")
+
+    def only_once(self, ask: Ask) -> bool:
+        """Return whether a rule keeps this from being allowed for longer."""
+        return isinstance(ask, UseAws) and matches(ask.order, self.policy.aws.always_ask)
 
     def approval(self, request: Request) -> Approval:
         """Return the request as a person sees it."""
@@ -114,6 +160,7 @@ class Core:
         return request.approval(
             store_locked=self.store_locked and needs_key(request.ask),
             wall_offset=clock.wall() - clock.monotonic(),
+            once=self.only_once(request.ask),
         )
 
     def tell(self, request: Request) -> None:
@@ -127,6 +174,7 @@ class Core:
         *,
         via: str = "",
         items: Sequence[ItemRef] | None = None,
+        detail: str = "",
     ) -> None:
         """Chain an entry about this request, without waiting for the disk."""
         touched = touched_by(request.ask) if items is None else items
@@ -140,22 +188,67 @@ class Core:
             via=via,
             items=[f"{item.collection}/{item.item}" for item in touched],
             content=request.content if shown else None,
-            detail=request.reason,
+            detail=detail or request.reason,
         )
 
     def end(self, request: Request) -> None:
-        """Close a request for good and wake whoever waits for it."""
-        request.ended = self.ports.clock.monotonic()
+        """Close a request for good; wake whoever waits for it, or let the broker work first."""
         request.ended_wall = self.ports.clock.wall()
-        request.value = None
-        request.done = True
-        if not request.digest:
-            return  # no person ever saw it; its caller has the answer already
-        if not request.leader:
+        if request.digest and not request.leader:
             approval = self.approval(request)
             self.book.record(approval, request.size)
             self.ports.audience.notice(Notice(what="resolved", approval=approval))
-        self.ports.audience.resolved(request.requester.face, request.id, request.state)
+        if request.cleared:
+            self.ports.tasks.create_task(self._carry_out(request), name="order")
+        else:
+            self._wake(request)
+
+    def _wake(self, request: Request) -> None:
+        request.ended = self.ports.clock.monotonic()
+        request.value = None
+        if request.talk >= 0:
+            os.close(request.talk)
+        request.done = True
+        if request.digest or request.cleared:  # else its caller has the answer already
+            self.ports.audience.resolved(request.requester.face, request.id, request.state)
+
+    async def _carry_out(self, request: Request) -> None:
+        """Let the broker do what was granted, and wake the caller with what came of it."""
+        try:
+            request.outcome = await self._outcome(request)
+        except Exception as error:  # a defect about one order must not end all others
+            if not isinstance(error, PrivysealError):
+                log.exception("internal error in an order for AWS")
+                error = PrivysealError("internal error, see the keeper's log")
+            request.outcome = error
+            request.reason = f"it was allowed, but failed: {error}"
+            self.log(request)
+        finally:
+            self._wake(request)
+
+    async def _outcome(self, request: Request) -> Secret:
+        ask, era, via = request.ask, self.leases.era, ""
+        assert isinstance(ask, OfAws)  # noqa: S101 - only these are cleared
+        if isinstance(ask, UseAws):
+            lease = self.leases.find(request.requester.evidence, outcome_of(ask.order))
+            if lease is None:
+                raise LockedError("the lease ended before it was used", hint="ask again")
+            via = self._use(lease, request.requester.evidence, late=False)
+        endpoints = self.policy.aws.endpoints
+        result = await self.ports.broker.carry_out(
+            ask.order, request.talk, request.value, endpoints
+        )
+        if era != self.leases.era:
+            raise LockedError("the store was locked meanwhile", hint="ask again")
+        request.result = _slices([outcome_of(ask.order)], [result])
+        about = ", ".join(fact.value for fact in request.content.details if fact.name in _ABOUT)
+        self.log(request, "released", via=via, detail=about)
+        await self.ports.audit.flush()
+        return result
+
+    def _use(self, lease: HeldLease, evidence: Evidence, *, late: bool) -> str:
+        fresh = self.leases.use(lease, evidence, late=late)
+        return f"lease {lease.id}" if fresh else f"lease {lease.id}, coalesced"
 
     async def perform(self, request: Request, *, lease: bool = True) -> None:
         """Do a granted deed that is no read, and adjust the leases to it.
@@ -190,7 +283,7 @@ class Core:
         elif isinstance(ask, DeleteCollection):
             self.leases.end_collection(ask.collection)
         elif isinstance(ask, Lock):
-            self.leases.end_all()
+            self.forget()
             self.store_locked = await self.ports.backend.locked()
             self.ports.audience.notice(Notice(what="locked"))
 
@@ -225,8 +318,7 @@ class Core:
             lease = self.leases.find(evidence, item)
             if lease is None:
                 continue  # it was used up or ended while the backend read
-            fresh = self.leases.use(lease, evidence, late=late)
-            used[f"lease {lease.id}" if fresh else f"lease {lease.id}, coalesced"] = None
+            used[self._use(lease, evidence, late=late)] = None
             values.append(value)
             items.append(item)
         request.result = _slices(items, values)
@@ -249,11 +341,9 @@ def needs_key(ask: Ask) -> bool:
 
 
 def touched_by(ask: Ask) -> tuple[ItemRef, ...]:
-    """Return the existing items that an ask names."""
-    if isinstance(ask, Read):
-        return ask.items
+    """Return the existing items that an ask names, or what stands for the result of an order."""
     item = getattr(ask, "item", None)
-    return (item,) if isinstance(item, ItemRef) else ()
+    return (item,) if isinstance(item, ItemRef) else leasable(ask)
 
 
 def _slices(items: Sequence[ItemRef], values: Sequence[Secret]) -> Values:

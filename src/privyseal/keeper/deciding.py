@@ -15,7 +15,7 @@ from privyseal.keeper.core import Core, needs_key
 from privyseal.keeper.describe import describe
 from privyseal.keeper.requests import Request
 from privyseal.model.approval import Approval, Lease
-from privyseal.model.ask import Read, Unlock, kind_of
+from privyseal.model.ask import OfAws, Read, Unlock, UseAws, kind_of, leasable
 from privyseal.model.decision import Decision, Scope
 from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import ItemRef
@@ -71,10 +71,11 @@ class Deciding:
         if decision.allow:
             if core.store_locked and needs_key(request.ask):
                 raise LockedError("the store is locked", hint="unlock it first: `privy unlock`")
+            await core.guard(request.ask)  # what a locked store did not show
             await self._check_unchanged(request)
             # Another decision, an expiry or a departure may have come while that was looked up.
             request = self._find(decision, decider)
-        items = _chosen(request, decision)
+        items = _chosen(request, decision, once=core.only_once(request.ask))
         joined = self._record(request, decision, decider.summary)
         try:
             self._remember_denials(request, items if decision.allow else ())
@@ -115,7 +116,7 @@ class Deciding:
     async def lock(self, decider: Evidence) -> None:
         """Lock the store; every lease ends, what waits goes on waiting."""
         core = self._core
-        core.leases.end_all()
+        core.forget()
         core.ports.audit.append("lock", outcome="locked", requester=decider.summary)
         await core.ports.backend.lock()
         core.store_locked = await core.ports.backend.locked()
@@ -160,8 +161,7 @@ class Deciding:
         """
         core = self._core
         try:
-            size = len(request.value) if request.value else 0
-            parts = await describe(request.ask, core.ports.backend, size)
+            parts = await describe(request.ask, core.ports.backend, request.value)
         except PrivysealError:  # what is gone cannot be done either, and says so then
             content = request.content
         else:
@@ -213,13 +213,13 @@ class Deciding:
 
     def _remember_denials(self, request: Request, granted: tuple[ItemRef, ...]) -> None:
         denials, evidence = self._core.denials, request.requester.evidence
-        if isinstance(request.ask, Read):
-            # Clients ask at once, one by one, for the items that a person has just left out.
-            for item in request.ask.items:
-                if item not in granted:
-                    denials.remember(evidence, "read", item)
-        elif request.state == "denied":
-            denials.remember(evidence, kind_of(request.ask), encode(request.ask))
+        kind, items = kind_of(request.ask), leasable(request.ask)
+        # Clients ask at once, one by one, for the items that a person has just left out.
+        for item in items:
+            if item not in granted:
+                denials.remember(evidence, kind, item)
+        if not items and request.state == "denied":
+            denials.remember(evidence, kind, encode(request.ask))
 
     async def _fulfil(
         self, joined: list[Request], scope: Scope, items: tuple[ItemRef, ...]
@@ -229,12 +229,14 @@ class Deciding:
         era = core.leases.era
         try:
             await core.ports.audit.flush()
-            if request.state == "allowed" and isinstance(request.ask, Read):
+            if request.state == "allowed" and isinstance(request.ask, Read | UseAws):
                 if era != core.leases.era:
                     raise LockedError("the store was locked while the decision was written down")
                 self._lease(joined, scope, items)
-            elif request.state == "allowed":
+            elif request.state == "allowed" and not isinstance(request.ask, OfAws):
                 await core.perform(request)
+            for each in joined:
+                each.cleared = each.state == "allowed" and isinstance(each.ask, OfAws)
         except PrivysealError as error:
             # Nothing was granted; the callers get this as their answer, none is left waiting.
             request.reason = request.reason or str(error)
@@ -242,7 +244,7 @@ class Deciding:
             if request.exited:
                 core.leases.end_process(request.requester.evidence.process)
             for each in joined:
-                if each is not request and not isinstance(each.ask, Read):
+                if each is not request and not leasable(each.ask):
                     each.result = request.result
                 each.reason = request.reason
                 core.end(each)
@@ -250,22 +252,28 @@ class Deciding:
     def _lease(self, joined: list[Request], scope: Scope, items: tuple[ItemRef, ...]) -> None:
         request = joined[0]
         labels = [info.label for info in request.content.items if info.ref in items]
+        if isinstance(request.ask, UseAws):
+            labels = [f"AWS {request.content.details[0].value}"]
         self._core.leases.grant(request.id, request.content.evidence, items, labels, scope)
         self._core.ports.audience.notice(Notice(what="leases"))
         for each in joined:
-            assert isinstance(each.ask, Read)  # noqa: S101 - only reads are joined to reads
-            each.granted += tuple(item for item in each.ask.items if item in items)
-            if not each.delivers:
+            each.granted += tuple(item for item in leasable(each.ask) if item in items)
+            if isinstance(each.ask, Read) and not each.delivers:
                 each.result = Granted(items=each.granted)
 
 
-def _chosen(request: Request, decision: Decision) -> tuple[ItemRef, ...]:
-    if not isinstance(request.ask, Read):
+def _chosen(request: Request, decision: Decision, *, once: bool) -> tuple[ItemRef, ...]:
+    items = leasable(request.ask)
+    if once and decision.allow and decision.scope.kind != "once":
+        raise UsageError("a rule says that this is asked each time", hint="allow it once")
+    if not items:
         if decision.items:
             raise UsageError("items can only be chosen when a read is allowed")
         if decision.allow and decision.scope.kind != "once":
-            raise UsageError("only a read can be allowed for longer", hint="allow it once")
+            raise UsageError(
+                "only a read, AWS included, can be allowed for longer", hint="allow it once"
+            )
         return ()
-    if any(item not in request.ask.items for item in decision.items):
+    if any(item not in items for item in decision.items):
         raise UsageError("the decision names items that the request does not")
-    return decision.items or request.ask.items
+    return decision.items or items

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from privyseal.keeper.orders import order_facts
 from privyseal.model.ask import (
     Ask,
     Change,
+    ChangeAws,
     ChangeCollection,
     Create,
     CreateCollection,
@@ -17,10 +19,12 @@ from privyseal.model.ask import (
     Search,
     SetAlias,
     Unlock,
+    UseAws,
     Write,
 )
 from privyseal.model.evidence import Fact
 from privyseal.model.keyring import ItemInfo
+from privyseal.model.secret import Secret
 from privyseal.runtime.backend import Backend
 
 OfCollections = (
@@ -37,13 +41,16 @@ class Description:
     details: tuple[Fact, ...] = ()
 
 
-async def describe(ask: Ask, backend: Backend, size: int) -> Description:
-    """Return what the ask touches; `size` is the length in bytes of the value that came with it.
+async def describe(ask: Ask, backend: Backend, value: Secret | None) -> Description:
+    """Return what the ask touches and would change, `value` being what came with it.
 
     Raises:
         NotFoundError: It names an item or a collection that is not there.
     """
+    size = len(value) if value else 0
     match ask:
+        case UseAws() | ChangeAws():
+            return Description(details=order_facts(ask.order, value))
         case Read():
             return Description(items=tuple([await backend.describe(item) for item in ask.items]))
         case Create():

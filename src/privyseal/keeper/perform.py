@@ -4,6 +4,7 @@ from privyseal.errors import UsageError
 from privyseal.model.ask import (
     Ask,
     Change,
+    ChangeAws,
     ChangeCollection,
     Create,
     CreateCollection,
@@ -14,6 +15,7 @@ from privyseal.model.ask import (
     Search,
     SetAlias,
     Unlock,
+    UseAws,
     Write,
     kind_of,
 )
@@ -23,7 +25,7 @@ from privyseal.wire.keeper import Granted, MadeCollection, MadeItem, Result
 
 
 async def perform(ask: Ask, backend: Backend, value: Secret | None) -> Result:
-    """Carry out an ask that is neither a read nor a search; return what the requester is told.
+    """Carry out an ask that is no read, no search and not for AWS; return what the requester is told.
 
     Raises:
         PrivysealError: The backend refused; nothing was changed.
@@ -44,8 +46,8 @@ async def perform(ask: Ask, backend: Backend, value: Secret | None) -> Result:
             await backend.lock(ask.collections)
         case Unlock():
             pass  # a person unlocked the store with the passphrase: granting adds nothing to that
-        case Read() | Search():
-            raise UsageError(f"a {kind_of(ask)} is not performed, it is released or found")
+        case Read() | Search() | UseAws() | ChangeAws():
+            raise UsageError(f"a {kind_of(ask)} has another way than to be performed")
     return Granted()
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from privyseal.errors import PrivysealError
 from privyseal.model.approval import Approval, Content
 from privyseal.model.ask import Ask, Read
 from privyseal.model.evidence import Evidence, Fact
@@ -37,7 +38,8 @@ class Request:
 
     `leader` is the identifier of an equal request of the same process that a person sees in place
     of this one. Instants are monotonic seconds but for those named `wall`. `size` is what it takes
-    of the book's room, in bytes.
+    of the book's room, in bytes. `cleared`: the broker may carry the order out, with `talk` as its
+    way to the person; `done` waits for it, and `outcome` is what came of it.
     """
 
     id: str
@@ -49,6 +51,7 @@ class Request:
     deadline: float
     asked_wall: float
     value: Secret | None = None
+    talk: int = -1
     state: State = "new"
     leader: str = ""
     reason: str = ""
@@ -60,6 +63,8 @@ class Request:
     size: int = 0
     exited: bool = False
     collected: bool = False
+    cleared: bool = False
+    outcome: Secret | PrivysealError | None = None
     done: bool = False
 
     @property
@@ -85,7 +90,7 @@ class Request:
         state = self.state if self.done else "pending"
         return Ticket(id=self.id, state=state, reason=self.reason, result=self.result)
 
-    def approval(self, *, store_locked: bool, wall_offset: float) -> Approval:
+    def approval(self, *, store_locked: bool, wall_offset: float, once: bool) -> Approval:
         """Return what a person is told; `wall_offset` turns monotonic instants into wall time."""
         return Approval(
             id=self.id,
@@ -100,4 +105,5 @@ class Request:
             decided_by=self.decided_by,
             needs_unlock=store_locked,
             blocking=self.delivers,
+            once=once,
         )

@@ -34,7 +34,8 @@ class Approval(Value, frozen=True):
     """A request with its content and its state; times are wall-clock seconds since 1970.
 
     `needs_unlock`: it can only be allowed once the store is unlocked. `blocking`: the requester
-    waits inside a call that most clients give up after 25 seconds.
+    waits inside a call that most clients give up after 25 seconds. `once`: a rule lets it be allowed
+    for this one time only.
     """
 
     id: Name
@@ -49,6 +50,7 @@ class Approval(Value, frozen=True):
     decided_by: Text = ""
     needs_unlock: bool = False
     blocking: bool = False
+    once: bool = False
 
 
 class Lease(Value, frozen=True):

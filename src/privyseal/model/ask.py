@@ -1,15 +1,17 @@
 """What can be asked of the keeper: one class a kind, tagged with the kind's name.
 
-A new kind is a class here, a line in `Ask` and in `TITLES`, and a case in the keeper's `describe`
+A new kind is a class here, a line in `Ask` and in `_TITLES`, and a case in the keeper's `describe`
 and `perform`.
 """
 
+import hashlib
 from typing import Annotated, Final, cast
 
 import msgspec
 
+from privyseal.model import aws
 from privyseal.model.keyring import ItemRef
-from privyseal.model.value import MAX_ITEMS, Attributes, Name, Text, Value, decode
+from privyseal.model.value import MAX_ITEMS, Attributes, Name, Text, Value, decode, encode
 
 Items = Annotated[tuple[ItemRef, ...], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
 Collections = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
@@ -104,6 +106,20 @@ class Unlock(Value, frozen=True, tag_field="kind", tag="unlock"):
     collections: Collections
 
 
+class UseAws(Value, frozen=True, tag_field="kind", tag="aws-use"):
+    """Get something from AWS with what is kept for it; the broker obtains it, a lease may cover it."""
+
+    order: aws.Obtain | aws.Link | aws.Roles
+
+
+class ChangeAws(Value, frozen=True, tag_field="kind", tag="aws-change"):
+    """Change what is kept for AWS, and at AWS what belongs to it; a person is asked each time."""
+
+    order: aws.Keep | aws.Remove | aws.Clear | aws.Rotate | aws.SignIn | aws.SignOut
+
+
+OfAws = UseAws | ChangeAws
+
 Ask = (
     Read
     | Search
@@ -117,9 +133,11 @@ Ask = (
     | SetAlias
     | Lock
     | Unlock
+    | UseAws
+    | ChangeAws
 )
 
-TITLES: Final[dict[type[Ask], tuple[str, str]]] = {
+_TITLES: Final[dict[type[Ask | aws.Order], tuple[str, str]]] = {
     Read: ("READ", "Read a secret"),
     Search: ("FIND", "Search for items"),
     Create: ("WRITE", "Store a new secret"),
@@ -132,8 +150,35 @@ TITLES: Final[dict[type[Ask], tuple[str, str]]] = {
     SetAlias: ("ALIAS", "Point an alias to another collection"),
     Lock: ("LOCK", "Lock collections"),
     Unlock: ("UNLOCK", "Unlock the store"),
+    aws.Obtain: ("AWS", "Hand over AWS credentials"),
+    aws.Link: ("AWS", "Open the AWS console"),
+    aws.Roles: ("AWS", "List the AWS roles of a portal"),
+    aws.SignIn: ("LOGIN", "Sign in at an AWS portal"),
+    aws.SignOut: ("LOGOUT", "Sign out at an AWS portal"),
+    aws.Keep: ("KEY", "Keep a long-lived AWS key"),
+    aws.Remove: ("DELETE", "Forget a long-lived AWS key"),
+    aws.Clear: ("CLEAR", "Forget AWS sessions"),
+    aws.Rotate: ("ROTATE", "Replace a long-lived AWS key"),
 }
-"""For each kind its badge in a list and its title over the details."""
+
+
+def title_of(ask: Ask) -> tuple[str, str]:
+    """Return the badge of an ask in a list and its title over the details."""
+    return _TITLES[type(ask.order if isinstance(ask, OfAws) else ask)]
+
+
+def outcome_of(order: aws.Order) -> ItemRef:
+    """Return what stands for the result of an order: the same for whatever command wants it."""
+    if isinstance(order, aws.Obtain):
+        order = aws.Obtain(plan=msgspec.structs.replace(order.plan, notes=(), fresh=False, least=0))
+    return ItemRef(collection="aws", item=hashlib.sha256(encode(order)).hexdigest())
+
+
+def leasable(ask: Ask) -> tuple[ItemRef, ...]:
+    """Return what can be allowed for longer than once: items to read, or what AWS gives."""
+    if isinstance(ask, Read):
+        return ask.items
+    return (outcome_of(ask.order),) if isinstance(ask, UseAws) else ()
 
 
 def kind_of(ask: Ask) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from privyseal.model.policy import Limits, Policy, Timing, Verdicts
+from privyseal.model.policy import AwsRules, Limits, Policy, Timing, Verdicts
 from privyseal.model.value import Value
 
 Folder = Annotated[
@@ -50,6 +50,7 @@ class Config(Value, frozen=True, rename="kebab"):
     verdicts: Verdicts = Verdicts()
     timing: Timing = Timing()
     limits: Limits = Limits()
+    aws: AwsRules = AwsRules()
     answer_chromium_probe: bool = True
 
     @property
@@ -59,5 +60,6 @@ class Config(Value, frozen=True, rename="kebab"):
             verdicts=self.verdicts,
             timing=self.timing,
             limits=self.limits,
+            aws=self.aws,
             answer_chromium_probe=self.answer_chromium_probe,
         )

@@ -4,10 +4,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from privyseal.model.value import Value
+from privyseal.model.value import Name, Value
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=7 * 24 * 3600)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+Words = Annotated[tuple[Name, ...], msgspec.Meta(max_length=100, description="a list of texts")]
 Verdict = Literal["ask", "allow", "deny"]
 
 
@@ -30,6 +31,8 @@ class Verdicts(Value, frozen=True, rename="kebab"):
     alias: Verdict = "ask"
     lock: Verdict = "ask"
     unlock: Verdict = "ask"
+    aws_use: Verdict = "ask"
+    aws_change: Verdict = "ask"
 
 
 class Timing(Value, frozen=True, rename="kebab"):
@@ -57,10 +60,22 @@ class Limits(Value, frozen=True, rename="kebab"):
     requesters: Count = 10_000
 
 
+class AwsRules(Value, frozen=True, rename="kebab"):
+    """What holds for AWS alone.
+
+    What matches a pattern of `always_ask` by its profile, key, account or role is allowed once and
+    no longer. A companion calls `endpoints` (`https://sts.example.com`) besides those of AWS.
+    """
+
+    always_ask: Words = ()
+    endpoints: Words = ()
+
+
 class Policy(Value, frozen=True, rename="kebab"):
     """Everything above, in the shape of the configuration file's keys."""
 
     verdicts: Verdicts = Verdicts()
     timing: Timing = Timing()
     limits: Limits = Limits()
+    aws: AwsRules = AwsRules()
     answer_chromium_probe: bool = True

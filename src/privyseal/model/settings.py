@@ -16,7 +16,7 @@ from privyseal.model.config import Config
 
 PREFIX: Final = "PRIVYSEAL_"
 
-Leaf = str | int | float | bool
+Leaf = str | int | float | bool | tuple[str, ...]
 """What a key may hold."""
 
 Tree = Mapping[str, object]
@@ -175,6 +175,8 @@ def _collect(
 
 def _from_text(path: str, text: str) -> object:
     kind = KEYS[path].type
+    if isinstance(KEYS[path].default, tuple):
+        return text.split()
     try:
         # Not strict: "30" becomes a number and "true" a truth value, for a key that wants one.
         value: object = msgspec.convert(text, kind, strict=False)

@@ -1,7 +1,9 @@
 """The asyncio client of the keeper's asking interface, for the faces."""
 
 import os
+import socket
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Final, cast
 
 from privyseal.model.approval import Approval, Status
@@ -48,20 +50,25 @@ class RequestLink(Link):
         return decode_answer(str(body[0]))
 
     async def submit(
-        self, requester: str, ask: Ask, value: Secret | None = None
+        self,
+        requester: str,
+        ask: Ask,
+        value: Secret | None = None,
+        talk: socket.socket | None = None,
     ) -> tuple[Ticket, list[Secret]]:
         """Ask for something; the ticket is `pending`, or ended with its result.
 
-        The secrets are those of a `Values` result, in the order of its slices.
+        The secrets are those of a `Values` result, in the order of its slices. An order for AWS
+        takes one end of a talk (wire/broker.py), which stays the caller's.
         """
-        fds = [seal(value.expose())] if value is not None else []
-        try:
+        fds = [talk.fileno()] if talk is not None else []
+        with ExitStack() as opened:
+            if value is not None:
+                fds.append(seal(value.expose()))
+                opened.callback(os.close, fds[-1])
             body, out = await self._call(
                 "Submit", "ssah", [requester, encode(ask).decode(), list(range(len(fds)))], fds
             )
-        finally:
-            for fd in fds:
-                os.close(fd)
         return _ticket(body, out)
 
     async def collect(self, request: str) -> tuple[Ticket, list[Secret]]:

@@ -1,6 +1,7 @@
 """What the keeper, the AWS broker and the command that asked say to each other.
 
-An order is one SOCK_SEQPACKET socket between keeper and broker, from its first packet to its last.
+Keeper and broker are linked by one SOCK_SEQPACKET socket; for each order the keeper sends one end
+of another over it, beside the byte `o`. That is the order's, from its first packet to its last.
 Every packet is one JSON text of a type below; secret bytes travel in sealed memfds beside it.
 
     keeper -> broker   Begin(order)            with the talk socket, and the value of a Keep
@@ -16,6 +17,8 @@ store: a code, a page to open, a word on what happens.
     command -> broker  Answer                  one for each but Told
 """
 
+import re
+from collections.abc import Sequence
 from typing import Annotated, Final, cast
 
 import msgspec
@@ -35,16 +38,43 @@ COLLECTION: Final = "awsvault"
 PROFILE: Final = "profile"
 """The attribute that holds an item's key, as aws-vault sets it."""
 
+REGION: Final = r"[a-z]{2,8}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}"
+"""What the name of a region looks like."""
+
+_AWS: Final = re.compile(
+    rf"https://(?:(?:sts|iam|oidc|sso|portal\.sso|signin)(?:-fips)?(?:\.{REGION})?|{REGION}\.signin)"
+    r"\.(?:amazonaws\.(?:com|com\.cn|cn|eu)|api\.aws|aws\.amazon\.com|amazonaws-us-gov\.com"
+    r"|amazonaws-eusc\.eu|api\.amazonwebservices\.com\.cn|c2s\.ic\.gov|sc2s\.sgov\.gov)"
+    r"(?::443)?(?:/[!-~]*)?"
+)
+
+
+def is_endpoint(url: str, others: Sequence[str] = ()) -> bool:
+    """Return whether a URL is an endpoint of AWS that we call, or below one of the `others`.
+
+    Only services that AWS itself answers for: below its domains lie names of its customers, too.
+    """
+    bases = (other.rstrip("/") for other in others if other)
+    return bool(_AWS.fullmatch(url)) or any(
+        url == base or url.startswith(f"{base}/") for base in bases
+    )
+
 
 class Begin(Value, frozen=True):
-    """The order, and the instant (monotonic seconds) by which the keeper gives up."""
+    """The order; a companion calls AWS and `endpoints`, and nothing else."""
 
     order: Order
     companion: bool = False
+    endpoints: Annotated[tuple[Name, ...], msgspec.Meta(max_length=100)] = ()
 
 
 class List(Value, frozen=True, tag_field="op", tag="list"):
-    """Ask for the key and attributes of every AWS item."""
+    """Ask for key and attributes of the AWS items that come `after` a key, by the order of keys.
+
+    As many as fit into a packet come back; none means that there are no more.
+    """
+
+    after: Text = ""
 
 
 class Fetch(Value, frozen=True, tag_field="op", tag="fetch"):

@@ -13,6 +13,8 @@ Request1
     Forget(s requester)
     Look(s requester, s question) -> s answer        never waits for a person
     Submit(s requester, s ask, ah input) -> (s ticket, ah output)
+                                                     input: a sealed memfd for what is written; for
+                                                     AWS the talk socket (wire/broker.py) first
     Collect(s request) -> (s ticket, ah output)      after Resolved; a value is handed over once
     Cancel(s request)
     Subscribe()                                      from then on this connection gets:
@@ -48,6 +50,7 @@ Signals go to one connection each (unicast), never broadcast.
 from typing import Final, Literal, cast
 
 from privyseal.model.approval import Approval
+from privyseal.model.aws import Vaulted
 from privyseal.model.keyring import CollectionInfo, ItemInfo, ItemRef
 from privyseal.model.lifecycle import State
 from privyseal.model.value import Name, Text, Value, decode
@@ -83,7 +86,11 @@ class LookItem(Value, frozen=True, tag_field="look", tag="item"):
     item: ItemRef
 
 
-Question = LookCollections | LookItems | LookItem
+class LookAws(Value, frozen=True, tag_field="look", tag="aws"):
+    """Ask what is kept for AWS, without a secret."""
+
+
+Question = LookCollections | LookItems | LookItem | LookAws
 
 
 class KnownCollections(Value, frozen=True, tag_field="known", tag="collections"):
@@ -106,7 +113,13 @@ class KnownItem(Value, frozen=True, tag_field="known", tag="item"):
     open: bool
 
 
-Answer = KnownCollections | KnownItems | KnownItem
+class KnownAws(Value, frozen=True, tag_field="known", tag="aws"):
+    """What is kept for AWS."""
+
+    vaulted: Vaulted
+
+
+Answer = KnownCollections | KnownItems | KnownItem | KnownAws
 
 
 class Slice(Value, frozen=True):

@@ -1,5 +1,6 @@
 """A whole keeper without a bus: real store, real audit log, made-up processes and time."""
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -14,8 +15,11 @@ from tests.fakes import FakeAudience, FakeClock, FakeWitness
 from privyseal.errors import PrivysealError
 from privyseal.keeper.asking import Answered, Asking
 from privyseal.keeper.audit import AuditLog
+from privyseal.keeper.awsitems import AwsItems
+from privyseal.keeper.broker import Broker
 from privyseal.keeper.core import Core, Ports
 from privyseal.keeper.deciding import Deciding
+from privyseal.keeper.pins import Pins
 from privyseal.keeper.receipts import Signer
 from privyseal.keeper.requests import Requester
 from privyseal.model.approval import Approval
@@ -127,22 +131,26 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await backend.unlock(PASSPHRASE)
     audit = AuditLog.open(tmp_path / "audit", clock, sync=disk)
     witness, audience = FakeWitness(), FakeAudience()
-    ports = Ports(backend, witness, audit, Signer.open(tmp_path / "key"), clock, audience)
-    core = Core(ports, Policy())
-    await core.recover()
-    made = Bench(
-        folder=tmp_path,
-        core=core,
-        asking=Asking(core),
-        deciding=Deciding(core),
-        clock=clock,
-        witness=witness,
-        audience=audience,
-        audit=audit,
-        backend=backend,
-        disk=disk,
-    )
-    yield made
+    broker = Broker(AwsItems(backend), Pins(lambda: None), tmp_path / "broker", companion=False)
+    async with asyncio.TaskGroup() as group:
+        signer = Signer.open(tmp_path / "key")
+        core = Core(
+            Ports(backend, witness, audit, signer, clock, audience, broker, group), Policy()
+        )
+        await core.recover()
+        made = Bench(
+            folder=tmp_path,
+            core=core,
+            asking=Asking(core),
+            deciding=Deciding(core),
+            clock=clock,
+            witness=witness,
+            audience=audience,
+            audit=audit,
+            backend=backend,
+            disk=disk,
+        )
+        yield made
     with contextlib.suppress(PrivysealError):  # of a test that broke the disk
         await made.audit.close()
     await backend.close()

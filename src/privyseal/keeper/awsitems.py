@@ -1,0 +1,90 @@
+"""The AWS items of the backend: one collection, and nothing else, for the broker to read and write.
+
+An item lies there as aws-vault writes it: an attribute `profile` with its key, and a JSON object.
+"""
+
+from privyseal.errors import LockedError, NotFoundError, UsageError
+from privyseal.model.keyring import ItemRef
+from privyseal.model.secret import Secret
+from privyseal.model.value import encode
+from privyseal.runtime.backend import Backend
+from privyseal.wire import broker as wire
+
+
+class AwsItems:
+    """Answers what a broker asks of the store; nobody is asked: the order itself was allowed."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def answer(
+        self, question: wire.Question, value: Secret | None
+    ) -> tuple[wire.Reply, Secret | None]:
+        """Do what was asked; return the reply, and the value that goes beside it.
+
+        Raises:
+            PrivysealError: The store refused; nothing was changed.
+        """
+        match question:
+            case wire.List(after=after):
+                return await self._list(after), None
+            case wire.Fetch(key=key):
+                return wire.Reply(), await self._backend.read((await self._items(key))[-1])
+            case wire.Store() if value is not None:
+                await self._store(question, Secret(value.expose(), "application/json"))
+            case wire.Drop(key=key):
+                for item in await self._items(key):
+                    await self._backend.delete(item)
+            case wire.Store() | wire.End():
+                raise UsageError("there is no value to store")
+        return wire.Reply(), None
+
+    async def _collection(self) -> str:
+        """Return the collection, "" while there is none."""
+        known = await self._backend.collections()
+        for info in known:
+            if info.label == wire.COLLECTION:
+                return info.id
+        if any(info.locked for info in known):
+            raise LockedError("the store is locked", hint="unlock it with `privy unlock`")
+        return ""
+
+    async def _list(self, after: str) -> wire.Reply:
+        keys: dict[str, wire.Entry] = {}
+        if collection := await self._collection():
+            for name in await self._backend.items(collection):
+                info = await self._backend.describe(ItemRef(collection=collection, item=name))
+                if info.locked and not info.attributes:
+                    raise LockedError("the store is locked", hint="unlock it with `privy unlock`")
+                notes = dict(info.attributes)
+                if (key := notes.pop(wire.PROFILE, "")) > after:
+                    keys[key] = wire.Entry(key=key, notes=notes)
+        entries: list[wire.Entry] = []
+        room = wire.MAX_PACKET - 1024
+        for _, entry in sorted(keys.items()):
+            room -= len(encode(entry)) + 1
+            if room < 0:
+                break
+            entries.append(entry)
+        return wire.Reply(entries=tuple(entries))
+
+    async def _items(self, key: str) -> tuple[ItemRef, ...]:
+        """Return what lies under a key, the newest last: there may be several of other programs."""
+        collection = await self._collection()
+        found = await self._backend.search({wire.PROFILE: key}, collection) if collection else ()
+        if not found:
+            raise NotFoundError(f"nothing is kept for AWS under {key!r}")
+        return found
+
+    async def _store(self, question: wire.Store, value: Secret) -> None:
+        backend, attributes = self._backend, {**question.notes, wire.PROFILE: question.key}
+        collection = await self._collection() or await backend.create_collection(
+            wire.COLLECTION, ""
+        )
+        found = await backend.search({wire.PROFILE: question.key}, collection)
+        if not found:
+            label = question.label
+            await backend.create(collection, label, attributes, value, replace=False)
+            return
+        await backend.write(found[-1], value)
+        await backend.change(found[-1], label=question.label, attributes=attributes)

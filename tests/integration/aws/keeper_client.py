@@ -1,0 +1,78 @@
+"""Asks a keeper for AWS as a command does: `keeper_client.py ASK CODE [VALUE]`.
+
+The person at this command has one code of her device, and prints what she is told.
+"""
+
+import asyncio
+import os
+import sys
+
+from privyseal.aws.talk import talking
+from privyseal.errors import DeniedError, PrivysealError
+from privyseal.model.ask import decode_ask
+from privyseal.model.secret import Secret
+from privyseal.runtime.bus import Connection
+from privyseal.runtime.requestlink import RequestLink
+
+
+class Person:
+    """Knows one code, and opens no page."""
+
+    def __init__(self, code: str) -> None:
+        self._code = code
+
+    def code(self, serial: str, again: str = "") -> str:
+        if again or not self._code:
+            raise DeniedError(f"no code for {serial}: {again}")
+        return self._code
+
+    def redirect(self) -> str:
+        return ""
+
+    def page(self, url: str, *, code: str = "", redirect: bool = False) -> str:
+        return ""
+
+    def tell(self, text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+
+
+async def ask(text: str, person: Person, value: Secret | None) -> bytes:
+    """Return what was released."""
+    resolved: asyncio.Queue[str] = asyncio.Queue()
+    async with asyncio.TaskGroup() as group:
+        connection = await Connection.open(group)
+        link = RequestLink(connection)
+        await link.subscribe(lambda number, _state: resolved.put_nowait(number), lambda _: None)
+        pidfd = os.pidfd_open(os.getpid())
+        token = await link.register(pidfd)
+        os.close(pidfd)
+        try:
+            with talking(person) as talk:
+                ticket, values = await link.submit(token, decode_ask(text), value, talk)
+            while ticket.state == "pending":
+                while await resolved.get() != ticket.id:
+                    pass
+                ticket, values = await link.collect(ticket.id)
+        finally:
+            connection.close()
+    if not values:
+        raise PrivysealError(f"{ticket.state}: {ticket.reason}")
+    return values[0].expose()
+
+
+def main() -> int:
+    """Print the result, or the error and how it is called."""
+    text, code, *rest = sys.argv[1:]
+    value = Secret(rest[0].encode()) if rest else None
+    status = 0
+    try:
+        sys.stdout.buffer.write(asyncio.run(ask(text, Person(code), value)))
+    except* PrivysealError as group:
+        error = group.exceptions[0]
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
