@@ -58,7 +58,7 @@ def child_config(
     after = without_credentials(before, profile or "default")
     given = {"AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     if process:
-        after = with_process(after, profile)
+        after = with_process(after, profile, config_file(environment))
         given["AWS_PROFILE"] = profile
     if after == before:
         yield given
@@ -75,10 +75,15 @@ def without_credentials(config: str, profile: str) -> str:
     return file.with_values(section, dict.fromkeys(giving)).text() if giving else config
 
 
-def with_process(config: str, profile: str) -> str:
-    """Return the text of a configuration in which a profile asks us for its credentials."""
-    # Our own interpreter and module, whatever PATH a child is given.
-    words = [sys.executable, "-I", "-m", "privyseal.cli.main", "aws", "credential-process", profile]
+def with_process(config: str, profile: str, own: str) -> str:
+    """Return the text of a configuration in which a profile asks us for its credentials.
+
+    `own` is the path of the user's own file, where we find out how.
+    """
+    # Our own interpreter, whatever PATH a child is given; and her own file, which this is not.
+    start = "import sys; from privyseal.cli.main import main; sys.exit(main())"
+    words = ["env", f"AWS_CONFIG_FILE={own}", sys.executable, "-P", "-c", start]
+    words += ["aws", "credential-process", profile]
     values = {"credential_process": shlex.join(words)}
     return inifile.parse(config).with_values(section_of(profile), values).text()
 

@@ -53,13 +53,20 @@ class _Supply:
 
     def __call__(self, role: str) -> Credentials:
         """Return credentials of a role, or of the profile for ""."""
-        found, self._first = (self._first, None) if not role else (None, self._first)
+        found = None
+        if not role:
+            found, self._first = self._first, None
         if found is None:
-            values = (
-                self._values | {"chain": (*self._values["chain"], role)} if role else self._values
-            )
-            found = obtain(values | {"fresh": False}, self._profile, self._command)
+            found = obtain(self._values | self._on_top(role), self._profile, self._command)
         return msgspec.convert({**found.credentials}, Credentials)
+
+    def _on_top(self, role: str) -> Values:
+        on_top: Values = {"fresh": False}
+        if role and self._values["role_arn"]:
+            on_top["chain"] = (*self._values["chain"], role)
+        elif role:
+            on_top["role_arn"] = role
+        return on_top
 
 
 @contextmanager
