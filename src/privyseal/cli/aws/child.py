@@ -47,8 +47,13 @@ def hold_signals() -> set[signal.Signals]:
     return {signal.Signals(number) for number in before}
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], mask: set[signal.Signals]) -> int:
-    """Run the command as a child with our terminal and files, after `hold_signals`.
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    mask: set[signal.Signals],
+    fds: Sequence[int] = (),
+) -> int:
+    """Run the command as a child with our terminal, files and `fds`, after `hold_signals`.
 
     Every signal that somebody sends us goes on to it; those of the terminal reach it anyway. When
     it is stopped we stop as well, so that the shell gets its prompt.
@@ -61,6 +66,8 @@ def run(command: Sequence[str], environment: Mapping[str, str], mask: set[signal
         PrivysealError: The system refuses to run it.
     """
     path = program(command[0])
+    for fd in fds:
+        os.set_inheritable(fd, True)  # noqa: FBT003 - its only form
     ours = {signal.SIGPIPE, signal.SIGXFSZ}  # Python ignores these; a command expects them
     try:
         pid = os.posix_spawn(path, [*command], {**environment}, setsigmask=mask, setsigdef=ours)

@@ -3,19 +3,21 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 import msgspec
 
 from privyseal.aws.servers.ecs import serve_ecs
 from privyseal.aws.servers.imds import Offer, serve_imds
+from privyseal.aws.servers.private import serve_imds_apart
 from privyseal.cli.aws.child import hold_signals, leave, program, run
 from privyseal.cli.aws.childconfig import child_config
 from privyseal.cli.aws.credentials import obtain
 from privyseal.cli.aws.environment import session
 from privyseal.cli.aws.obtained import Obtained
 from privyseal.cli.aws.planned import survey
+from privyseal.cli.report import say
 from privyseal.cli.spec import Values
-from privyseal.errors import UnsupportedError
 from privyseal.model.aws import Credentials
 
 
@@ -28,13 +30,17 @@ def run_served(values: Values, profile: str, command: tuple[str, ...]) -> int:
     environment = session(os.environ, profile, region=found.region, endpoint=found.endpoint)
     mask = hold_signals()
     with ExitStack() as stack:
-        if values["profile_env"]:
-            given = stack.enter_context(child_config(environment, profile, process=True))
-        else:
-            environment |= stack.enter_context(child_config(environment, "", process=False))
-            given = stack.enter_context(_server(values, supply, environment, found.region))
-        status = run(command, environment | given, mask)
+        way = stack.enter_context(_way(values, profile, supply, environment, found.region))
+        status = run([*way.prefix, *command], environment | way.variables, mask, way.fds)
     return leave(status)
+
+
+class _Way(NamedTuple):
+    """How a command comes to its credentials: by variables, and perhaps in a network of its own."""
+
+    variables: dict[str, str]
+    prefix: tuple[str, ...] = ()
+    fds: tuple[int, ...] = ()
 
 
 class _Supply:
@@ -70,15 +76,31 @@ class _Supply:
 
 
 @contextmanager
-def _server(
-    values: Values, supply: _Supply, environment: Mapping[str, str], region: str
-) -> Iterator[dict[str, str]]:
-    lazy = bool(values["lazy"])
-    if values["imds"]:
-        raise UnsupportedError("there is no network namespace yet")
-    if values["ec2_server"]:
-        with serve_imds(supply, environment, Offer(region, version_1=True, lazy=lazy)) as given:
-            yield given
+def _way(
+    values: Values,
+    profile: str,
+    supply: _Supply,
+    environment: Mapping[str, str],
+    region: str,
+) -> Iterator[_Way]:
+    if values["profile_env"]:
+        with child_config(environment, profile, process=True) as given:
+            yield _Way(given)
         return
-    with serve_ecs(supply, environment, lazy=lazy, plain_token=not values["no_env"]) as given:
-        yield given
+    with child_config(environment, "", process=False) as files, ExitStack() as stack:
+        around = {**environment, **files}
+        offer = Offer(region, version_1=bool(values["ec2_server"]), lazy=bool(values["lazy"]))
+        if values["imds"]:
+            network = stack.enter_context(serve_imds_apart(supply, around, offer))
+            if network.notice:
+                say(network.notice)
+            yield _Way(files | network.variables, network.prefix, network.fds)
+            return
+        if values["ec2_server"]:
+            given = stack.enter_context(serve_imds(supply, around, offer))
+        else:
+            plain = not values["no_env"]
+            given = stack.enter_context(
+                serve_ecs(supply, around, lazy=offer.lazy, plain_token=plain)
+            )
+        yield _Way(files | given)

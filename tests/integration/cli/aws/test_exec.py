@@ -209,6 +209,22 @@ def test_an_ec2_server_serves_clients_of_the_metadata_service(desk: Desk) -> Non
     assert json.loads(done.out)["Arn"] == user.arn, done.err
 
 
+def test_imds_is_at_its_own_address_for_the_command_alone(desk: Desk) -> None:
+    user = desk.user()
+    # The fake AWS is on this machine's loopback, where the command's own network does not reach.
+    probe = (
+        "import boto3; found = boto3.Session().get_credentials(); "
+        "print(found.method, found.access_key)"
+    )
+    enabled = {"AWS_EC2_METADATA_DISABLED": ""}
+
+    done = desk.privy("exec", "--imds", "dev", "--", sys.executable, "-c", probe, env=enabled)
+
+    method, key = done.out.split()
+    session = desk.aws.people.find(key)
+    assert (method, session and session.user) == ("iam-role", user), done.err
+
+
 def test_a_profile_for_the_command_asks_us_by_credential_process(desk: Desk) -> None:
     user = desk.user()
     probe = f"{BOTO3}\nimport os; print(json.dumps(dict(os.environ)))"
