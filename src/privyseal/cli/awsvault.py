@@ -154,7 +154,7 @@ def _alone(line: Line, command: str = "") -> int:
     if line.values.get("version"):
         from privyseal.cli.version import run as print_version  # noqa: PLC0415 - only here
 
-        return print_version({})
+        return print_version({"json": False})
     if shell := next((s for s in ("bash", "zsh") if line.values.get(f"completion-script-{s}")), ""):
         from privyseal.cli.aws.completion import script  # noqa: PLC0415 - only here
 
