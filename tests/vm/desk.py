@@ -101,7 +101,7 @@ class Desk:
         new = "no store" in self.head(vt)
         self.sit_at(vt)
         self.vm.type("u", vt=vt)
-        self.vm.shows(vt, "Until  ")
+        self.vm.shows(vt, "Open until")
         self.vm.type(f"{PASSPHRASE}\n", vt=vt)
         if new:
             self.vm.shows(vt, "The same once more")

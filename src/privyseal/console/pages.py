@@ -98,7 +98,7 @@ def overview(state: ScreenState, cells: int, _height: int) -> list[Line]:
     backend = wrap(status.backend, cells - 14, 3, console=console)
     notes = [text for note in state.notes for text in wrap(note, cells - 2, 4)]
     rows += [*(line(f" {text}") for text in notes), *([()] if notes else []), store]
-    rows += [line(f"{'' if n else '   backend':<13}{text}") for n, text in enumerate(backend)]
+    rows += [line(f"{'' if n else '   kept in':<13}{text}") for n, text in enumerate(backend)]
     if state.vt:
         user = fit(state.user, cells - 32, console=console)
         rows += [line(f"   user      {user}, logged in; keeper up {up}")]
@@ -173,16 +173,16 @@ def _unlock(state: ScreenState, cells: int, _height: int) -> list[Line]:
     new = state.status is not None and not state.status.initialised
     backend = state.status.backend if state.status else ""
     what = fit(backend, cells - 18, console=state.console_font)
-    end = "or your last session ends, or it sleeps" if state.vt else "or the keeper ends"
+    end = "or your last session ends, or the machine sleeps" if state.vt else "or the keeper ends"
     if new:
         ask = "The same once more" if state.chosen else "A passphrase for the new store"
     else:
         ask = "Passphrase"
     rows = [
         (),
-        line(f" This opens     {what}"),
-        line(f" Until          you lock it, {end}"),
-        line(" Then           programs still have to ask for each secret"),
+        line(f" This {'makes' if new else 'opens'}     {what}"),
+        line(f" Open until     you lock it, {end}"),
+        line(" Then           each program still has to ask you for each secret"),
         (),
         *_entry_field(ask),
     ]
@@ -199,7 +199,7 @@ def _pins(state: ScreenState, cells: int, _height: int) -> list[Line]:
         line("   ", (GUTTER, "frame"), (row, "foreign"))
         for row in wrap(state.question.text, cells - 6, 8, console=state.console_font)
     ]
-    asks = line(" GnuPG of your companion asks for a passphrase, in its own words:")
+    asks = line(" GnuPG, which keeps your store, asks for a passphrase, in its own words:")
     more = len(state.pins) - 1
     rows = [(), asks, (), *said, (), *_entry_field("Passphrase")]
     return [*rows, (), line(f" {more} more of them wait.")] if more > 0 else rows

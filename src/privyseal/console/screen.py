@@ -158,6 +158,8 @@ def _outcome(state: ScreenState, approval: Approval, cells: int) -> Line:
 def _page(state: ScreenState) -> list[Line]:
     cells, height = state.columns - 2, state.rows - 5
     title, draw = PAGES[state.view]
+    if state.view == "unlock" and state.status and not state.status.initialised:
+        title = "Make the store"
     rows = column(draw(state, cells, height - 1), height - 1, cells)
     said = pad(line((f" {fit(state.said, cells - 2, console=state.console_font)}", "warn")), cells)
     return [

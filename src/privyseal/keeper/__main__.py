@@ -278,7 +278,7 @@ async def _backend(
         SecretServiceBackend,
     )
 
-    backend = "provider on the private bus"
+    backend = "your companion's own store"
     provider = SecretServiceBackend(group, options.bus_address, backend)
     try:
         yield provider

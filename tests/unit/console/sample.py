@@ -148,7 +148,7 @@ def screen(
 
 
 COMPANION = msgspec.structs.replace(
-    STATUS, mode="companion", backend="pass store", user="alice", vt=8
+    STATUS, mode="companion", backend="your companion's own store", user="alice", vt=8
 )
 PIN = PinAsk(id="p1", text="Unlock the OpenPGP key of Alice Example <alice@example.org>")
 

@@ -45,7 +45,7 @@ async def open_backend(
     bus = PrivateBus(group, folder, store.parent / GNOME_KEYRING)
     try:
         await bus.start()
-        keyring = SecretServiceBackend(group, bus.address, "gnome-keyring on a private bus")
+        keyring = SecretServiceBackend(group, bus.address, "gnome-keyring, for Privyseal alone")
         try:
             yield keyring
         finally:
