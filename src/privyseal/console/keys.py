@@ -13,6 +13,13 @@ from privyseal.model.passphrase import SHORTEST
 from privyseal.model.secret import Secret
 
 _MAX_PASSPHRASE: Final = 1024
+_OPENS: Final[dict[str, View]] = {
+    "0": "overview",
+    "h": "history",
+    "e": "leases",
+    "i": "rules",
+    "?": "help",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +223,10 @@ def _ask_passphrase(state: ScreenState, fresh: bytes) -> Outcome:
 
 
 def _page(state: ScreenState, key: str, fresh: bytes) -> Outcome:
-    if key in {"esc", "q", "0", "h", "e", "i", "?"}:
+    if key in {"esc", "q"} or _OPENS.get(key) == state.view:
         return _open("requests", state, fresh)
+    if key in _OPENS:
+        return _COMMANDS[key](state, fresh)
     length = len(state.leases) if state.view == "leases" else len(state.recent)
     step = {"down": 1, "j": 1, "up": -1, "k": -1, "page-down": 15, "page-up": -15}.get(key, 0)
     if step:
@@ -286,11 +295,8 @@ _COMMANDS: Final[dict[str, Callable[[ScreenState, bytes], Outcome]]] = {
     " ": _toggle,
     **dict.fromkeys(("enter", "esc"), _back),
     "n": _deny,
-    "0": partial(_open, "overview"),
-    "h": partial(_open, "history"),
-    "e": partial(_open, "leases"),
+    **{key: partial(_open, view) for key, view in _OPENS.items()},
     "u": _ask_passphrase,
-    "?": partial(_open, "help"),
     "i": lambda state, fresh: (_open("rules", state, fresh)[0], AskRules()),
     "l": lambda state, _fresh: (state, Lock()),
     "o": lambda state, fresh: _open("log-out", state, fresh) if state.vt else (state, None),

@@ -36,8 +36,11 @@ _MARGIN: Final = 7
 
 _KEYS: Final[dict[View, str]] = {
     "requests": "↑↓ choose  tab scope  h history  e leases  l lock  u unlock  ? help  q quit",
-    "history": "↑↓ choose  enter details  esc back",
-    "leases": "↑↓ choose  r revoke  esc back",
+    "overview": "0 or esc back",
+    "history": "↑↓ choose  enter details  h or esc back",
+    "leases": "↑↓ choose  r revoke  e or esc back",
+    "rules": "i or esc back",
+    "help": "? or esc back",
     "unlock": "enter unlock  esc back",
     "pins": "enter answer  esc refuse",
 }

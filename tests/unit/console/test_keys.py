@@ -405,6 +405,21 @@ def test_a_past_request_can_be_read_whole_and_put_away() -> None:
     assert after(state, "esc")[0].subject is None
 
 
+@pytest.mark.parametrize("key", ["0", "h", "e", "i", "?"])
+def test_the_key_that_opened_a_page_leads_back(key: str) -> None:
+    state = companion(approval())
+    opened = after(state, key)[0]
+    assert opened.view != "requests"
+    assert any(f" {key} or esc back" in row for row in frame_text(opened))
+    assert after(opened, key)[0].view == after(opened, "esc")[0].view == "requests"
+
+
+def test_from_one_page_another_is_one_key_away() -> None:
+    state, commands = after(companion(), "h", "i")
+    assert (state.view, commands) == ("rules", [AskRules()])
+    assert after(state, "h", "e")[0].view == "leases"
+
+
 def test_opening_the_rules_asks_for_them() -> None:
     state, commands = after(companion(), "i")
     assert (state.view, commands) == ("rules", [AskRules()])
