@@ -84,6 +84,7 @@ def grade(desk: Desk) -> None:
         desk.vm.succeed("gpasswd -d alice docker; groupdel docker")
     assert planted["grade"] == "void", planted
     assert "docker" in said.out, said.text
+    assert "checks found what they should" in said.out, said.text
     assert said.status == 1
 
 

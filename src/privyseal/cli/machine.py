@@ -4,6 +4,7 @@ The grading reads files below a root folder; the pieces are tried on the machine
 is changed. Root sees more: each finding that wants root says so.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -71,8 +72,13 @@ def wrong(findings: Sequence[Finding]) -> bool:
     return any(finding.state in _WRONG for finding in findings)
 
 
-def show(findings: Sequence[Finding], companion: Companion, *, as_json: bool) -> int:
-    """Print the findings and the grade; return the exit status: 1 when anything is wrong."""
+def show(
+    findings: Sequence[Finding], companion: Companion, *, as_json: bool, verbose: bool = False
+) -> int:
+    """Print what is wrong, or with `verbose` every finding, and the grade.
+
+    Returns the exit status: 1 when anything is wrong.
+    """
     status = int(wrong(findings))
     reached = grade(findings)
     works = not any(finding.state == "broken" for finding in findings)
@@ -87,18 +93,31 @@ def show(findings: Sequence[Finding], companion: Companion, *, as_json: bool) ->
         )
         return status
     for finding in findings:
-        word, colour = _WORDS[finding.state]
-        print(
-            f"{paint(f'{word:4}', colour, sys.stdout)}  {finding.check}: {fit(finding.text, _WIDE)}"
-        )
-        if finding.hint and finding.state != "ok":
-            print(f"      try: {fit(finding.hint, _WIDE)}")
-    hidden = sum(finding.state == "unknown" for finding in findings)
-    rest = f"; {hidden} not seen" if hidden else ""
-    print(f"{companion.user}: {reached}: {_MEANING[reached].format(user=companion.user)}{rest}")
+        if verbose or finding.state in _WRONG:
+            _line(finding.state, f"{finding.check}: {finding.text}", finding.hint)
+    if not verbose:
+        _sum_up(findings)
+    print(f"{companion.user}: {reached}: {_MEANING[reached].format(user=companion.user)}")
     if not works:
         print(f"{companion.user}: pieces marked FAIL do not work")
     return status
+
+
+def _sum_up(findings: Sequence[Finding]) -> None:
+    hidden = [finding for finding in findings if finding.state == "unknown"]
+    fine = sum(finding.state == "ok" for finding in findings)
+    if hidden:
+        names = ", ".join(dict.fromkeys(finding.check for finding in hidden))
+        hint = "" if os.getuid() == 0 else "run it as root"
+        _line("unknown", f"{len(hidden)} could not be seen: {names}", hint)
+    _line("ok", f"{fine} checks found what they should; --verbose lists them")
+
+
+def _line(state: State, text: str, hint: str = "") -> None:
+    word, colour = _WORDS[state]
+    print(f"{paint(f'{word:4}', colour, sys.stdout)}  {fit(text, _WIDE)}")
+    if hint and state != "ok":
+        print(f"      try: {fit(hint, _WIDE)}")
 
 
 def _grading(host: Host, companion: Companion, *, live: bool) -> list[tuple[str, Check]]:

@@ -76,6 +76,7 @@ _RELOADING = (
     help="With --import: read the old keyring's passphrase from this descriptor.",
 )
 @click.option("--json", "as_json", is_flag=True, help="With --check or --import: print JSON.")
+@click.option("--verbose", is_flag=True, help="With --check: list what is as it should be, too.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--undo", is_flag=True, help="Take everything back.")
 @click.option(
@@ -93,6 +94,7 @@ def command(
     delete_old: bool,
     passphrase_fd: int | None,
     as_json: bool,
+    verbose: bool,
     dry_run: bool,
     undo: bool,
     delete_secrets: bool,
@@ -105,6 +107,7 @@ def command(
             "--pam": pam is not None,
             "--dry-run": dry_run,
             "--json": as_json,
+            "--verbose": verbose,
             "--delete-old": delete_old,
             "--passphrase-fd": passphrase_fd is not None,
             "--delete-secrets": delete_secrets,
@@ -115,7 +118,8 @@ def command(
     if check:
         companion = recorded(host, name) if name else find(os.getuid())
         companion = _existing(companion, name)
-        return show(report(companion, host.root), companion, as_json=as_json)
+        found = report(companion, host.root)
+        return show(found, companion, as_json=as_json, verbose=verbose)
     refuse_unless_root()
     if import_:
         wishes = Wishes(dry_run, delete_old, passphrase_fd, as_json)

@@ -9,6 +9,7 @@ _GOES_WITH: Final = {
     "--pam": ("",),
     "--dry-run": ("", "--import", "--undo"),
     "--json": ("--check", "--import"),
+    "--verbose": ("--check",),
     "--delete-old": ("--import",),
     "--passphrase-fd": ("--import",),
     "--delete-secrets": ("--undo",),

@@ -10,6 +10,7 @@ from hypothesis.strategies import binary, lists, sampled_from, text
 from tests.unit.cli.graded import ALICE, Machine
 
 from privyseal.cli.machine import grade, report, show, wrong
+from privyseal.cli.machine_host import Finding
 
 
 def test_a_sound_machine_is_called_sound(machine: Machine) -> None:
@@ -30,6 +31,31 @@ def test_a_planted_docker_membership_is_named_and_voids_the_machine(
     assert "VOID  group docker: alice is in the group docker: root without a password" in printed
     assert "try: gpasswd -d alice docker" in printed
     assert "alice: void: a program of alice can decide or read" in printed
+
+
+def test_what_is_as_it_should_be_is_one_line_unless_all_is_wanted(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.join("docker")
+    findings = [
+        *report(ALICE, machine.root),
+        Finding("doas", "unknown", "no permission", "as root"),
+    ]
+    fine = sum(finding.state == "ok" for finding in findings)
+    assert show(findings, ALICE, as_json=False) == 1
+    short = capsys.readouterr().out.splitlines()
+    assert [line[:4].strip() for line in short if not line.startswith(" ")][:3] == [
+        "VOID",
+        "?",
+        "ok",
+    ]
+    assert f"ok    {fine} checks found what they should; --verbose lists them" in short
+    assert "?     1 could not be seen: doas" in short
+    assert show(findings, ALICE, as_json=False, verbose=True) == 1
+    long = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("ok ") for line in long) == fine
+    assert "?     doas: no permission" in long
+    assert short[-1] == long[-1]
 
 
 def test_json_carries_the_grade_and_every_finding(

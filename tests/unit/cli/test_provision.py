@@ -313,6 +313,7 @@ def test_which_users_are_people_is_read_from_login_defs(host: FakeHost) -> None:
         ("--delete-old", "--delete-old goes with --import"),
         ("--undo --passphrase-fd 0", "--passphrase-fd goes with --import"),
         ("--json", "--json goes with --check or --import"),
+        ("--verbose", "--verbose goes with --check"),
         ("--undo --json", "--json goes with --check or --import"),
         ("--undo --check", "--check and --undo do not go together"),
         ("--import --undo", "--import and --undo do not go together"),
