@@ -120,6 +120,13 @@ _MEANINGS: Final[Mapping[str, _Meaning]] = {
     "ServiceUnavailable": _Meaning(UnreachableError, "AWS is not available", "try again"),
     "InternalFailure": _Meaning(UnreachableError, "AWS failed within", "try again"),
 }
+_CAUSES: Final[Mapping[str, str]] = {
+    "EndpointConnectionError": "no connection",
+    "ConnectTimeoutError": "no connection in time",
+    "ReadTimeoutError": "no answer in time",
+    "ConnectionClosedError": "it closed the connection",
+    "ProxyConnectionError": "the proxy does not answer",
+}
 _OTHER: Final = _Meaning(PrivysealError, "AWS refuses")
 
 
@@ -147,6 +154,11 @@ def client(
 
     region = network.region or _GLOBAL_REGION
     endpoint = _endpoint(service, network)
+    if endpoint and (network.fips or network.dual_stack):
+        raise UsageError(
+            f"the endpoint {_quoted(endpoint)!r} for {service} excludes FIPS and dual-stack",
+            hint="leave out either endpoint_url or the other two",
+        )
     if service == "sts" and network.global_sts and not endpoint:
         region, endpoint = _GLOBAL_REGION, _GLOBAL_STS
     config = Config(
@@ -157,6 +169,7 @@ def client(
         retries={"mode": "standard", "total_max_attempts": attempts},
         use_dualstack_endpoint=network.dual_stack,
         use_fips_endpoint=network.fips,
+        ignore_configured_endpoint_urls=True,
         user_agent_extra="privyseal",
     )
     signing: dict[str, str] = {}
@@ -199,6 +212,7 @@ def call(
         ParamValidationError,
         SSLError,
     )
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
     what = f"{owner.meta.service_model.service_id.lower()}:{owner.meta.method_to_api_mapping[operation]}"
     method: Callable[..., dict[str, Any]] = getattr(owner, operation)
@@ -217,9 +231,14 @@ def call(
             f"cannot trust who answers at {_host(owner)}",
             hint="look for a proxy or a captive portal between here and AWS",
         ) from None
+    except ResponseParserError:
+        raise UnreachableError(
+            f"what answers {what} at {_host(owner)} is not AWS",
+            hint="look for a proxy or a captive portal, and at the endpoint",
+        ) from None
     except BotoCoreError as error:
         raise UnreachableError(
-            f"cannot reach {_host(owner)} for {what}: {_cause(error)}",
+            f"cannot reach {_host(owner)} for {what}: {_CAUSES.get(type(error).__name__, 'it failed')}",
             hint="look at the network, the proxy (HTTPS_PROXY) and the endpoint",
         ) from None
 
@@ -306,12 +325,7 @@ def _skew(meaning: _Meaning, message: str, meta: Mapping[str, Any]) -> str:
 
 
 def _host(owner: Any) -> str:
-    return _quoted(str(owner.meta.endpoint_url))
-
-
-def _cause(error: Exception) -> str:
-    name = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
-    return name.strip() or "no answer"
+    return repr(_quoted(str(owner.meta.endpoint_url)))
 
 
 def _quoted(text: str) -> str:
