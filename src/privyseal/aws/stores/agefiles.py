@@ -38,9 +38,7 @@ class Passage:
         *,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        home = Path(environment.get("HOME") or Path.home())
-        identities = environment.get("PASSAGE_IDENTITIES_FILE")
-        self._identities = Path(identities) if identities else home / ".passage" / "identities"
+        self._identities = identities(environment)
         self._recipients_file = environment.get("PASSAGE_RECIPIENTS_FILE", "")
         self._recipients = environment.get("PASSAGE_RECIPIENTS", "")
         self._top = top
@@ -94,6 +92,13 @@ class Passage:
                 break
         own = (each for each in self._own() if isinstance(each, X25519Identity | HybridIdentity))
         return [identity.recipient() for identity in own]
+
+
+def identities(environment: Mapping[str, str]) -> Path:
+    """Return where passage looks for identities."""
+    home = Path(environment.get("HOME") or Path.home())
+    given = environment.get("PASSAGE_IDENTITIES_FILE")
+    return Path(given) if given else home / ".passage" / "identities"
 
 
 def _listed(path: Path) -> list[Recipient]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import unquote
 
+from privyseal.aws.choice import Settings
 from privyseal.aws.items import decode_item, encode_item
 from privyseal.aws.ports import Item
 from privyseal.errors import (
@@ -32,6 +33,7 @@ ROUNDS: Final = 600_000
 """Of PBKDF2-HMAC-SHA256, as OWASP's cheat sheet on storing passwords has it."""
 
 _MAX_FILE: Final = 4 * 1024 * 1024
+_VARIABLE: Final = "AWS_VAULT_FILE_PASSPHRASE"
 _TRIED: Final = 3
 _NAME_BYTES: Final = 255
 _ESCAPED: Final = re.compile(r"%(?=[0-9A-Fa-f]{2})")
@@ -209,6 +211,26 @@ class FileStore:
                 self._passphrase = self._ask(new=False)
             self._keks[salt, rounds] = jwe.derive(self._passphrase, salt, rounds)
         return self._keks[salt, rounds]
+
+
+def open_store(settings: Settings) -> FileStore:
+    """Return the store; the passphrase comes from AWS_VAULT_FILE_PASSPHRASE or the person."""
+    folder = settings.path(settings.options.file_dir)
+
+    def passphrase(*, new: bool) -> Secret:
+        # A variable that is set and empty is a passphrase too, as it is to aws-vault.
+        given = settings.environment.get(_VARIABLE)
+        if given is not None:
+            return Secret(given.encode(errors="surrogateescape"))
+        return settings.ask(f'Enter passphrase to unlock "{folder}": ', new=new)
+
+    return FileStore(folder, passphrase, settings.clock)
+
+
+def absent(settings: Settings) -> str:
+    """Return "": there can always be a file."""
+    del settings
+    return ""
 
 
 def _read(path: Path) -> bytes:

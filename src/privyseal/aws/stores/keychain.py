@@ -4,13 +4,23 @@ Written from the manual page security(1), and tested against a stand-in for that
 """
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Final
 
+from privyseal.aws.choice import Settings
 from privyseal.aws.items import classify
 from privyseal.aws.ports import Item
+from privyseal.aws.stores.notes import NotedStore, NoteFile
 from privyseal.aws.stores.tool import ProgramError, run
-from privyseal.errors import CorruptError, LimitError, LockedError, NotFoundError, UsageError
+from privyseal.errors import (
+    CorruptError,
+    LimitError,
+    LockedError,
+    NotFoundError,
+    UnsupportedError,
+    UsageError,
+)
 from privyseal.model.secret import Secret
 
 _SERVICE: Final = "aws-vault"
@@ -97,6 +107,23 @@ class KeychainStore:
             if any(text in error.complaint for text in _REFUSED):
                 raise LockedError(f"{self.description} is locked, or was not opened") from None
             raise
+
+
+def open_store(settings: Settings) -> NotedStore:
+    """Return the store in a keychain."""
+    if settings.options.biometrics:
+        raise UnsupportedError(
+            "no finger is asked for here: macOS asks for the keychain's password",
+            hint="leave out `--biometrics`",
+        )
+    name = settings.options.keychain
+    return NotedStore(KeychainStore(name, settings.environment), NoteFile(settings.notes(name)))
+
+
+def absent(settings: Settings) -> str:
+    """Return why it will not do: another system."""
+    del settings
+    return "" if sys.platform == "darwin" else "this is not macOS"
 
 
 def _secret(value: Secret) -> list[str]:

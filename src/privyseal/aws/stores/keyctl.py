@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from privyseal.aws.choice import Settings
 from privyseal.aws.ports import Item
+from privyseal.aws.stores.notes import NotedStore, NoteFile
 from privyseal.aws.stores.tool import ProgramError, run
 from privyseal.errors import LimitError, NotFoundError, UsageError
 from privyseal.model.secret import Secret
@@ -85,6 +87,17 @@ class KeyctlStore:
 
     def _keyctl(self, *words: str, given: bytes = b"") -> bytes:
         return run(["keyctl", *words], self._environment, given=given, missing=_MISSING)
+
+
+def open_store(settings: Settings) -> NotedStore:
+    """Return the user's keyring."""
+    return NotedStore(KeyctlStore(settings.environment), NoteFile(settings.notes(_KEYRING)))
+
+
+def absent(settings: Settings) -> str:
+    """Return why it will not do unless it is named."""
+    del settings
+    return "it forgets everything at the next boot: name it with `--backend keyctl`"
 
 
 def _checked(key: str) -> None:

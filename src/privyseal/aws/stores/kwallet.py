@@ -7,8 +7,10 @@ from typing import Any, Final
 from jeepney import DBusAddress, DBusErrorResponse, new_method_call
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
 
+from privyseal.aws.choice import Settings
 from privyseal.aws.items import decode_item, encode_item
 from privyseal.aws.ports import Item
+from privyseal.aws.stores.notes import NotedStore, NoteFile
 from privyseal.errors import (
     CorruptError,
     LockedError,
@@ -21,6 +23,7 @@ _INTERFACE: Final = "org.kde.KWallet"
 _WALLET: Final = "aws-vault"
 _FOLDER: Final = "aws-vault"
 _APPLICATION: Final = "aws-vault"
+_VERSIONS: Final = (6, 5)
 _PERSON_SECONDS: Final = 600.0
 """How long a person may take to unlock the wallet."""
 
@@ -107,6 +110,32 @@ class KWalletStore:
         if reply.header.message_type.name == "error":
             raise DBusErrorResponse(reply)
         return reply.body[0] if reply.body else None
+
+
+def open_store(settings: Settings) -> NotedStore:
+    """Return the wallet of the KWallet that answers, the newer one first."""
+    found = _answering(settings)
+    version = found or _VERSIONS[-1]
+    wallet = KWalletStore(version, address=_address(settings))
+    return NotedStore(wallet, NoteFile(settings.notes(_WALLET)))
+
+
+def absent(settings: Settings) -> str:
+    """Return why it will not do: switched off, or not there."""
+    if settings.environment.get("DISABLE_KWALLET") == "1":
+        return "DISABLE_KWALLET is set"
+    if not settings.environment.get("DBUS_SESSION_BUS_ADDRESS"):
+        return "there is no session bus: DBUS_SESSION_BUS_ADDRESS is not set"
+    return "" if _answering(settings) else "no KWallet answers on the session bus"
+
+
+def _answering(settings: Settings) -> int:
+    address = _address(settings)
+    return next((v for v in _VERSIONS if KWalletStore(v, address=address).answers()), 0)
+
+
+def _address(settings: Settings) -> str:
+    return settings.environment.get("DBUS_SESSION_BUS_ADDRESS") or "SESSION"
 
 
 class _Wallet:

@@ -8,7 +8,9 @@ from urllib.parse import quote, urlencode, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from privyseal.aws.stores.onepassword import FIELD, Overview
+from privyseal.aws.choice import Settings
+from privyseal.aws.stores.notes import NotedStore, NoteFile
+from privyseal.aws.stores.onepassword import FIELD, OnePasswordStore, Overview
 from privyseal.errors import (
     CorruptError,
     DeniedError,
@@ -139,6 +141,24 @@ class ConnectVault:
 
     def _odd(self) -> CorruptError:
         return CorruptError(f"{self.description} answers with something else than items")
+
+
+def open_store(settings: Settings) -> NotedStore:
+    """Return the store in a vault behind a Connect server."""
+    options = settings.options
+    host, name = settings.needed("op_connect_host"), settings.needed("op_vault_id")
+    token = settings.token(
+        "AWS_VAULT_OP_CONNECT_TOKEN", "OP_CONNECT_TOKEN", prompt="Enter 1Password Connect token: "
+    )
+    vault = ConnectVault(host, name, token, timeout=settings.timeout())
+    store = OnePasswordStore(vault, prefix=options.op_item_title_prefix, tag=options.op_item_tag)
+    return NotedStore(store, NoteFile(settings.notes(f"{host} {name}")))
+
+
+def absent(settings: Settings) -> str:
+    """Return why it will not do unless it is named."""
+    del settings
+    return "it is used only when it is named: `--backend op-connect`"
 
 
 def _tags(item: Mapping[str, Any]) -> Sequence[str]:

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final
 
-from privyseal.aws.stores.onepassword import FIELD, Overview
+from privyseal.aws.choice import Settings
+from privyseal.aws.stores.notes import NotedStore, NoteFile
+from privyseal.aws.stores.onepassword import FIELD, OnePasswordStore, Overview
 from privyseal.errors import CorruptError, PrivysealError, UnreachableError, UnsupportedError
 from privyseal.model.secret import Secret
 
@@ -103,6 +105,29 @@ class SdkVault:
         return await self._sdk.Client.authenticate(
             auth=auth, integration_name=_NAME, integration_version=_VERSION
         )
+
+
+def open_store(settings: Settings) -> NotedStore:
+    """Return the store in a vault that the SDK reaches, in the way that the backend's name says."""
+    options = settings.options
+    name = settings.needed("op_vault_id")
+    if settings.backend == "op-desktop":
+        account = settings.needed("op_desktop_account_id")
+        vault = SdkVault(name, account=account, timeout=settings.timeout())
+    else:
+        token = settings.token(
+            "AWS_VAULT_OP_SERVICE_ACCOUNT_TOKEN",
+            "OP_SERVICE_ACCOUNT_TOKEN",
+            prompt="Enter 1Password service account token: ",
+        )
+        vault = SdkVault(name, token=token, timeout=settings.timeout())
+    store = OnePasswordStore(vault, prefix=options.op_item_title_prefix, tag=options.op_item_tag)
+    return NotedStore(store, NoteFile(settings.notes(name)))
+
+
+def absent(settings: Settings) -> str:
+    """Return why it will not do unless it is named."""
+    return f"it is used only when it is named: `--backend {settings.backend}`"
 
 
 @contextmanager

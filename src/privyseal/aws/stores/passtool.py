@@ -1,5 +1,6 @@
 """Files of a tree opened by the programs that people have for that: pass, gopass's pass, passage."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ class Pass:
 
     def __init__(self, command: str, top: Path, environment: Mapping[str, str]) -> None:
         self._command = command
-        self._environment = {**environment, self._variable: str(top)}
+        self._environment = {"GPG_TTY": _terminal(), **environment, self._variable: str(top)}
 
     def show(self, name: str) -> bytes:
         """Return the text of an entry."""
@@ -40,3 +41,8 @@ class Passage(Pass):
     suffix = ".age"
     _variable = "PASSAGE_DIR"
     _missing = "install passage, or name your program with `--pass-cmd`"
+
+
+def _terminal() -> str:
+    # pass asks tty(1) for it, which cannot tell: our standard input is a pipe to it.
+    return next((os.ttyname(fd) for fd in (0, 2, 1) if os.isatty(fd)), "")

@@ -18,6 +18,7 @@ from secretstorage.exceptions import (
 )
 from secretstorage.item import Item as ServiceItem
 
+from privyseal.aws.choice import Settings
 from privyseal.aws.items import decode_item, encode_item
 from privyseal.aws.ports import Item
 from privyseal.errors import (
@@ -138,6 +139,26 @@ class SecretServiceStore:
             raise PrivysealError(f"the Secret Service refused: {_reason(error)}") from error
         except (OSError, KeyError, ValueError) as error:
             raise UnreachableError("no session bus answers") from error
+
+
+def open_store(settings: Settings) -> SecretServiceStore:
+    """Return the store on the session bus."""
+    address = settings.environment.get("DBUS_SESSION_BUS_ADDRESS") or "SESSION"
+    return SecretServiceStore(settings.options.secret_service_collection, address=address)
+
+
+def absent(settings: Settings) -> str:
+    """Return why it will not do: no session bus, or nobody there who keeps secrets."""
+    address = settings.environment.get("DBUS_SESSION_BUS_ADDRESS", "")
+    if not address:
+        return "there is no session bus: DBUS_SESSION_BUS_ADDRESS is not set"
+    try:
+        with closing(open_dbus_connection(address)) as bus:
+            if secretstorage.check_service_availability(bus):
+                return ""
+    except (OSError, KeyError, ValueError, RuntimeError):
+        return "the session bus does not answer"
+    return "no Secret Service answers on the session bus"
 
 
 def _decoded(path: str) -> str:

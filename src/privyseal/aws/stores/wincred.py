@@ -7,7 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+from privyseal.aws.choice import Settings
 from privyseal.aws.ports import Item
+from privyseal.aws.stores.notes import NotedStore, NoteFile
 from privyseal.errors import LimitError, NotFoundError, UnsupportedError, UsageError
 from privyseal.model.secret import Secret
 
@@ -88,6 +90,17 @@ def system() -> Credentials:
 
         return Advapi()
     raise UnsupportedError("the Windows Credential Manager is not on this system")
+
+
+def open_store(settings: Settings) -> NotedStore:
+    """Return the store of this Windows."""
+    return NotedStore(WinCredStore(system()), NoteFile(settings.notes(_PREFIX)))
+
+
+def absent(settings: Settings) -> str:
+    """Return why it will not do: another system."""
+    del settings
+    return "" if sys.platform == "win32" else "this is not Windows"
 
 
 def _target(key: str) -> str:
