@@ -76,5 +76,5 @@ class Keys:
             return False
         return "LastUsedDate" in answer.get("AccessKeyLastUsed", {})
 
-    def _call(self, client: Any, operation: str, **inputs: object) -> dict[str, Any]:
+    def _call(self, client: Any, operation: str, **inputs: Any) -> dict[str, Any]:
         return calls.call(client, operation, **self._user, **inputs)
