@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from privyseal.errors import DeniedError, UnreachableError, UnsupportedError, UsageError
-from privyseal.model.aws import Credentials, Network
+from privyseal.model.aws import Credentials, FederationStep, Link, Network
 from privyseal.wire.aws.partitions import Partition, is_region, of_region
 
 ISSUER: Final = "privyseal"
@@ -67,6 +67,19 @@ def link(
     token = _signin_token(endpoint, asked)
     login = {"Action": "login", "Issuer": issuer, "Destination": page, "SigninToken": token}
     return f"{endpoint}?{urlencode(login, quote_via=quote)}"
+
+
+def link_by(order: Link, credentials: Credentials) -> str:
+    """Return the link that an order asks for, with the credentials of its plan.
+
+    Raises:
+        PrivysealError: As for `link`.
+    """
+    plan = order.plan
+    # A federated user's session ends with her credentials; the plan has set how long these last.
+    federated = bool(plan.steps) and isinstance(plan.steps[-1], FederationStep)
+    duration = 0 if federated else order.duration
+    return link(credentials, order.destination, duration, ISSUER, order.federation, plan.network)
 
 
 def after_logout(url: str) -> str:

@@ -26,14 +26,18 @@ from privyseal.model.aws import (
     KeptSession,
     KeptToken,
     Known,
+    Link,
     Obtain,
     Order,
     Plan,
     PortalRole,
     Process,
+    Roles,
     RoleStep,
     Rotate,
     SessionStep,
+    SignIn,
+    SignOut,
     StoredKey,
     Vaulted,
     WebIdentity,
@@ -67,6 +71,7 @@ class Engine:
         self._clock = clock
         self._flights = flights
         self._outside = outside
+        self._wait = wait
         self._cache = Cache(store, clock)
         self._codes = Codes(store, talk, clock, flights, wait=wait)
 
@@ -176,7 +181,19 @@ class Engine:
                     account=key.account,
                 )
             case PortalRole():
-                raise UnsupportedError("there is no way to a portal yet")
+                from privyseal.aws import portal  # noqa: PLC0415 - only where one is signed in to
+
+                return portal.role_credentials(
+                    source.portal,
+                    source.account,
+                    source.role,
+                    plan.network,
+                    self._store,
+                    self._talk,
+                    self._clock,
+                    flights=self._flights,
+                    wait=self._wait,
+                )
             case WebIdentity() | Process() | Ambient():
                 return self._from_outside(source, plan)
             case _:
@@ -275,6 +292,14 @@ def carry_out(
     match order:
         case Obtain():
             return encode(engine.obtain(order.plan))
+        case Link():
+            from privyseal.aws import console  # noqa: PLC0415 - seldom wanted
+
+            return encode({"url": console.link_by(order, engine.obtain(order.plan))})
+        case Roles() | SignIn() | SignOut():
+            from privyseal.aws import portal  # noqa: PLC0415 - seldom wanted
+
+            return encode(portal.carry_out(order, store, talk, clock, flights))
         case Known():
             return encode(engine.known())
         case Rotate():

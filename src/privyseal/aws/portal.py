@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -26,7 +26,15 @@ from privyseal.errors import (
     PrivysealError,
     UnreachableError,
 )
-from privyseal.model.aws import Credentials, Network, OfferedRole, Portal
+from privyseal.model.aws import (
+    Credentials,
+    Network,
+    OfferedRole,
+    Portal,
+    Roles,
+    SignIn,
+    SignOut,
+)
 from privyseal.model.clock import Clock
 
 _EARLY: Final = 5 * 60
@@ -146,6 +154,26 @@ def sign_out(
         UnreachableError: It is forgotten here, but AWS could not be told.
     """
     return _SignIn(portal, network, store, talk, clock, flights, wait).end()
+
+
+def carry_out(
+    order: Roles | SignIn | SignOut, store: KeyStore, talk: Talk, clock: Clock, flights: Flights
+) -> list[OfferedRole] | dict[str, list[str]]:
+    """Carry out an order that a portal takes; return the roles, or `lines` for the person.
+
+    Raises:
+        PrivysealError: As for the functions above.
+    """
+    asked = (order.portal, order.network, store, talk, clock)
+    match order:
+        case Roles():
+            return roles(*asked, flights=flights)
+        case SignIn():
+            return {"lines": sign_in(*asked, flights=flights)}
+        case SignOut():
+            return {"lines": sign_out(*asked, flights=flights)}
+        case _:
+            assert_never(order)
 
 
 class _SignIn:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.fakes import FakeClock
 from tests.fakes_aws import browser
@@ -17,12 +18,27 @@ from tests.fakes_aws.web import AwsError
 from tests.fakes_stores import MemoryStore
 
 from privyseal.aws import items, portal, sts
+from privyseal.aws.engine import carry_out
 from privyseal.aws.flights import Flights
 from privyseal.aws.ports import Item
 from privyseal.aws.talk import TerminalTalk
 from privyseal.aws.tokens import Registration, Token
 from privyseal.errors import DeniedError, ExpiredError, LockedError, UnreachableError
-from privyseal.model.aws import Credentials, Network, Portal
+from privyseal.model.aws import (
+    Credentials,
+    Link,
+    Network,
+    Obtain,
+    OfferedRole,
+    Order,
+    Plan,
+    Portal,
+    PortalRole,
+    Roles,
+    RoleStep,
+    SignIn,
+    SignOut,
+)
 from privyseal.model.secret import Secret
 from privyseal.runtime.clock import SystemClock
 
@@ -80,6 +96,10 @@ class World:
 
     def sign_out(self) -> list[str]:
         return portal.sign_out(self.portal, **self.around)  # type: ignore[arg-type]  # as above
+
+    def carry_out(self, order: Order) -> bytes:
+        talk = TerminalTalk(lambda *_: "", SystemClock(), self.environment, self.screen)
+        return carry_out(order, self.store, talk, self.clock, self._flights)
 
     @property
     def pages(self) -> int:
@@ -422,3 +442,38 @@ def test_no_token_is_printed(world: World) -> None:
     texts.append(repr(Token(secrets[0], 1.0, secrets[1])))
     texts.append(repr(Registration("id", secrets[2], 1.0)))
     assert not [secret for secret in secrets for text in texts if secret in text]
+
+
+def test_the_engine_keeps_what_a_portal_gives_and_goes_on_from_it(world: World) -> None:
+    world.aws.people.add_role("deploy", trusts=frozenset({"111122223333"}))
+    source = PortalRole(portal=world.portal, account="111122223333", role="admin")
+    deploy = RoleStep(arn="arn:aws:iam::111122223333:role/deploy", session_name="x1")
+    plain = Plan(profile="admin", source=source, network=world.network)
+    chain = Plan(profile="deploy", source=source, steps=(deploy,), network=world.network)
+    found = [
+        msgspec.json.decode(world.carry_out(Obtain(plan=plan)), type=Credentials)
+        for plan in (plain, chain, plain, chain)
+    ]
+    assert found[:2] == found[2:]
+    assert world.aws.calls["GetRoleCredentials"] == 1
+    assert sts.identity(world.network, found[1]).arn.endswith("assumed-role/deploy/x1")
+
+
+def test_orders_of_a_portal_and_of_the_console_are_carried_out(world: World) -> None:
+    at, by = world.portal, world.network
+    lines = json.loads(world.carry_out(SignIn(portal=at, network=by)))["lines"]
+    assert lines == [
+        f"signed in at {START} for 60 minutes, renewed without you for as long as the portal allows"
+    ]
+    offered = msgspec.json.decode(
+        world.carry_out(Roles(portal=at, network=by)), type=list[OfferedRole]
+    )
+    assert len(offered) == 3
+    source = PortalRole(portal=world.portal, account="111122223333", role="admin")
+    plan = Plan(profile="admin", source=source, network=world.network)
+    link = Link(plan=plan, duration=7200, federation=f"{world.aws.url}/federation")
+    browser.visit(json.loads(world.carry_out(link))["url"])
+    assert world.aws.signin.signed_in[0][2] == 7200
+    lines = json.loads(world.carry_out(SignOut(portal=at, network=by)))["lines"]
+    assert lines[0] == f"signed out of {START}"
+    assert world.pages == 1
