@@ -18,7 +18,7 @@ TRUSTED: Final = ("privyseal.keeper.__main__", "privyseal.console.__main__", "pr
 OWN_SESSION: Final = "privyseal.keeper.backends.choice"
 """The way to the stores of own-session mode; a keeper in companion mode never goes it."""
 
-BUDGET: Final = 8_150
+BUDGET: Final = 8_250
 """Most code lines of ours in the trusted base; raising it takes a page in docs/decisions."""
 
 _BUS: Final = frozenset({"dbus_fast"})

@@ -7,7 +7,7 @@ from typing import Final, assert_never
 from privyseal.aws import items, sts
 from privyseal.aws.cache import Cache, Entries, Stage
 from privyseal.aws.flights import AloftError, Flights
-from privyseal.aws.mfa import SEED, Codes
+from privyseal.aws.mfa import Codes
 from privyseal.aws.ports import KeyStore, Talk
 from privyseal.errors import (
     DeniedError,
@@ -221,7 +221,7 @@ def known(entries: Mapping[str, Mapping[str, str]]) -> Vaulted:
     keys, sessions, tokens, journals = [], [], [], []
     for name, notes in sorted(entries.items()):
         match items.classify(name):
-            case "credential" if not name.startswith(SEED):
+            case "credential":
                 keys.append(
                     KeptKey(
                         name=name,

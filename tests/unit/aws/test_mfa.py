@@ -148,7 +148,7 @@ def test_a_seed_may_be_typed_as_it_is_shown(world: Callable[..., World]):
 
     assert item.value.expose() == RFC6238_SEED.encode()
     assert item.key == f"totp:{SERIAL}"
-    assert items.classify(item.key) == "credential"  # aws-vault clears and sweeps no such thing
+    assert items.classify(item.key) == "seed"  # aws-vault clears and sweeps no such thing
 
 
 @pytest.mark.parametrize("seed", ["", "GEZDGNBV", "not base32!", "1" * 32])

@@ -31,15 +31,16 @@ def pinentry(message: str, serial: str, environment: Mapping[str, str]) -> str:
         )
     except OSError as error:
         raise PrivysealError(f"cannot start {program}: {error.strerror}") from error
-    with process:
-        assert process.stdin is not None  # noqa: S101 - for the type checker: both are pipes
-        assert process.stdout is not None  # noqa: S101
-        try:
-            return _converse(process.stdin, process.stdout, message, environment)
-        except (OSError, BrokenPipeError):
-            raise PrivysealError(f"{program} went away") from None
-        finally:
-            process.terminate()
+    try:
+        with process:  # whose end flushes what was still to be written
+            assert process.stdin is not None  # noqa: S101 - for the type checker: both are pipes
+            assert process.stdout is not None  # noqa: S101
+            try:
+                return _converse(process.stdin, process.stdout, message, environment)
+            finally:
+                process.terminate()
+    except OSError:
+        raise PrivysealError(f"{program} went away") from None
 
 
 def _converse(
