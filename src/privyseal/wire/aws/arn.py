@@ -55,8 +55,8 @@ def role(text: str, what: str = "the role") -> Arn:
         UsageError: It is the ARN of something else, or none.
     """
     arn = parse(text, what)
-    whole = arn.kind == "role" and bool(arn.name) and bool(_PATH.fullmatch(text))
-    if arn.service != "iam" or not whole or not _ACCOUNT.fullmatch(arn.account):
+    named = arn.resource.startswith("role/") and bool(arn.name) and bool(_PATH.fullmatch(text))
+    if arn.service != "iam" or not named or not _ACCOUNT.fullmatch(arn.account):
         raise UsageError(
             f"{what} is not the ARN of a role: {text[:200]!r}",
             hint="it has the form arn:aws:iam::123456789012:role/NAME",

@@ -89,6 +89,9 @@ def _endpoint(profile: Profile, environment: Mapping[str, str], service: str) ->
 
 
 def _checked(address: str, where: str) -> str:
+    if any(char in address for char in "@?#"):
+        # Not quoted: what stands before an @ may be a password.
+        raise UsageError(f"{where} wants an address without user, query and fragment")
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
@@ -98,6 +101,4 @@ def _checked(address: str, where: str) -> str:
         raise UsageError(
             f"{where} is no address: {address[:200]!r}", hint="it begins with https:// or http://"
         )
-    if parts.username is not None or parts.query or parts.fragment:
-        raise UsageError(f"{where} wants an address without user, query and fragment")
     return address

@@ -128,11 +128,11 @@ _ZONE: Final = rf"(?:{_REGION.pattern}|global|us-gov|aws(?:-[a-z]+){{0,2}}-globa
 _SUFFIXES: Final = "|".join(
     sorted({re.escape(host) for part in PARTITIONS for host in (part.suffix, part.dual_stack)})
 )
-_SIGNIN: Final = "|".join(re.escape(part.signin.removeprefix("us-east-1.")) for part in PARTITIONS)
+_SIGNIN: Final = "|".join(re.escape(part.signin.partition("signin.")[2]) for part in PARTITIONS)
 _AWS_HOST: Final = re.compile(
     # A region is told from other words: `sts.s3.amazonaws.com` is somebody's bucket.
     rf"{_SERVICE}(?:\.{_ZONE})?\.(?:{_SUFFIXES})"
-    rf"|(?:{_REGION.pattern}\.)?(?:{_SIGNIN})"
+    rf"|(?:{_ZONE}\.)?signin(?:-fips)?\.(?:{_SIGNIN})"
     r"|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:awsapps\.com|awsapps\.cn|app\.aws)",
     re.ASCII,
 )

@@ -1,6 +1,10 @@
 """The editable configuration file: what is read, and that edits leave the rest alone."""
 
+from tempfile import NamedTemporaryFile
+
 import pytest
+from botocore.configloader import raw_config_parse
+from botocore.exceptions import ConfigParseError
 from hypothesis import given, settings, strategies as st
 from tests.soak import times
 
@@ -210,3 +214,49 @@ def test_an_edit_changes_its_own_values_alone_and_loses_no_comment(
             line for line in changed.text().splitlines() if line.lstrip().startswith("#")
         ]
         file = changed
+
+
+_WORD = st.text("abcdefghijklmnopqrstuvwxyz0123456789_", min_size=1, max_size=8)
+# A comment behind a value is aws-vault's and the SDKs', but not botocore's: without a space before.
+_PLAIN = st.text("abc:/=#;[]{}\"'@-", max_size=12).map(lambda text: f"v{text} w")
+_BLOCK = st.dictionaries(_WORD, _PLAIN, min_size=1, max_size=3)
+
+
+@settings(max_examples=times(150, soak=5_000), deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["default", "profile a", "profile b-c", "sso-session s", "services t"]),
+        st.dictionaries(_WORD, _PLAIN | _BLOCK, max_size=4),
+        max_size=4,
+    ),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_a_file_is_read_as_botocore_reads_it(
+    sections: dict[str, dict[str, str | dict[str, str]]], end: str
+) -> None:
+    lines = []
+    for section, values in sections.items():
+        lines += ["# about it", f"[{section}]"]
+        for key, value in values.items():
+            if isinstance(value, str):
+                lines.append(f"{key} = {value}")
+            else:
+                lines += [f"{key} =", *(f"    {name} = {inner}" for name, inner in value.items())]
+        lines.append("")
+    with NamedTemporaryFile("w", suffix=".ini", newline="") as file:
+        file.write(end.join(lines))
+        file.flush()
+        try:
+            theirs = raw_config_parse(file.name)
+        except ConfigParseError:
+            return
+    ours = parse(end.join(lines)).sections()
+    assert list(ours) == list(theirs)
+    for section, read in ours.items():
+        assert set(read) == set(theirs[section])
+        for key, text in read.items():
+            other = theirs[section][key]
+            if isinstance(other, dict):
+                assert {name.lower() for name in other} == set(block(text))
+            else:
+                assert text == other
