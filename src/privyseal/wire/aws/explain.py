@@ -25,6 +25,7 @@ from privyseal.wire.aws.planning import plan as make_plan
 from privyseal.wire.aws.profiles import Flags, Profile, Profiles
 from privyseal.wire.aws.roles import ALLOW_ALL
 from privyseal.wire.aws.route import route
+from privyseal.wire.aws.vocabulary import section_of
 
 _AMBIENT: Final = {
     "environment": "the environment",
@@ -89,7 +90,11 @@ def explain(
         {link.name: tuple(_rows(link)) for link in links},
         made,
         tuple(words(made)) if made else (),
-        (*(made.notes if made else ()), *_inheritance(profiles, name)),
+        (
+            *(made.notes if made else ()),
+            *_inheritance(profiles, name),
+            *_remarks(profiles, [link.name for link in links]),
+        ),
         problem,
     )
 
@@ -122,9 +127,14 @@ def _inheritance(profiles: Profiles, name: str) -> Iterator[str]:
     keys = profiles.left_behind(name)
     if keys:
         yield (
-            f"{', '.join(keys)} of [default] does not count for {name!r}; aws-vault would take it:"
-            " write include_profile = default to have that here"
+            f"{', '.join(keys)} of [default] counts for {name!r} in aws-vault and not here, unless"
+            " it has include_profile = default"
         )
+
+
+def _remarks(profiles: Profiles, names: list[str]) -> list[str]:
+    heads = [f"[{section_of(name)}]" for name in names]
+    return [text for text in profiles.warnings() if any(head in text for head in heads)]
 
 
 def _source(source: Source) -> str:

@@ -77,8 +77,8 @@ def _left_behind(file: IniFile) -> Iterator[Remark]:
     if keys:
         yield Remark(
             file.line("default"),
-            f"{', '.join(sorted(keys))} of [default]: other profiles do not inherit this, as they"
-            " do in aws-vault; write include_profile = default into those that should",
+            f"{', '.join(sorted(keys))} of [default]: other profiles do not inherit this as in"
+            " aws-vault, unless they have include_profile = default",
         )
 
 

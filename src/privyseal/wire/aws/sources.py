@@ -10,7 +10,7 @@ from privyseal.wire.aws import arn, limits
 from privyseal.wire.aws.profiles import Profile, Profiles, Setting
 
 _SCOPES: Final = ("sso:account:access",)
-_OURSELVES: Final = frozenset(["privy", "aws-vault"])
+_OURSELVES: Final = frozenset(["privy", "aws-vault", "privyseal.cli.main"])
 
 
 def source(profiles: Profiles, profile: Profile) -> Source:
@@ -111,7 +111,8 @@ def _process(profile: Profile) -> str:
         words = shlex.split(command)
     except ValueError:
         words = command.split()
-    if words and PurePath(words[0]).name in _OURSELVES and profile.name in words[1:]:
+    ours = [at for at, word in enumerate(words) if PurePath(word).name in _OURSELVES]
+    if ours and profile.name in words[ours[0] + 1 :]:
         raise UsageError(
             f"the credential_process of profile {profile.name!r} asks for that profile again",
             hint=f"keep a key with `privy aws add {profile.name}`, or take the line out",

@@ -1,0 +1,55 @@
+"""`privy aws config validate`: what is wrong with ~/.aws/config, line by line."""
+
+import os
+from typing import Final
+
+from privyseal.cli.aws.files import config_file, load_profiles
+from privyseal.cli.report import print_json, say
+from privyseal.cli.spec import JSON, Spec, Values
+from privyseal.wire.aws.checking import check, unsettled
+from privyseal.wire.sanitise import fit
+
+_LONGEST_LINE: Final = 500
+
+
+def run(values: Values) -> int:
+    """Check the file; 1 when a profile can give no credentials, 0 with mere warnings."""
+    profiles = load_profiles(os.environ)
+    problems = list(check(profiles))
+    warnings = [
+        *profiles.warnings(),
+        *(
+            f"profile {name!r} builds on {source!r}, which has no section: its key must be stored"
+            for name, source in unsettled(profiles)
+        ),
+        *(
+            f"the key of profile {name!r} lies in a file as plain text: see `privy aws migrate`"
+            for name in profiles.plaintext()
+        ),
+    ]
+    if values["json"]:
+        print_json(
+            {
+                "file": config_file(os.environ),
+                "problems": [problem._asdict() for problem in problems],
+                "warnings": warnings,
+            }
+        )
+        return 1 if problems else 0
+    for warning in warnings:
+        print(fit(f"warning: {warning}", _LONGEST_LINE))
+    for problem in problems:
+        hint = f" (try: {problem.hint})" if problem.hint else ""
+        print(fit(f"problem: {problem.text}{hint}", _LONGEST_LINE))
+    if not problems:
+        say(f"{fit(config_file(os.environ), _LONGEST_LINE)} is valid")
+    return 1 if problems else 0
+
+
+SPEC: Final = Spec(
+    "Say what is wrong with the AWS configuration.",
+    run,
+    (JSON,),
+    details="Unknown keys and sections are named with the nearest known ones; circles of profiles, "
+    "missing sections and values that AWS would refuse are problems, and give status 1.",
+)
