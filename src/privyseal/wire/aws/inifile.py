@@ -105,34 +105,24 @@ class IniFile:
         Raises:
             UsageError: A name or a value cannot stand in such a file.
         """
-        wanted = {key.lower(): value for key, value in values.items()}
-        for key, value in wanted.items():
-            _check(section, key, value)
+        return self.with_sections({section: values})
+
+    def with_sections(self, changes: Mapping[str, Mapping[str, str | None]]) -> "IniFile":
+        """Return the file with keys of many sections set or taken out, as `with_values` does it.
+
+        Raises:
+            UsageError: A name or a value cannot stand in such a file.
+        """
         lines = list(self._lines)
-        if section not in self._sections:
-            lines += _head(section, lines, self._end)
-        last = {
-            line.key: at
-            for at, line in enumerate(lines)
-            if line.kind == "entry" and line.section == section and line.key in wanted
-        }
-        out: list[Line] = []
-        for at, line in enumerate(lines):
-            value = wanted.get(line.key)
-            if line.section != section or line.key not in last or (value and at < last[line.key]):
-                out.append(line)
-            elif value is not None and at == last[line.key]:
-                out.append(_changed(line, value))
-        place = 1 + max(
-            at for at, line in enumerate(out) if line.section == section and line.kind != "other"
-        )
-        out[place:place] = [
-            Line(f"{key} = {value}{self._end}", "entry", section, key, value)
-            for key, value in wanted.items()
-            if value is not None and key not in last
-        ]
-        out[place - 1] = _ended(out[place - 1], self._end)
-        return IniFile(out)
+        end = "\r\n" if lines and lines[0].raw.endswith("\r\n") else "\n"
+        for section, values in changes.items():
+            wanted = {key.lower(): value for key, value in values.items()}
+            _check(section, wanted)
+            if section not in self._sections:
+                lines += _new(section, wanted, lines, end)
+            elif any(self._sections[section].get(key) != value for key, value in wanted.items()):
+                lines = _changed(lines, section, wanted, end)
+        return IniFile(lines)
 
     def without(self, section: str) -> "IniFile":
         """Return the file without a section; a comment that stands apart below it stays."""
@@ -149,10 +139,6 @@ class IniFile:
         while body and not rest and out and not out[-1].raw.strip(_BLANK):
             out.pop()
         return IniFile(out + rest)
-
-    @property
-    def _end(self) -> str:
-        return "\r\n" if self._lines and self._lines[0].raw.endswith("\r\n") else "\n"
 
 
 def parse(text: str) -> IniFile:
@@ -266,13 +252,47 @@ def _collected(lines: Iterable[Line]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _head(section: str, lines: list[Line], end: str) -> list[Line]:
-    new = Line(f"[{_quoted(section)}]{end}", "section", section)
-    if not lines:
-        return [new]
-    lines[-1] = _ended(lines[-1], end)
-    gap = [Line(end, "other", lines[-1].section)] if lines[-1].raw.strip(_BLANK) else []
-    return [*gap, new]
+def _new(section: str, wanted: Mapping[str, str | None], lines: list[Line], end: str) -> list[Line]:
+    head = Line(f"[{_quoted(section)}]{end}", "section", section)
+    gap: list[Line] = []
+    if lines:
+        lines[-1] = _ended(lines[-1], end)
+        if lines[-1].raw.strip(_BLANK):
+            gap = [Line(end, "other", lines[-1].section)]
+    return [*gap, head, *_entries(section, wanted, end)]
+
+
+def _entries(section: str, wanted: Mapping[str, str | None], end: str) -> list[Line]:
+    return [
+        Line(f"{key} = {value}".rstrip(_BLANK) + end, "entry", section, key, value)
+        for key, value in wanted.items()
+        if value is not None
+    ]
+
+
+def _changed(
+    lines: list[Line], section: str, wanted: Mapping[str, str | None], end: str
+) -> list[Line]:
+    last = {
+        line.key: at
+        for at, line in enumerate(lines)
+        if line.kind == "entry" and line.section == section and line.key in wanted
+    }
+    out: list[Line] = []
+    place = 0
+    for at, line in enumerate(lines):
+        value = wanted.get(line.key)
+        if line.section != section or line.key not in last:
+            out.append(line)
+        elif value is not None and at <= last[line.key]:
+            out.append(_revalued(line, value) if at == last[line.key] else line)
+        if line.section == section and line.kind != "other":
+            place = len(out)
+    out[place:place] = _entries(
+        section, {key: value for key, value in wanted.items() if key not in last}, end
+    )
+    out[place - 1] = _ended(out[place - 1], end)
+    return out
 
 
 def _quoted(section: str) -> str:
@@ -287,7 +307,7 @@ def _ended(line: Line, end: str) -> Line:
     return line if line.raw.endswith("\n") else line._replace(raw=line.raw + end)
 
 
-def _changed(line: Line, value: str) -> Line:
+def _revalued(line: Line, value: str) -> Line:
     before, delimiter, after = line.raw.partition(line.raw[_delimiter(line.raw)])
     old = after.lstrip(" \t")
     space = after[: len(after) - len(old)] if line.value else " "
@@ -307,13 +327,16 @@ def _apart(body: list[Line], above: list[Line]) -> list[Line]:
     return below[blank[0] + (not gap) :] if blank else below
 
 
-def _check(section: str, key: str, value: str | None) -> None:
-    try:
-        again = parse(f"[{_quoted(section)}]\n{key} = {value or ''}\n").sections()
-    except CorruptError as error:
-        raise UsageError(f"cannot be written to the file: {section!r}, {key!r}") from error
-    if again != {section: {key: value or ""}}:
-        raise UsageError(
-            f"cannot be written to the file: {section!r}, {key!r}",
-            hint="leave out line ends, brackets, and a # or ; behind a space",
-        )
+def _check(section: str, wanted: Mapping[str, str | None]) -> None:
+    # What is written must be what is read again, whatever a portal calls its accounts.
+    for key, value in wanted.items() or {"": None}.items():
+        entry = f"{key} = {value or ''}" if key else ""
+        try:
+            again = parse(f"[{_quoted(section)}]\n{entry}\n").sections()
+        except CorruptError:
+            again = {}
+        if again != {section: {key: value or ""} if key else {}} or (wanted and not key):
+            raise UsageError(
+                f"cannot be written to the file: [{section[:80]!r}] {key[:80]!r}",
+                hint="leave out line ends, brackets, and a # or ; behind a space",
+            )

@@ -73,7 +73,8 @@ def test_validate_names_problems_and_warnings(capsys: pytest.CaptureFixture[str]
     assert run(config_validate.SPEC) == 1
     out = capsys.readouterr().out
     assert (
-        "warning: line 12: unknown key 'mfa_serail' in [profile odder]: did you mean 'mfa_serial'?" in out
+        "warning: line 12: unknown key 'mfa_serail' in [profile odder]: did you mean 'mfa_serial'?"
+        in out
     )
     assert out.count("problem: ") == 2
     assert run(config_validate.SPEC, "--json") == 1

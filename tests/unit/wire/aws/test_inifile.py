@@ -163,6 +163,23 @@ def test_what_would_be_read_back_otherwise_is_not_written(
         parse(FILE).with_values(section, {key: value})
 
 
+@pytest.mark.parametrize("section", ["", "profile a]", "profile a\n[b]", " a", "a\r"])
+def test_a_section_without_values_is_checked_as_well(section: str) -> None:
+    with pytest.raises(UsageError):
+        parse(FILE).with_values(section, {})
+
+
+def test_many_sections_are_written_at_once_and_those_that_are_right_are_left() -> None:
+    changes: dict[str, dict[str, str | None]] = {
+        f"profile new {number}": {"region": "x", "gone": None} for number in range(3000)
+    }
+    changes["default"] = {"region": "eu-west-1"}
+    file = parse(FILE).with_sections(changes)
+    assert file.text().startswith(FILE)
+    assert len(file.sections()) == 3003
+    assert file.with_sections(changes).text() == file.text()
+
+
 _WORDS = "[profile a]|[default]|[|]|a|b = c|s3 =|=|:|#|;| |  |\t|\n|\r\n|\r|'|\"|\ufeff|\x0b|\x85|\u2028|\0|é"
 _PIECES = st.sampled_from(_WORDS.split("|"))
 
