@@ -1,0 +1,37 @@
+"""`privy aws remove`: forget a long-lived key, or what was made from it."""
+
+import json
+from typing import Final
+
+from privyseal.cli.aws import tty
+from privyseal.cli.aws.door import open_door
+from privyseal.cli.aws.options import STORE
+from privyseal.cli.fetch import TIMEOUT
+from privyseal.cli.spec import Argument, Option, Spec, Values
+from privyseal.model.aws import Remove
+from privyseal.wire.sanitise import fit
+
+FORCE: Final = Option("--force", "Do not ask.", short="-f")
+SESSIONS: Final = Option("--sessions-only", "Forget what was made from it alone.", short="-s")
+_WIDE: Final = 1000
+
+
+def run(values: Values) -> int:
+    """Ask, unless that is not wanted, and forget the key."""
+    name, only = values["profile"], values["sessions_only"]
+    question = f'Delete credentials for profile "{fit(name, _WIDE)}"?'
+    if not only and not values["force"] and not tty.agreed(question, hint="use --force"):
+        return 0
+    with open_door(values) as door:
+        result = door.carry_out(Remove(name=name, sessions_only=only))
+    for line in json.loads(result)["lines"]:
+        print(fit(line, _WIDE))
+    return 0
+
+
+SPEC: Final = Spec(
+    "Forget a long-lived key.",
+    run,
+    (FORCE, SESSIONS, TIMEOUT, *STORE),
+    (Argument("profile", complete="profiles"),),
+)
