@@ -9,7 +9,6 @@ import re
 import threading
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -314,6 +313,8 @@ def _skew(meaning: _Meaning, message: str, meta: Mapping[str, Any]) -> str:
     named = re.search(r"signature (expired|not yet current)", message, re.IGNORECASE)
     if meaning is not _SKEWED and not named:
         return ""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 7 ms, and rarely wanted
+
     stamp = re.search(r"(\d{8}T\d{6}Z)", message)
     try:
         theirs = parsedate_to_datetime(str(meta.get("HTTPHeaders", {}).get("date", "")))

@@ -1,30 +1,31 @@
 """Carries out orders: turns a plan into credentials, from the cache where that will do."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, assert_never
 
 from privyseal.aws import items, sts
 from privyseal.aws.cache import Cache, Entries, Stage
 from privyseal.aws.flights import AloftError, Flights
-from privyseal.aws.mfa import Codes
+from privyseal.aws.known import known
+from privyseal.aws.mfa import SEED, Codes, seed_item
 from privyseal.aws.ports import KeyStore, Talk
 from privyseal.errors import (
+    ConflictError,
     DeniedError,
     LimitError,
     NotFoundError,
     PrivysealError,
     UnreachableError,
-    UnsupportedError,
+    UsageError,
 )
 from privyseal.model.aws import (
     AccessKey,
     Ambient,
+    Clear,
     Credentials,
     FederationStep,
-    KeptKey,
-    KeptSession,
-    KeptToken,
+    Keep,
     Known,
     Link,
     Obtain,
@@ -32,6 +33,7 @@ from privyseal.model.aws import (
     Plan,
     PortalRole,
     Process,
+    Remove,
     Roles,
     RoleStep,
     Rotate,
@@ -181,7 +183,7 @@ class Engine:
                     account=key.account,
                 )
             case PortalRole():
-                from privyseal.aws import portal  # noqa: PLC0415 - only where one is signed in to
+                from privyseal.aws import portal  # noqa: PLC0415 - seldom wanted
 
                 return portal.role_credentials(
                     source.portal,
@@ -216,55 +218,6 @@ class Engine:
                 return sources.from_surroundings(source, environment)
 
 
-def known(entries: Mapping[str, Mapping[str, str]]) -> Vaulted:
-    """Return what the names and notes of a store's entries tell."""
-    keys, sessions, tokens, journals = [], [], [], []
-    for name, notes in sorted(entries.items()):
-        match items.classify(name):
-            case "credential":
-                keys.append(
-                    KeptKey(
-                        name=name,
-                        tail=notes.get("tail", ""),
-                        account=notes.get("account", ""),
-                        mfa=notes.get("mfa", ""),
-                        added=_number(notes.get("added", "")),
-                    )
-                )
-            case "session" if parts := items.parse_session(name):
-                sessions.append(
-                    KeptSession(
-                        profile=parts.profile,
-                        kind=parts.kind,
-                        expires=float(parts.expiry),
-                        mfa=parts.serial,
-                    )
-                )
-            case "token":
-                tokens.append(
-                    KeptToken(
-                        start_url=items.token_url(name),
-                        session=notes.get("session", ""),
-                        expires=_number(notes.get("expires", "")),
-                        refreshable=notes.get("refreshable", "") not in {"", "0", "no", "false"},
-                    )
-                )
-            case "journal":
-                journals.append(items.journal_name(name))
-            case _:
-                pass
-    return Vaulted(
-        keys=tuple(keys), sessions=tuple(sessions), tokens=tuple(tokens), journals=tuple(journals)
-    )
-
-
-def _number(text: str) -> float:
-    try:
-        return max(float(text), 0.0)
-    except ValueError:
-        return 0.0
-
-
 def _no_key(name: str) -> NotFoundError:
     return NotFoundError(
         f"the store has no key named {name!r}", hint=f"add it with `privy aws add {name}`"
@@ -277,7 +230,7 @@ def carry_out(
     talk: Talk,
     clock: Clock,
     flights: Flights,
-    value: Secret | None = None,  # noqa: ARG001 - beside a Keep, which its own module carries out
+    value: Secret | None = None,
     *,
     outside: bool = False,
 ) -> bytes:
@@ -292,19 +245,51 @@ def carry_out(
     match order:
         case Obtain():
             return encode(engine.obtain(order.plan))
-        case Link():
-            from privyseal.aws import console  # noqa: PLC0415 - seldom wanted
-
-            return encode({"url": console.link_by(order, engine.obtain(order.plan))})
-        case Roles() | SignIn() | SignOut():
-            from privyseal.aws import portal  # noqa: PLC0415 - seldom wanted
-
-            return encode(portal.carry_out(order, store, talk, clock, flights))
         case Known():
             return encode(engine.known())
         case Rotate():
-            from privyseal.aws.rotate import rotate  # noqa: PLC0415 - seldom wanted
+            from privyseal.aws.rotate import rotate  # noqa: PLC0415 - only what the order wants
 
             return encode({"lines": rotate(order, store, talk, clock, flights, engine.obtain)})
+        case Roles() | SignIn() | SignOut():
+            from privyseal.aws import portal  # noqa: PLC0415 - only what the order wants
+
+            return encode(portal.carry_out(order, store, talk, clock, flights))
+        case Keep() | Remove() | Clear():
+            return encode({"lines": _change(order, store, clock, value)})
+        case Link():
+            from privyseal.aws import console  # noqa: PLC0415 - only what the order wants
+
+            return encode({"url": console.link_by(order, engine.obtain(order.plan))})
         case _:
-            raise UnsupportedError(f"nobody carries out {type(order).__name__} yet")
+            assert_never(order)
+
+
+def _change(
+    order: Keep | Remove | Clear, store: KeyStore, clock: Clock, value: Secret | None
+) -> list[str]:
+    from privyseal.aws import keys  # noqa: PLC0415 - only what the order wants
+
+    match order:
+        case Keep():
+            if value is None:
+                raise UsageError(f"no value came with the order to keep {order.name!r}")
+            if order.name.startswith(SEED):
+                return _keep_seed(order, store, value)
+            return keys.keep(order, value, store, sts.identity, clock)
+        case Remove():
+            return keys.remove(order, store)
+        case Clear():
+            return keys.clear(order, store)
+        case _:
+            assert_never(order)
+
+
+def _keep_seed(order: Keep, store: KeyStore, value: Secret) -> list[str]:
+    serial = order.name.removeprefix(SEED)
+    if order.name in store.entries() and not order.replace:
+        raise ConflictError(
+            f"there is a seed of {serial!r} already", hint="add `--replace` to replace it"
+        )
+    store.write(seed_item(serial, value.expose().decode(errors="replace")))
+    return [f"Added the MFA device {serial} to the vault: its codes are computed from now on"]

@@ -1,7 +1,7 @@
 """The calls of STS that a plan is made of, from values to credentials."""
 
 import re
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from privyseal.aws import calls
 from privyseal.errors import PrivysealError
@@ -15,12 +15,15 @@ from privyseal.model.aws import (
 )
 from privyseal.model.clock import Clock
 
-_ACCOUNT = re.compile(r"arn:[^:]+:[^:]+:[^:]*:(\d{12}):")
+_ACCOUNT: Final = re.compile(r"arn:[^:]+:[^:]+:[^:]*:(\d{12}):")
 # What AWS takes for a policy of a federated user who is to have all that the user has.
-_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+_ALL: Final = (
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+)
 
-_NAMELESS = "root"
-_SHORTEST_NAME, _LONGEST_NAME = 2, 32
+_NAMELESS: Final = "root"
+_SHORTEST_NAME: Final = 2
+_LONGEST_NAME: Final = 32
 
 
 class Identity(NamedTuple):
