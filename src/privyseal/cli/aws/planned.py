@@ -17,7 +17,7 @@ from privyseal.cli.spec import Values
 from privyseal.errors import NotFoundError
 from privyseal.model.aws import Obtain, Plan, PortalRole, StoredKey
 from privyseal.wire.aws import durations
-from privyseal.wire.aws.planning import plan as make_plan
+from privyseal.wire.aws.planning import Purpose, plan as make_plan
 from privyseal.wire.aws.profiles import Flags, Profile, Profiles
 
 _LONGEST_CHAIN: Final = 16
@@ -62,7 +62,14 @@ class Survey:
         self.mfa_process = mfa_process
 
     @classmethod
-    def of(cls, door: Door, settings: Mapping[str, Any], profile: str) -> "Survey":
+    def of(
+        cls,
+        door: Door,
+        settings: Mapping[str, Any],
+        profile: str,
+        *,
+        purpose: Purpose = "exec",
+    ) -> "Survey":
         """Return the survey of a profile.
 
         Raises:
@@ -79,7 +86,9 @@ class Survey:
                 "credentials exist for it",
                 hint=profiles.near(profile) or f"keep a key with `privy aws add {profile}`",
             )
-        plan = make_plan(profiles, profile, keys=keys, environment=environment, flags=flags)
+        plan = make_plan(
+            profiles, profile, keys=keys, environment=environment, flags=flags, purpose=purpose
+        )
         return cls(plan, found, _mfa_process(profiles, profile, environment))
 
 
