@@ -38,8 +38,9 @@ _KINDS: Final[Mapping[type, str]] = {
     Process: "credential_process",
 }
 _EARLY: Final = 20 * 60
-_DEFAULT_SECONDS: Final = 3600
-_DEFAULT_SESSION_SECONDS: Final = 12 * 3600
+_ROLE_SECONDS: Final = 3600
+_SESSION_SECONDS: Final = 12 * 3600
+_SHORTEST_SECONDS: Final = 900
 
 
 class Stage(NamedTuple):
@@ -78,13 +79,16 @@ class Stage(NamedTuple):
 
     @property
     def lifetime(self) -> int:
-        """How long what it makes holds when it is new, in seconds."""
-        if not self.number:
-            source = self.plan.source
-            return (source.duration if isinstance(source, WebIdentity) else 0) or _DEFAULT_SECONDS
-        step = self.plan.steps[self.number - 1]
-        short = isinstance(step, RoleStep)
-        return step.duration or (_DEFAULT_SECONDS if short else _DEFAULT_SESSION_SECONDS)
+        """How long what it makes holds when it is new, in seconds, as far as a plan tells."""
+        match self.plan.steps[self.number - 1] if self.number else self.plan.source:
+            case RoleStep(duration=seconds) | WebIdentity(duration=seconds):
+                return seconds or _ROLE_SECONDS
+            case SessionStep(duration=seconds) | FederationStep(duration=seconds):
+                return seconds or _SESSION_SECONDS
+            case Process():
+                return _SHORTEST_SECONDS  # a command may give what lasts no longer
+            case _:
+                return _ROLE_SECONDS
 
     @property
     def early(self) -> int:

@@ -6,17 +6,15 @@ from typing import Final, assert_never
 
 from privyseal.aws import items, sts
 from privyseal.aws.cache import Cache, Entries, Stage
-from privyseal.aws.flights import AloftError, Flights
+from privyseal.aws.flights import Flights
 from privyseal.aws.known import known
 from privyseal.aws.mfa import SEED, Codes, seed_item
 from privyseal.aws.ports import KeyStore, Talk
 from privyseal.errors import (
     ConflictError,
     DeniedError,
-    LimitError,
     NotFoundError,
     PrivysealError,
-    UnreachableError,
     UsageError,
 )
 from privyseal.model.aws import (
@@ -88,6 +86,10 @@ class Engine:
             DeniedError: AWS or the person refuses, or the source is not for this process.
             PrivysealError: AWS cannot be reached or cannot do it.
         """
+        if not (self._outside or isinstance(plan.source, StoredKey | PortalRole)):
+            raise DeniedError(
+                f"profile {plan.profile!r} begins outside the store, and the broker goes nowhere else"
+            )
         last = Stage(plan, len(plan.steps))
         entries = self._store.entries()
         if not last.kind:
@@ -102,7 +104,8 @@ class Engine:
             return self._reach(last, self._mark(plan))
         try:
             return self._reach(last, self._mark(plan), wait=False)
-        except (AloftError, DeniedError, LimitError, UnreachableError):
+        except PrivysealError:
+            # Somebody renews it already, AWS is out of reach, or there is nobody to ask for a code.
             return spare
 
     def known(self) -> Vaulted:
@@ -204,10 +207,6 @@ class Engine:
     def _from_outside(self, source: WebIdentity | Process | Ambient, plan: Plan) -> Credentials:
         from privyseal.aws import sources  # noqa: PLC0415 - only where something begins outside
 
-        if not self._outside:
-            raise DeniedError(
-                f"profile {plan.profile!r} begins outside the store, and the broker goes nowhere else"
-            )
         environment = sources.surroundings()
         match source:
             case WebIdentity():
@@ -277,6 +276,9 @@ def _change(
             if order.name.startswith(SEED):
                 return _keep_seed(order, store, value)
             return keys.keep(order, value, store, sts.identity, clock)
+        case Remove() if order.name.startswith(SEED):
+            store.remove(order.name)
+            return [f"Deleted the MFA device {order.name.removeprefix(SEED)}."]
         case Remove():
             return keys.remove(order, store)
         case Clear():

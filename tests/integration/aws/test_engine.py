@@ -1,5 +1,6 @@
 """Plans become credentials: against an AWS that checks what AWS checks."""
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,21 +15,33 @@ from tests.fakes_stores import MemoryStore
 from privyseal.aws import items, sts
 from privyseal.aws.engine import Engine, carry_out
 from privyseal.aws.flights import Flights
-from privyseal.errors import DeniedError, NotFoundError, UnreachableError
+from privyseal.errors import (
+    ConflictError,
+    DeniedError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
 from privyseal.model.aws import (
     AccessKey,
+    Clear,
     Credentials,
     FederationStep,
+    Keep,
     Known,
     Network,
     Obtain,
+    Order,
     Plan,
+    Remove,
     RoleStep,
     SessionStep,
     Step,
     StoredKey,
     Vaulted,
 )
+from privyseal.model.secret import Secret
+from privyseal.model.value import encode
 
 
 class World:
@@ -215,6 +228,22 @@ def test_what_still_holds_serves_while_aws_cannot_be_reached(world: World):
         world.obtain(role)
 
 
+def test_what_still_holds_serves_while_nobody_can_be_asked(world: World):
+    session = SessionStep(duration=3600, mfa=world.device.serial)
+    first = world.obtain(session)
+    world.clock.advance(3600 - 600)
+
+    def nobody(serial: str, again: str) -> str:
+        raise UsageError("there is no terminal to ask for an MFA code")
+
+    world.talk = FakeTalk(nobody)
+
+    assert world.obtain(session) == first
+    world.clock.advance(301)
+    with pytest.raises(UsageError, match="there is no terminal"):
+        world.obtain(session)
+
+
 def test_expired_sessions_are_swept_out(world: World):
     world.obtain(SessionStep(duration=3600))
     world.store.write(
@@ -305,3 +334,75 @@ def test_a_federated_session_bears_its_users_name_and_is_narrowed_by_its_policie
     (asked,) = world.aws.asked("GetFederationToken")
     assert asked["PolicyArns.member.1.arn"] == reading
     assert "Policy" not in asked
+
+
+def lines(world: World, order: Order, value: bytes = b"") -> list[str]:
+    secret = Secret(value) if value else None
+    raw = carry_out(order, world.store, world.talk, world.clock, world.flights, secret)
+    return list(msgspec.json.decode(raw)["lines"])
+
+
+def test_keys_are_kept_and_removed_by_order(world: World):
+    key = world.user.add_key()
+    given = AccessKey(access_key_id=key.access_key_id, secret_access_key=key.secret_access_key)
+
+    said = lines(world, Keep(name="second", network=world.network, unverified=True), encode(given))
+    assert said == ['Added credentials to profile "second" in vault']
+    assert {kept.name for kept in world.engine().known().keys} == {"base", "second"}
+
+    assert lines(world, Remove(name="second")) == ["Deleted credentials."]
+    assert {kept.name for kept in world.engine().known().keys} == {"base"}
+
+
+def test_sessions_are_cleared_by_order(world: World):
+    world.obtain(SessionStep())
+
+    assert lines(world, Clear()) == ["Cleared 1 sessions."]
+    assert world.sessions() == []
+
+
+def test_a_kept_seed_answers_in_the_place_of_the_person(world: World):
+    name = f"totp:{world.device.serial}"
+    seed = base64.b32encode(world.device.seed)
+
+    said = lines(world, Keep(name=name), seed)
+    world.obtain(SessionStep(mfa=world.device.serial))
+    world.obtain(SessionStep(mfa=world.device.serial), fresh=True)
+
+    assert "computed from now on" in said[0]
+    assert world.talk.asked == []
+    assert world.aws.calls["GetSessionToken"] == 2
+    assert [kept.name for kept in world.engine().known().keys] == ["base"]
+    with pytest.raises(ConflictError, match="there is a seed"):
+        lines(world, Keep(name=name), seed)
+    assert "Deleted the MFA device" in lines(world, Remove(name=name))[0]
+
+
+def test_a_key_that_did_not_come_is_not_kept(world: World):
+    with pytest.raises(UsageError, match="no value came"):
+        lines(world, Keep(name="other"))
+
+
+def test_a_wrong_code_is_asked_for_again(world: World):
+    codes = iter(["000000", world.device.code()])
+    world.talk = FakeTalk(lambda serial, again: next(codes))
+
+    world.obtain(SessionStep(mfa=world.device.serial))
+
+    assert [again for _, again in world.talk.asked] == ["", "AWS refused this code"]
+
+
+def test_two_roles_with_a_code_each_never_send_the_same_code(world: World):
+    arns = [world.aws.people.add_role(name, mfa=True).arn for name in ("one", "two")]
+
+    def code(serial: str, again: str) -> str:
+        if again:
+            world.clock.advance(30)
+        return world.device.code()
+
+    world.talk = FakeTalk(code)
+    for arn in arns:
+        world.obtain(RoleStep(arn=arn, mfa=world.device.serial))
+
+    sent = [asked["TokenCode"] for asked in world.aws.asked("AssumeRole")]
+    assert len(sent) == len(set(sent)) == 2
