@@ -25,5 +25,8 @@ class FakeTalk:
     def page(self, url: str, *, code: str = "", redirect: bool = False) -> str:
         raise AssertionError("no page is expected")
 
+    def wait(self, seconds: float) -> None:
+        raise AssertionError("nothing is to be waited for")
+
     def tell(self, text: str) -> None:
         self.told.append(text)

@@ -1,6 +1,5 @@
 """Carries out orders: turns a plan into credentials, from the cache where that will do."""
 
-import time
 from collections.abc import Callable
 from typing import Final, assert_never
 
@@ -53,7 +52,8 @@ class Engine:
     """Turns plans into credentials.
 
     `outside` allows sources that begin outside (a command, a file, the environment): only for an
-    engine in the process of the person who asks. `wait` lets seconds pass.
+    engine in the process of the person who asks. `wait` lets seconds pass,
+    in place of the talk.
     """
 
     def __init__(
@@ -64,16 +64,16 @@ class Engine:
         *,
         flights: Flights,
         outside: bool = False,
-        wait: Callable[[float], None] = time.sleep,
+        wait: Callable[[float], None] | None = None,
     ) -> None:
         self._store = store
         self._talk = talk
         self._clock = clock
         self._flights = flights
         self._outside = outside
-        self._wait = wait
+        self._wait = wait or talk.wait
         self._cache = Cache(store, clock)
-        self._codes = Codes(store, talk, clock, flights, wait=wait)
+        self._codes = Codes(store, talk, clock, flights, wait=self._wait)
 
     def obtain(self, plan: Plan) -> Credentials:
         """Return credentials by a plan.

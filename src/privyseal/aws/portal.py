@@ -5,7 +5,6 @@ flight for each portal: however many programs want a token at once, one page is 
 """
 
 import hmac
-import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -54,7 +53,7 @@ def role_credentials(
     clock: Clock,
     *,
     flights: Flights,
-    wait: Wait = time.sleep,
+    wait: Wait | None = None,
 ) -> Credentials:
     """Return the credentials of a role; signs in when there is no token for the portal.
 
@@ -93,7 +92,7 @@ def roles(
     clock: Clock,
     *,
     flights: Flights,
-    wait: Wait = time.sleep,
+    wait: Wait | None = None,
 ) -> list[OfferedRole]:
     """Return every role of every account that the portal offers, by account name and role.
 
@@ -124,7 +123,7 @@ def sign_in(
     clock: Clock,
     *,
     flights: Flights,
-    wait: Wait = time.sleep,
+    wait: Wait | None = None,
 ) -> list[str]:
     """Sign in anew, whatever is kept, and keep the token; return lines for the person.
 
@@ -146,7 +145,7 @@ def sign_out(
     clock: Clock,
     *,
     flights: Flights,
-    wait: Wait = time.sleep,
+    wait: Wait | None = None,
 ) -> list[str]:
     """Revoke the token, forget it and what was fetched with it; return lines for the person.
 
@@ -187,14 +186,14 @@ class _SignIn:
         talk: Talk,
         clock: Clock,
         flights: Flights,
-        wait: Wait,
+        wait: Wait | None,
     ) -> None:
         self._portal = portal
         self._network = msgspec.structs.replace(network, region=portal.region)
         self._store = store
         self._clock = clock
         self._flights = flights
-        self._tokens = TokenService(portal, self._network, store, talk, clock, wait)
+        self._tokens = TokenService(portal, self._network, store, talk, clock, wait or talk.wait)
 
     def ask(
         self, operation: str, *, expected: Collection[str] = (), **inputs: object

@@ -80,3 +80,7 @@ class Talk(Protocol):
     def tell(self, text: str) -> None:
         """Say a line."""
         ...
+
+    def wait(self, seconds: float) -> None:
+        """Let seconds pass, while she does something elsewhere; ends early when she gives up."""
+        ...

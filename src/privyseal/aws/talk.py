@@ -4,7 +4,9 @@
 is the other end of that socket, in the command: it answers with a talk of its own.
 """
 
+import select
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Thread
@@ -33,6 +35,7 @@ REDIRECT_SECONDS: Final = 600
 """How long a browser may take; the codes of Identity Center last no longer."""
 
 _LAST_WORDS_SECONDS: Final = 0.5
+_GONE: Final = "the command that asked has gone"
 
 Codes = Callable[[str, str], str]
 """Asks for a code of the MFA device: takes its serial number, and what was wrong with the last."""
@@ -112,6 +115,10 @@ class TerminalTalk:
         """Say a line."""
         self._say(clean(text))
 
+    def wait(self, seconds: float) -> None:
+        """Let seconds pass; Ctrl-C ends them."""
+        time.sleep(seconds)
+
     def close(self) -> None:
         """Stop listening for a redirect that nobody waits for any more."""
         if self._redirect is not None:
@@ -123,10 +130,15 @@ class TerminalTalk:
 
 
 class SocketTalk:
-    """A person at the other end of a talk socket; the command there is not trusted."""
+    """A person at the other end of a talk socket; the command there is not trusted.
 
-    def __init__(self, link: socket.socket) -> None:
+    Who sent the socket may hold both its ends; so she has left, too, when the `order` that she
+    talks about is given up.
+    """
+
+    def __init__(self, link: socket.socket, order: socket.socket | None = None) -> None:
         self._link = link
+        self._order = order
 
     def code(self, serial: str, again: str = "") -> str:
         """Return a code of the MFA device.
@@ -163,6 +175,19 @@ class SocketTalk:
         except OSError:
             return
 
+    def wait(self, seconds: float) -> None:
+        """Let seconds pass.
+
+        Raises:
+            DeniedError: Her command has gone meanwhile.
+        """
+        hung_up = select.poll()  # that an end is closed is told without being asked for
+        for end in (self._link, self._order):
+            if end is not None:
+                hung_up.register(end, 0)
+        if hung_up.poll(seconds * 1000):
+            raise DeniedError(_GONE)
+
     def _ask(self, saying: Saying) -> str:
         try:
             self._link.send(encode(saying))
@@ -171,7 +196,7 @@ class SocketTalk:
         except OSError:
             packet = b""
         if not packet:
-            raise DeniedError("the command that asked has gone")
+            raise DeniedError(_GONE)
         if len(packet) > MAX_PACKET:
             raise UsageError("the command that asked answers at too great length")
         answer = decode(packet, Answer, what="an answer of the command that asked")

@@ -32,6 +32,9 @@ class Person:
     def page(self, url: str, *, code: str = "", redirect: bool = False) -> str:
         return ""
 
+    def wait(self, seconds: float) -> None:
+        raise AssertionError("nothing is to be waited for")
+
     def tell(self, text: str) -> None:
         sys.stderr.write(f"{text}\n")
 

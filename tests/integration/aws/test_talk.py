@@ -147,6 +147,20 @@ def test_a_command_that_left_counts_as_a_refusal() -> None:
             talk.code("arn:aws:iam::1:mfa/x")
 
 
+@pytest.mark.parametrize("leaves", ["command", "keeper"])
+def test_waiting_ends_when_the_command_leaves_or_its_order_is_given_up(leaves: str) -> None:
+    command, broker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    keeper, order = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ends = {"command": command, "keeper": keeper}
+    with command, broker, keeper, order:
+        talk = SocketTalk(broker, order)
+        command.send(b"words that nobody asked for end nothing")
+        talk.wait(0.01)
+        ends[leaves].close()
+        with pytest.raises(DeniedError, match="has gone"):
+            talk.wait(30)
+
+
 @pytest.mark.parametrize(
     ("packet", "complaint"),
     [
