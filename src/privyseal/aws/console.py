@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from privyseal.errors import DeniedError, UnreachableError, UnsupportedError, UsageError
-from privyseal.model.aws import Credentials, FederationStep, Link, Network
+from privyseal.model.aws import Ambient, Credentials, FederationStep, Link, Network, Process
 from privyseal.wire.aws.partitions import Partition, is_region, of_region
 
 ISSUER: Final = "privyseal"
@@ -76,6 +76,8 @@ def link_by(order: Link, credentials: Credentials) -> str:
         PrivysealError: As for `link`.
     """
     plan = order.plan
+    if not plan.steps and isinstance(plan.source, Process | Ambient):
+        credentials = _presentable(credentials, plan.network)
     # A federated user's session ends with her credentials; the plan has set how long these last.
     federated = bool(plan.steps) and isinstance(plan.steps[-1], FederationStep)
     duration = 0 if federated else order.duration
@@ -115,6 +117,21 @@ def resolve(destination: str, region: str, partition: Partition) -> str:
     path = path or "console/home"
     joint = "&" if "?" in path else "?"
     return f"https://{host}/{path}{joint}region={region}{mark}{fragment}"
+
+
+def _presentable(credentials: Credentials, network: Network) -> Credentials:
+    """Return credentials of unknown origin in a form that the console takes."""
+    from privyseal.aws import sts  # noqa: PLC0415 - seldom wanted
+
+    if credentials.session_token:
+        kind = sts.identity(network, credentials).arn.rpartition(":")[2].partition("/")[0]
+        if kind not in {"assumed-role", "federated-user"}:
+            raise UsageError(
+                "the console takes no session of a user (GetSessionToken)",
+                hint="log in with a profile that has a role, or keeps the key itself",
+            )
+        return credentials
+    return sts.federation(network, credentials, FederationStep(name=""))
 
 
 def _signin_token(endpoint: str, asked: dict[str, str]) -> str:
