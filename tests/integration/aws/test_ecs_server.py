@@ -38,6 +38,18 @@ credentials = botocore.session.get_session().get_credentials()
 uses = [credentials.get_frozen_credentials() for _ in range(4)]
 print(json.dumps([credentials.method, uses[-1].access_key, uses[-1].token, credentials.account_id]))
 """
+SERVE = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from tests.integration.aws.credential_servers import Source, ask
+from privyseal.aws.servers.ecs import serve_ecs
+uid = int(sys.argv[2])
+os.setgroups([]); os.setgid(uid); os.setuid(uid)
+del os.environ["XDG_RUNTIME_DIR"]
+with serve_ecs(Source(), {}) as variables:
+    print(json.dumps(variables), flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -255,6 +267,26 @@ def test_another_user_gets_nothing_even_with_the_token(served: dict[str, str]) -
     assert theirs.returncode != 0
     assert theirs.stdout == ""
     assert "RemoteDisconnected" in theirs.stderr or "ConnectionReset" in theirs.stderr
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
+def test_root_gets_nothing_from_the_server_of_a_user() -> None:
+    root = Path(__file__).parents[3]
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(root), str(STRANGER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        served = json.loads(server.stdout.readline())
+        as_root = fetch(served[URI], authorised(served))
+        as_user = fetch(served[URI], authorised(served), uid=STRANGER)
+        server.communicate(timeout=10)
+
+    assert (as_root.returncode, as_root.stdout) == (1, "")
+    assert "SecretAccessKey" in as_user.stdout
 
 
 def test_the_port_is_closed_when_the_block_ends(source: Source) -> None:
