@@ -16,6 +16,9 @@ from privyseal.errors import UsageError
 ECS: Final = Option("--ecs-server", "Give credentials through a server, as containers get them.")
 EC2: Final = Option("--ec2-server", "Give credentials through a server, as EC2 instances get them.")
 IMDS: Final = Option("--imds", "The same, at 169.254.169.254 in a network namespace.")
+IMDS_V1: Final = Option(
+    "--imds-v1", "Let a metadata server answer without a token too, as its first version does."
+)
 NO_ENV: Final = Option("--no-env", "Put no credentials into the environment.")
 PROFILE_ENV: Final = Option(
     "--profile-env", "Set AWS_PROFILE, and let credential_process do the rest."
@@ -77,6 +80,7 @@ SPEC: Final = Spec(
         ECS,
         EC2,
         IMDS,
+        IMDS_V1,
         Option("--lazy", "Get credentials when the command asks the server first."),
         NO_ENV,
         PROFILE_ENV,

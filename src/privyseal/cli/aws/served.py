@@ -89,7 +89,7 @@ def _way(
         return
     with child_config(environment, "", process=False) as files, ExitStack() as stack:
         around = {**environment, **files}
-        offer = Offer(region, version_1=bool(values["ec2_server"]), lazy=bool(values["lazy"]))
+        offer = Offer(region, version_1=bool(values["imds_v1"]), lazy=bool(values["lazy"]))
         if values["imds"]:
             network = stack.enter_context(serve_imds_apart(supply, around, offer))
             if network.notice:

@@ -209,6 +209,24 @@ def test_an_ec2_server_serves_clients_of_the_metadata_service(desk: Desk) -> Non
     assert json.loads(done.out)["Arn"] == user.arn, done.err
 
 
+@pytest.mark.parametrize(("option", "answer"), [([], "401"), (["--imds-v1"], "200")])
+def test_metadata_without_a_token_has_to_be_asked_for(
+    desk: Desk, option: list[str], answer: str
+) -> None:
+    desk.user()
+    probe = (
+        "import http.client, os, urllib.parse; "
+        "place = urllib.parse.urlsplit(os.environ['AWS_EC2_METADATA_SERVICE_ENDPOINT']).netloc; "
+        "connection = http.client.HTTPConnection(place); "
+        "connection.request('GET', '/latest/meta-data/iam/security-credentials/'); "
+        "print(connection.getresponse().status)"
+    )
+
+    done = desk.privy("exec", "--ec2-server", *option, "dev", "--", sys.executable, "-c", probe)
+
+    assert done.out.strip() == answer, done.err
+
+
 def test_imds_is_at_its_own_address_for_the_command_alone(desk: Desk) -> None:
     user = desk.user()
     # The fake AWS is on this machine's loopback, where the command's own network does not reach.
