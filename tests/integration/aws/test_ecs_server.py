@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -302,6 +303,15 @@ def test_two_servers_stand_side_by_side_with_tokens_of_their_own(source: Source)
     with serve_ecs(source, {}) as one, serve_ecs(source, {}) as other:
         assert one[URI] != other[URI]
         assert ask(one[URI], headers=authorised(other)).status == 403
+
+
+def test_fifty_clients_at_one_instant_make_one_call(source: Source) -> None:
+    with serve_ecs(source, {}, lazy=True) as variables, ThreadPoolExecutor(50) as pool:
+        replies = pool.map(lambda _: ask(variables[URI], headers=authorised(variables)), range(50))
+        keys = {reply.json()["AccessKeyId"] for reply in replies}
+
+    assert keys == {"ASIA1"}
+    assert source.asked == [""]
 
 
 def test_a_client_that_leaves_at_once_leaves_nothing_behind(served: dict[str, str]) -> None:

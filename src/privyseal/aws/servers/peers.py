@@ -32,15 +32,15 @@ class Peers:
 
     def admits(self, connection: socket.socket) -> bool:
         """Return whether the other end of an IPv4 connection belongs to the user."""
-        owner = self._owner(connection)
+        try:
+            owner = self._owner(connection)
+        except OSError:  # the other end has left, or the server is ending
+            return False
         # A socket without an inode has been closed; its user reads 0 then, whoever it was.
         return owner is not None and owner.inode != 0 and owner.uid == self._uid
 
     def _owner(self, connection: socket.socket) -> Owner | None:
-        try:
-            here, there = End(*connection.getsockname()), End(*connection.getpeername())
-        except OSError:
-            return None
+        here, there = End(*connection.getsockname()), End(*connection.getpeername())
         # The kernel walks its hash table while others change it; a line may be missed once.
         for _ in range(_ATTEMPTS):
             for table in self._tables:
