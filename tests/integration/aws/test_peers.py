@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from tests.integration.aws.credential_servers import STRANGER
 from tests.waiting import until
 
 from privyseal.aws.servers.desk import listen
@@ -32,7 +31,7 @@ def test_what_another_user_is_expected_of_is_refused(
 ) -> None:
     table = os.open(TABLE, os.O_RDONLY)
     try:
-        assert not Peers((table,), STRANGER).admits(connection[0])
+        assert not Peers((table,), os.geteuid() + 1).admits(connection[0])
         assert Peers((table,), os.geteuid()).admits(connection[0])
     finally:
         os.close(table)

@@ -138,11 +138,11 @@ def test_a_command_keeps_its_user_folder_status_and_signals(
 
 
 def test_a_command_that_is_not_there_is_named(network: Network) -> None:
-    status, _, err = run(network, "no-such-command")
+    status, _, err = run(network, "/no/such/command")
 
     assert (status, err) == (
         127,
-        "privy: error: cannot run 'no-such-command': No such file or directory\n",
+        "privy: error: cannot run '/no/such/command': No such file or directory\n",
     )
 
 
