@@ -67,6 +67,8 @@ def what(approval: Json) -> str:
         about = [ask["label"]]
     if not about:
         about = [f"{name}={value}" for name, value in (ask.get("attributes") or {}).items()]
+    if not about and ask["kind"].startswith("aws-"):
+        about = [fact["value"] for fact in content["details"][:1]]
     named = ", ".join(about or content["collections"]) or content["title"]
     return f"{str(content['badge']).lower()} {named}"
 

@@ -7,6 +7,7 @@ from typing import Final
 from privyseal.console.layout import GUTTER, Line, Span, Style, line, plain, rule, spread
 from privyseal.console.state import ScreenState
 from privyseal.model.approval import Approval
+from privyseal.model.ask import OfAws
 from privyseal.model.decision import Scope
 from privyseal.model.evidence import Evidence, Fact, Grade
 from privyseal.model.keyring import ItemInfo
@@ -100,8 +101,10 @@ def _asked(state: ScreenState, subject: Approval) -> Iterator[Line]:
         yield from _row(state, "", "plain", "collection", label)
     for number, fact in enumerate(content.details):
         # Some of these names are attribute names, foreign text that belongs behind the gutter.
-        name = "" if number else "change"
-        yield from _row(state, *_MARKS[fact.grade], name, f"{fact.name}: {fact.value}")
+        name, value = "" if number else "change", f"{fact.name}: {fact.value}"
+        if isinstance(subject.ask, OfAws):
+            name, value = fact.name, fact.value
+        yield from _row(state, *_MARKS[fact.grade], name, value)
 
 
 def _asker(state: ScreenState, subject: Approval) -> Iterator[Line]:

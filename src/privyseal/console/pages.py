@@ -18,6 +18,11 @@ from privyseal.model.passphrase import SHORTEST
 from privyseal.model.value import Value
 from privyseal.wire.sanitise import fit, wrap
 
+WANTS: Final = {"GnuPG": "passphrase", "AWS": "key"}
+"""What the programs of a companion ask for."""
+
+_WHO_ASKS: Final = {"GnuPG": "GnuPG, which keeps your store,", "AWS": "The keeper of your AWS keys"}
+
 Page = Callable[[ScreenState, int, int], list[Line]]
 
 OUTCOMES: Final[dict[State, Span]] = {
@@ -111,8 +116,8 @@ def overview(state: ScreenState, cells: int, _height: int) -> list[Line]:
         said = wrap(trouble, cells - 5, 2, console=console)
         rows += [line((" ! ", "warn"), (GUTTER, "frame"), (text, "foreign")) for text in said]
     for pin in state.pins:
-        text = foreign(pin.text, cells - 17, console=console)
-        rows += [(*line((" u ", "bar"), " passphrase? "), *text)]
+        text = foreign(pin.text, cells - 7 - len(WANTS[pin.of]), console=console)
+        rows += [(*line((" u ", "bar"), f" {WANTS[pin.of]}? "), *text)]
     rows.append(line((" Leases, the next to run out first", "strong")))
     soon = sorted(state.leases, key=lambda lease: lease.expires or float("inf"))
     rows += [_lease(state, lease, cells, mark="  ") for lease in soon]
@@ -199,9 +204,9 @@ def _pins(state: ScreenState, cells: int, _height: int) -> list[Line]:
         line("   ", (GUTTER, "frame"), (row, "foreign"))
         for row in wrap(state.question.text, cells - 6, 8, console=state.console_font)
     ]
-    asks = line(" GnuPG, which keeps your store, asks for a passphrase, in its own words:")
-    more = len(state.pins) - 1
-    rows = [(), asks, (), *said, (), *_entry_field("Passphrase")]
+    wants, more = WANTS[state.question.of], len(state.pins) - 1
+    asks = line(f" {_WHO_ASKS[state.question.of]} asks for a {wants}, in its own words:")
+    rows = [(), asks, (), *said, (), *_entry_field(wants.capitalize())]
     return [*rows, (), line(f" {more} more of them wait.")] if more > 0 else rows
 
 
@@ -230,11 +235,14 @@ def _rules(state: ScreenState, _cells: int, height: int) -> list[Line]:
         ("Ask a person, allow or deny", "Seconds", "At most"),
         (policy.verdicts, policy.timing, policy.limits),
     )
+    always = fit(", ".join(policy.aws.always_ask), 50, console=state.console_font)
+    where = [line(f" For AWS never longer than once: {always}")] if always else []
+    where.append(line(" They can only be read here: the configuration file sets them."))
+    height -= len(where) - 1
     probe = "answered" if policy.answer_chromium_probe else "ask"
     left = column([*verdicts, _rule("Chromium's probe", probe)], height - 1, 42)
     right = column([*seconds, (), *most], height - 1, 36)
-    where = line(" They can only be read here: the configuration file sets them.")
-    return [*((*a, *b) for a, b in zip(left, right, strict=True)), where]
+    return [*((*a, *b) for a, b in zip(left, right, strict=True)), *where]
 
 
 def _group(title: str, values: Value) -> list[Line]:
@@ -257,7 +265,7 @@ PAGES: Final[dict[View, tuple[str, Page]]] = {
     "overview": ("Overview", overview),
     "rules": ("Rules in force", _rules),
     "unlock": ("Unlock", _unlock),
-    "pins": ("A passphrase for GnuPG", _pins),
+    "pins": ("A question of your companion", _pins),
     "log-out": ("Log out", _log_out),
     "help": ("Help", _help),
 }

@@ -20,7 +20,7 @@ from privyseal.console.layout import (
     rule,
     spread,
 )
-from privyseal.console.pages import OUTCOMES, PAGES, overview, what
+from privyseal.console.pages import OUTCOMES, PAGES, WANTS, overview, what
 from privyseal.console.state import MIN_COLUMNS, MIN_ROWS, ScreenState, View
 from privyseal.model.approval import Approval
 from privyseal.wire.sanitise import fit, width
@@ -75,7 +75,7 @@ def _warning(state: ScreenState) -> str:
         return ""
     if state.status.mode == "own-session":
         return f" ! {OWN_SESSION}"
-    said = ["GnuPG asks a passphrase: u"] if state.pins else []
+    said = [f"{pin.of} asks a {WANTS[pin.of]}: u" for pin in state.pins[:1]]
     said += [NO_WITNESS] if not state.status.witness else []
     said += ["trouble: 0"] if state.status.troubles else []
     return f" ! {'; '.join(said)}" if said else ""

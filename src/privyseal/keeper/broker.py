@@ -115,12 +115,10 @@ class Broker:
     async def _typed(self, name: str) -> Secret:
         """Return a key that the person types at the console."""
         parts = [
-            (
-                await self._pins.ask("", f"The {what} of the AWS key {name!r}", ORDER_SECONDS)
-            ).expose()
+            await self._pins.ask("", f"The {what} of the key {name!r}", ORDER_SECONDS, "AWS")
             for what in ("access key id", "secret access key")
         ]
-        key, secret = (part.decode(errors="replace").strip() for part in parts)
+        key, secret = (part.expose().decode(errors="replace").strip() for part in parts)
         return Secret(encode(AccessKey(access_key_id=key, secret_access_key=secret)))
 
     async def _dial(self) -> socket.socket:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from privyseal.errors import DeniedError, ExpiredError, LimitError, LockedError, NotFoundError
 from privyseal.model.approval import PinAsk
@@ -31,7 +31,9 @@ class Pins:
         """Return what waits, oldest first."""
         return [each.ask for each in self._waiting.values()]
 
-    async def ask(self, caller: str, text: str, patience: float) -> Secret:
+    async def ask(
+        self, caller: str, text: str, patience: float, of: Literal["GnuPG", "AWS"] = "GnuPG"
+    ) -> Secret:
         """Return the passphrase that a person types within `patience` seconds.
 
         Raises:
@@ -42,7 +44,7 @@ class Pins:
         if len(self._waiting) >= MAX_WAITING:
             raise LimitError(f"{MAX_WAITING} programs wait for a passphrase already")
         answer: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
-        ask = PinAsk(id=secrets.token_hex(8), text=text)
+        ask = PinAsk(id=secrets.token_hex(8), text=text, of=of)
         self._waiting[ask.id] = _Waiting(ask, caller, answer)
         self._told()
         try:

@@ -88,7 +88,9 @@ class Request:
     def ticket(self) -> Ticket:
         """Return what the requester is told; a decision counts once its receipt is on disk."""
         state = self.state if self.done else "pending"
-        return Ticket(id=self.id, state=state, reason=self.reason, result=self.result)
+        under_way = self.cleared and not self.done
+        reason = "it is allowed, and AWS is asked now" if under_way else self.reason
+        return Ticket(id=self.id, state=state, reason=reason, result=self.result)
 
     def approval(self, *, store_locked: bool, wall_offset: float, once: bool) -> Approval:
         """Return what a person is told; `wall_offset` turns monotonic instants into wall time."""

@@ -1,6 +1,7 @@
 """A request as a person sees it, and everything the deciding faces are told."""
 
 import hashlib
+from typing import Literal
 
 from privyseal.model.ask import Ask
 from privyseal.model.evidence import Evidence, Fact
@@ -68,10 +69,14 @@ class Lease(Value, frozen=True):
 
 
 class PinAsk(Value, frozen=True):
-    """A program of the companion waits for a passphrase; `text` is what it says it is for."""
+    """A program of the companion waits for a passphrase; `text` is what it says it is for.
+
+    `of` names the program; what AWS wants is a long-lived key, in two questions.
+    """
 
     id: Name
     text: Text
+    of: Literal["GnuPG", "AWS"] = "GnuPG"
 
 
 class Status(Value, frozen=True):

@@ -42,10 +42,11 @@ class AwsHouse:
     def obtain(self, *steps: Step, command: str = "terraform") -> UseAws:
         return UseAws(order=Obtain(plan=self.plan(*steps), command=(command, "apply")))
 
-    async def ask(self, ask: Ask, value: str = "") -> Process:
-        """Start a command that asks."""
+    async def ask(self, ask: Ask, value: str = "", code: str = "") -> Process:
+        """Start a command that asks; its person knows a code of her device, or the one given."""
         assert self.user.device is not None
-        words = [encode(ask).decode(), self.user.device.code(), *([value] if value else [])]
+        code = code or self.user.device.code()
+        words = [encode(ask).decode(), code, *([value] if value else [])]
         return await self.house.client(sys.executable, str(CLIENT), *words)
 
     async def granted(self, ask: Ask, scope: str = "once") -> Outcome:

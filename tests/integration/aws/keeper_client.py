@@ -6,9 +6,10 @@ The person at this command has one code of her device, and prints what she is to
 import asyncio
 import os
 import sys
+import threading
 
 from privyseal.aws.talk import talking
-from privyseal.errors import DeniedError, PrivysealError
+from privyseal.errors import DeniedError, PrivysealError, UnreachableError
 from privyseal.model.ask import decode_ask
 from privyseal.model.secret import Secret
 from privyseal.runtime.bus import Connection
@@ -22,6 +23,9 @@ class Person:
         self._code = code
 
     def code(self, serial: str, again: str = "") -> str:
+        if self._code == "wait":
+            self.tell("a code is wanted")
+            threading.Event().wait()
         if again or not self._code:
             raise DeniedError(f"no code for {serial}: {again}")
         return self._code
@@ -37,6 +41,7 @@ class Person:
 
     def tell(self, text: str) -> None:
         sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 async def ask(text: str, person: Person, value: Secret | None) -> bytes:
@@ -46,16 +51,19 @@ async def ask(text: str, person: Person, value: Secret | None) -> bytes:
         connection = await Connection.open(group)
         link = RequestLink(connection)
         await link.subscribe(lambda number, _state: resolved.put_nowait(number), lambda _: None)
+        await link.watch_owner(lambda: resolved.put_nowait(""), lambda: None)
         pidfd = os.pidfd_open(os.getpid())
         token = await link.register(pidfd)
         os.close(pidfd)
         try:
             with talking(person) as talk:
                 ticket, values = await link.submit(token, decode_ask(text), value, talk)
-            while ticket.state == "pending":
-                while await resolved.get() != ticket.id:
-                    pass
-                ticket, values = await link.collect(ticket.id)
+                talk.close()
+                while ticket.state == "pending":
+                    while (number := await resolved.get()) != ticket.id:
+                        if not number:
+                            raise UnreachableError("the keeper has gone")
+                    ticket, values = await link.collect(ticket.id)
         finally:
             connection.close()
     if not values:

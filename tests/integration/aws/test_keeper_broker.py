@@ -1,17 +1,49 @@
 """AWS behind the gate: a command asks the keeper, a person allows it, the broker calls AWS."""
 
+import asyncio
 import json
+import os
+import signal
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests.integration.aws.aws_house import AwsHouse, aws_house
+from tests.integration.rig import PASSPHRASE, PATIENCE, ended
+from tests.waiting import eventually
+
+from privyseal.errors import UsageError
+from privyseal.model.ask import UseAws
+from privyseal.model.aws import Ambient, Network, Obtain, Plan, RoleStep, SessionStep, Vaulted
+from privyseal.model.decision import Decision, Scope
+from privyseal.runtime.requestlink import RequestLink
+from privyseal.wire.keeper import KnownAws, LookAws
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[AwsHouse]:
     async with aws_house(tmp_path) as made:
         yield made
+
+
+def brokers(keeper: Process) -> list[int]:
+    """Return the PIDs of the brokers that a keeper has started."""
+    children = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split()
+    names = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+    return [pid for pid, words in names.items() if b"privyseal.aws" in words]
+
+
+async def waits_for_a_code(world: AwsHouse) -> Process:
+    """Return a command whose order is at its broker, which waits for the person."""
+    assert world.user.device is not None
+    step = SessionStep(duration=3600, mfa=world.user.device.serial)
+    process = await world.ask(world.obtain(step), code="wait")
+    await world.house.decide()
+    await eventually(lambda: bool(brokers(world.house.processes["keeper"])))
+    assert process.stderr is not None
+    assert await process.stderr.readline() == b"a code is wanted\n"
+    return process
 
 
 async def test_a_command_gets_a_session_once_a_person_allowed_it(world: AwsHouse):
@@ -23,3 +55,143 @@ async def test_a_command_gets_a_session_once_a_person_allowed_it(world: AwsHouse
     assert got["session_token"]
     assert world.user.keys[-1].secret_access_key.encode() not in outcome.out
     assert world.aws.calls == {"GetSessionToken": 1}
+
+
+async def test_a_code_is_asked_for_at_the_command(world: AwsHouse):
+    role = world.aws.people.add_role()
+    assert world.user.device is not None
+    session = SessionStep(duration=3600, mfa=world.user.device.serial)
+
+    outcome = await world.granted(world.obtain(session, RoleStep(arn=role.arn)))
+
+    assert outcome.status == 0, outcome.err
+    assert world.aws.calls == {"GetSessionToken": 1, "AssumeRole": 1}
+
+
+async def test_a_lease_serves_every_command_of_this_terminal_but_no_other_role(world: AwsHouse):
+    await world.granted(world.obtain(command="plan"), scope="1h")
+
+    again = await ended(await world.ask(world.obtain(command="apply")))
+    other = await world.ask(world.obtain(SessionStep(duration=7200)))
+
+    assert again.status == 0, again.err
+    waiting = await world.house.waiting()
+    assert [fact.value for fact in waiting[0].content.details][:3] == ["prod", "prod", "2 h"]
+    await world.house.decide(allow=False)
+    assert (await ended(other)).status != 0
+    assert world.aws.calls == {"GetSessionToken": 1}, "the second command got what was cached"
+
+
+async def test_what_is_always_asked_is_allowed_once_and_no_longer(tmp_path: Path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("aws:\n  always-ask: ['pr*']\n")
+    async with aws_house(tmp_path, "--config", str(rules)) as world:
+        process = await world.ask(world.obtain())
+        [approval] = await world.house.waiting()
+        lasting = Decision(
+            request=approval.id, digest=approval.digest, allow=True, scope=Scope.parse("1h")
+        )
+        with pytest.raises(UsageError, match="asked each time"):
+            await world.house.person.decide(lasting)
+        await world.house.decide()
+
+        assert approval.once
+        assert (await ended(process)).status == 0
+        process = await world.ask(world.obtain())
+        await world.house.decide(allow=False)
+        assert (await ended(process)).status == 1
+
+
+async def test_a_denial_ends_the_command_and_sticks(world: AwsHouse):
+    process = await world.ask(world.obtain())
+    await world.house.decide(allow=False)
+    first = await ended(process)
+
+    again = await ended(await world.ask(world.obtain(command="another")))
+
+    assert "denied" in first.err
+    assert "denied before" in again.err
+    assert world.aws.calls == {}
+    assert brokers(world.house.processes["keeper"]) == []
+
+
+async def test_an_error_of_aws_reaches_the_command_in_one_line(world: AwsHouse):
+    outcome = await world.granted(world.obtain(RoleStep(arn="arn:aws:iam::1:role/nobody")))
+
+    assert outcome.status == 1
+    assert outcome.err.startswith("DeniedError: ")
+    assert outcome.err.count("\n") == 1
+
+
+async def test_a_broker_that_dies_at_an_order_fails_that_order_alone(world: AwsHouse):
+    process = await waits_for_a_code(world)
+    for pid in brokers(world.house.processes["keeper"]):
+        os.kill(pid, signal.SIGKILL)
+    failed = await ended(process)
+
+    outcome = await world.granted(world.obtain())
+
+    assert failed.err == "UnreachableError: the AWS broker ended before it was done; ask again\n"
+    assert outcome.status == 0, outcome.err
+
+
+async def test_a_lock_ends_the_broker_with_all_that_it_knew(world: AwsHouse):
+    process = await waits_for_a_code(world)
+    [broker] = brokers(world.house.processes["keeper"])
+    await world.house.person.lock()
+
+    assert (await ended(process)).status == 1
+    await eventually(lambda: not Path(f"/proc/{broker}/cmdline").exists())
+    waiting = await world.ask(world.obtain())
+    [approval] = await world.house.waiting()
+    assert approval.needs_unlock
+    await world.house.person.unlock(PASSPHRASE)
+    await world.house.decide()
+    outcome = await ended(waiting)
+    assert outcome.status == 0, outcome.err
+
+
+async def test_a_broker_ends_with_its_keeper(world: AwsHouse):
+    process = await waits_for_a_code(world)
+    [broker] = brokers(world.house.processes["keeper"])
+
+    await world.house.kill("keeper")
+
+    assert (await ended(process)).err == "UnreachableError: the keeper has gone\n"
+    await eventually(lambda: not Path(f"/proc/{broker}/cmdline").exists())
+
+
+async def test_what_is_kept_is_listed_without_asking_anybody(world: AwsHouse):
+    await world.granted(world.obtain())
+    link = RequestLink(world.house.connection)
+    pidfd = os.pidfd_open(os.getpid())
+    token = await link.register(pidfd)
+    os.close(pidfd)
+
+    async with asyncio.timeout(PATIENCE):
+        answer = await link.look(token, LookAws())
+
+    assert isinstance(answer, KnownAws)
+    known: Vaulted = answer.vaulted
+    assert [(key.name, key.account) for key in known.keys] == [("prod", world.user.account)]
+    assert known.keys[0].tail == world.user.keys[-1].access_key_id[-4:]
+    assert [session.profile for session in known.sessions] == ["prod"]
+    assert await world.house.person.pending() == []
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (Plan(profile="here", source=Ambient(kind="environment")), "nothing that the keeper keeps"),
+        (
+            Plan(profile="far", source=Ambient(kind="ec2"), network=Network(region="x.evil.com/")),
+            "nothing that the keeper keeps",
+        ),
+    ],
+    ids=["ambient", "elsewhere"],
+)
+async def test_what_begins_outside_is_not_for_the_broker(world: AwsHouse, plan: Plan, words: str):
+    outcome = await world.granted(UseAws(order=Obtain(plan=plan)))
+
+    assert outcome.status == 1
+    assert words in outcome.err

@@ -6,8 +6,10 @@ import msgspec
 
 from privyseal.console.keys import noticed
 from privyseal.console.state import ScreenState, synced
+from privyseal.keeper.orders import order_facts
 from privyseal.model.approval import Approval, Content, Lease, PinAsk, Status
-from privyseal.model.ask import Ask, Delete, Read
+from privyseal.model.ask import Ask, Delete, Read, UseAws, title_of
+from privyseal.model.aws import Network, Obtain, Plan, RoleStep, SessionStep, StoredKey
 from privyseal.model.evidence import Evidence, Fact
 from privyseal.model.keyring import ItemInfo, ItemRef
 from privyseal.model.lifecycle import State
@@ -100,6 +102,34 @@ def delete(name: str = "b07c") -> Approval:
         title="Delete an item",
         before="",
     )
+
+
+def aws(order: Obtain, *, once: bool = False) -> Approval:
+    """Return a request for AWS, drawn as the keeper draws it."""
+    ask = UseAws(order=order)
+    badge, title = title_of(ask)
+    shown = approval(
+        "77aa", items=(), ask=ask, badge=badge, title=title, details=order_facts(order)
+    )
+    return msgspec.structs.replace(shown, once=once)
+
+
+def terraform(**network: dict[str, str]) -> Obtain:
+    """Return what `privy aws exec prod -- terraform apply` wants."""
+    role = RoleStep(
+        arn="arn:aws:iam::111122223333:role/Deploy",
+        session_name="alice",
+        duration=3600,
+        policy='{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}',
+    )
+    plan = Plan(
+        profile="prod",
+        source=StoredKey(name="base"),
+        steps=(SessionStep(duration=8 * 3600, mfa="arn:aws:iam::999988887777:mfa/alice"), role),
+        network=Network(region="eu-central-1", **network),  # type: ignore[arg-type]  # fields of it
+        notes=("capped to 1 h: a role from a role",),
+    )
+    return Obtain(plan=plan, command=("terraform", "apply"))
 
 
 RECENT = (

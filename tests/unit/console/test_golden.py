@@ -19,17 +19,20 @@ from tests.unit.console.sample import (
     RECENT,
     STATUS,
     approval,
+    aws,
     companion,
     delete,
     hostile,
     item,
     screen,
+    terraform,
 )
 
 from privyseal.console.keys import press
 from privyseal.console.screen import frame_text
 from privyseal.console.state import ScreenState, rearmed, told
-from privyseal.model.policy import Policy
+from privyseal.model.approval import PinAsk
+from privyseal.model.policy import AwsRules, Policy
 from privyseal.wire.keeper import Notice
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -42,6 +45,8 @@ WATCHED_BY_NOBODY = msgspec.structs.replace(
     witness=False,
     troubles=("org.freedesktop.secrets is owned by \x1b[2Jkeepassxc (PID 4711)",),
 )
+KEY = PinAsk(id="p2", text="The secret access key of the key 'prod'", of="AWS")
+ALWAYS = Policy(aws=AwsRules(always_ask=("prod*", "111122223333")))
 ALLOWED = approval(state="allowed", resolved=NOW - 2)
 NOBODY = replace(companion(recent=(), leases=()), status=None, linked=False)
 
@@ -51,6 +56,12 @@ FRAMES: dict[str, ScreenState] = {
     "delete": screen(delete()),
     "several-items": replace(screen(approval(items=FOUR)), off=frozenset({FOUR[2].ref}), item=2),
     "hostile": screen(hostile()),
+    "aws": screen(aws(terraform())),
+    "aws-elsewhere": screen(
+        aws(terraform(endpoints={"sts": "http://sts.evil.example"}), once=True),
+        columns=100,
+        rows=34,
+    ),
     "ended": told(screen(approval(), delete()), Notice(what="resolved", approval=ALLOWED), b"\x11"),
     "disarmed": rearmed(screen(approval()), b"\x11", 3.0),
     "needs-unlock": screen(approval(needs_unlock=True), status=LOCKED),
@@ -74,6 +85,8 @@ FRAMES: dict[str, ScreenState] = {
     "companion-locked": companion(status=COMPANION_LOCKED, leases=()),
     "companion-unlock": companion(status=COMPANION_LOCKED, view="unlock", entered="hunter2"),
     "companion-pins": companion(pins=(PIN, PIN), pin="p1", view="pins"),
+    "companion-key": companion(pins=(KEY,), pin="p2", view="pins"),
+    "companion-rules-aws": companion(policy=ALWAYS, view="rules"),
     "companion-rules": companion(policy=Policy(), view="rules"),
     "companion-log-out": rearmed(companion(view="log-out"), b"\x5a", 0),
     "companion-overview": companion(approval(), view="overview"),
