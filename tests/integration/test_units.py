@@ -15,10 +15,12 @@ MOST = {
     "privyseal-console@.service": 10,
     "privyseal-agent@.service": 15,
     "privyseal-witness@.service": 40,
+    "privyseal-aws@.service": 15,
     "privyseal-sleep.service": 20,
 }
 SERVICES = sorted(UNITS.glob("*.service"))
 DAEMONS = sorted(UNITS.glob("*@.service"))
+ON_DEMAND = "privyseal-aws@.service"
 
 
 def _lines(unit: str) -> list[str]:
@@ -43,15 +45,18 @@ def test_a_unit_exposes_no_more_than_its_bound(unit: Path) -> None:
 @pytest.mark.parametrize("unit", DAEMONS, ids=lambda unit: unit.name)
 def test_a_unit_always_comes_back_and_leaves_no_memory_on_disk(unit: Path) -> None:
     # Not at once: one that cannot start would keep the machine busy with trying.
+    back = ("Restart=no",) if unit.name == ON_DEMAND else ("Restart=always", "RestartSec=200ms")
     lines = _lines(unit.name)
-    for wanted in (
-        "Restart=always",
-        "RestartSec=200ms",
-        "StartLimitIntervalSec=0",
-        "LimitCORE=0",
-        "MemorySwapMax=0",
-    ):
+    for wanted in (*back, "StartLimitIntervalSec=0", "LimitCORE=0", "MemorySwapMax=0"):
         assert wanted in lines
+
+
+def test_what_has_the_network_has_neither_the_store_nor_a_way_to_decide() -> None:
+    [hidden] = [line for line in _lines(ON_DEMAND) if line.startswith("InaccessiblePaths=")]
+    assert hidden.partition("=")[2].split()[:2] == ["/run/privyseal", "/var/lib/privyseal"]
+    for unit in DAEMONS:
+        families = [line for line in _lines(unit.name) if line.startswith("RestrictAddress")]
+        assert ("AF_INET" in families[0]) == (unit.name == ON_DEMAND), unit.name
 
 
 def test_the_witness_keeps_the_mount_namespace_of_process_one() -> None:

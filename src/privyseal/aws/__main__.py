@@ -10,8 +10,6 @@ import logging
 import os
 import socket
 import sys
-import threading
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def main() -> int:
-    """Serve until the keeper hangs up, or for ever behind a listening socket."""
+    """Serve until the keeper hangs up."""
     parser = argparse.ArgumentParser(prog="privyseal.aws", description=__doc__)
     parser.add_argument("--fd", type=int, help="a connected socket of the keeper")
     options = parser.parse_args()
@@ -59,17 +57,11 @@ def _listen(work: broker.CarryOut) -> int:
         log.error("neither --fd nor a socket of systemd: the keeper starts this program")
         return UsageError.exit_status
     with socket.socket(fileno=FIRST_FD) as listener:
-        while True:
-            link, _ = listener.accept()
-            if broker.is_own(link):
-                threading.Thread(target=partial(_serve_keeper, link, work), daemon=True).start()
-            else:
-                link.close()
-
-
-def _serve_keeper(link: socket.socket, work: broker.CarryOut) -> None:
+        link, _ = listener.accept()
     with link:
-        broker.serve(link, work)
+        if broker.is_own(link):
+            broker.serve(link, work)
+    return 0
 
 
 if __name__ == "__main__":

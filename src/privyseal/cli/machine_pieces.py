@@ -143,8 +143,8 @@ def _terminal(host: Host, companion: Companion, uid: int, units: Units) -> Itera
 
 
 def _sockets(host: Host, companion: Companion, uid: int) -> Iterator[Finding]:
-    places = ((companion.witness, _PRIVATE), (Path(f"/run/privyseal/{companion.uid}"), 0o700))
-    for place, wanted in places:
+    sockets = ((companion.witness, _PRIVATE), (companion.broker, _PRIVATE))
+    for place, wanted in (*sockets, (Path(f"/run/privyseal/{companion.uid}"), 0o700)):
         try:
             status = host.path(str(place)).lstat()
         except FileNotFoundError:
@@ -161,7 +161,7 @@ def _sockets(host: Host, companion: Companion, uid: int) -> Iterator[Finding]:
 
 
 def _trials(companion: Companion, units: Units) -> Iterator[Finding]:
-    outcomes = probe(companion, companion.uid, ("own", "private bus", "witness", "home", *_TTY))
+    outcomes = probe(companion, companion.uid, _TRIED)
     if outcomes is None:
         text = f"what {companion.user} may do can only be tried by root or {companion.user}"
         yield Finding("trials", "unknown", text, "run it as root")
@@ -186,10 +186,12 @@ def _trials(companion: Companion, units: Units) -> Iterator[Finding]:
 
 
 _TTY: Final = ("read terminal", "write terminal")
+_TRIED: Final = ("own", "private bus", "witness", "broker", "home", *_TTY)
 _REFUSED: Final = {
     "own": "owning the keeper's name on the system bus",
     "private bus": "reaching the companion's own bus",
     "witness": "reaching the witness",
+    "broker": "reaching the AWS broker",
     "home": "reading the companion's home",
     "read terminal": "reading the console's terminal",
     "write terminal": "writing to the console's terminal",

@@ -39,6 +39,7 @@ class Trials:
             "own": self._own,
             "private bus": self._private_bus,
             "witness": self._witness,
+            "broker": lambda: _connect(self._companion.broker, socket.SOCK_SEQPACKET),
             "home": self._home,
             "read terminal": lambda: self._terminal(os.O_RDONLY),
             "write terminal": lambda: self._terminal(os.O_WRONLY),

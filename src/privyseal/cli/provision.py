@@ -311,7 +311,8 @@ def _apply(journal: Journal, record: Record) -> list[str]:
 def _commands(host: Host, companion: Companion, *, anew: bool) -> list[tuple[str, ...]]:
     """Return what makes the files take effect, without a reboot or a new login."""
     uid = companion.uid
-    faces = (f"privyseal-witness@{uid}.socket", f"privyseal-console@{uid}.service")
+    sockets = (f"privyseal-witness@{uid}.socket", f"privyseal-aws@{uid}.socket")
+    faces = (*sockets, f"privyseal-console@{uid}.service")
     # They are done each time: in a run that did not finish they may be what failed.
     commands: list[tuple[str, ...]] = [*_RELOADING]
     commands.append(("systemctl", "restart" if anew else "start", *faces))

@@ -19,6 +19,8 @@ SYSUSERS: Final = Path("/etc/sysusers.d")
 
 _TEMPLATES: Final = (
     "privyseal-agent@.service",
+    "privyseal-aws@.service",
+    "privyseal-aws@.socket",
     "privyseal-bus@.service",
     "privyseal-companion@.target",
     "privyseal-console@.service",
@@ -72,7 +74,7 @@ def account_files(companion: Companion) -> dict[Path, Entry]:
 def own_files(companion: Companion) -> dict[Path, Entry]:
     """Return the files of one companion that name its account: policy, activation, units."""
     uid = companion.uid
-    console, witness = f"privyseal-console@{uid}.service", f"privyseal-witness@{uid}.socket"
+    console, faces = f"privyseal-console@{uid}.service", ("witness", "aws")
     return {
         POLICIES / f"{companion.bus_name}.conf": Entry.text(
             _filled("dbus/system-policy.conf", companion)
@@ -87,7 +89,12 @@ def own_files(companion: Companion) -> dict[Path, Entry]:
             _filled("systemd/system/user@.conf", companion)
         ),
         UNITS / "multi-user.target.wants" / console: Entry.link("../privyseal-console@.service"),
-        UNITS / "sockets.target.wants" / witness: Entry.link("../privyseal-witness@.socket"),
+        **{
+            UNITS / "sockets.target.wants" / f"privyseal-{face}@{uid}.socket": Entry.link(
+                f"../privyseal-{face}@.socket"
+            )
+            for face in faces
+        },
     }
 
 

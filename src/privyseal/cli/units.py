@@ -7,6 +7,7 @@ from privyseal.wire.procfs import parse_cgroup
 _UNITS: Final[dict[str, Literal["boot", "login"]]] = {
     "privyseal-console@{}.service": "boot",
     "privyseal-witness@{}.socket": "boot",
+    "privyseal-aws@{}.socket": "boot",
     "privyseal-companion@{}.target": "login",
     "privyseal-bus@{}.service": "login",
     "privyseal-provider@{}.service": "login",

@@ -45,6 +45,11 @@ class Companion(Value, frozen=True):
         return Path(f"/run/privyseal/witness-{self.uid}")
 
     @property
+    def broker(self) -> Path:
+        """The socket of the AWS broker."""
+        return Path(f"/run/privyseal/aws-{self.uid}")
+
+    @property
     def way_in(self) -> str:
         """The keys that lead to the console."""
         return f"Ctrl+Alt+F{self.vt}"

@@ -46,6 +46,7 @@ def test_units_are_judged_by_when_they_are_to_run() -> None:
     assert [f.check for f in gone if f.state == "broken"] == [
         "privyseal-console@47110.service",
         "privyseal-witness@47110.socket",
+        "privyseal-aws@47110.socket",
     ]
     assert len([f for f in _judged("inactive") if f.state == "broken"]) == 5
 
@@ -55,6 +56,7 @@ def test_a_companion_that_is_logged_out_rests_and_its_agent_does_not() -> None:
     assert [f.check for f in out] == [
         "privyseal-console@47110.service",
         "privyseal-witness@47110.socket",
+        "privyseal-aws@47110.socket",
         "privyseal-agent@47110.service",
         "session",
     ]
@@ -63,7 +65,7 @@ def test_a_companion_that_is_logged_out_rests_and_its_agent_does_not() -> None:
 
 
 def test_what_the_user_can_do_and_must_not_voids_the_machine() -> None:
-    refused = dict.fromkeys(("own", "private bus", "witness", "home"), ("refused", ""))
+    refused = dict.fromkeys(("own", "private bus", "witness", "broker", "home"), ("refused", ""))
     refused |= dict.fromkeys(("read terminal", "write terminal"), ("refused", ""))
     assert {f.state for f in judge_refusals(refused, ALICE)} == {"ok"}
     opened = {**refused, "home": ("done", "3")}
