@@ -13,7 +13,7 @@ from privyseal.cli.aws import remembered
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.keeperdoor import NoKeeperError, keeper_link, shown
 from privyseal.cli.aws.obtained import Obtained, parse
-from privyseal.cli.aws.options import KEEPER, chosen
+from privyseal.cli.aws.options import KEEPER, backend
 from privyseal.cli.aws.wishes import patience, person, wanted
 from privyseal.cli.spec import Values
 from privyseal.errors import NotFoundError
@@ -34,7 +34,7 @@ def obtain(values: Values, profile: str, command: Sequence[str] = ()) -> Obtaine
     settings = wanted(values)
     environment = outside(os.environ)
     fingerprint = remembered.fingerprint(profile, settings, environment)
-    if chosen(values, os.environ)["backend"] in {"", KEEPER}:
+    if backend(values, os.environ) in {"", KEEPER}:
         known = remembered.recall(fingerprint)
         if known is not None and (found := _again(values, known, command)) is not None:
             return found

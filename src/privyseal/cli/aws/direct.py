@@ -4,12 +4,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from privyseal.aws.choice import StoreOptions, open_store
 from privyseal.aws.engine import carry_out
 from privyseal.aws.flights import Flights
 from privyseal.aws.ports import Item, KeyStore, Talk
-from privyseal.aws.stores.file import FileStore
-from privyseal.cli.passphrase import passphrase
-from privyseal.errors import NotFoundError, UnsupportedError
+from privyseal.errors import NotFoundError
 from privyseal.model.aws import Order
 from privyseal.model.secret import Secret
 from privyseal.runtime.clock import SystemClock
@@ -58,18 +57,8 @@ def carry_out_here(order: Order, store: KeyStore, talk: Talk, value: Secret | No
 
 
 def open_direct(wanted: Mapping[str, str]) -> KeyStore:
-    """Return the store that the options choose."""
-    if wanted["backend"] not in {"", "file"}:
-        raise UnsupportedError(f"no way yet to the store {wanted['backend']!r}")
-    folder = Path(wanted["file_dir"] or "~/.awsvault/keys/").expanduser()
-    return FileStore(folder, _passphrase, SystemClock())
-
-
-def _passphrase(*, new: bool) -> Secret:
-    given = os.environ.get("AWS_VAULT_FILE_PASSPHRASE")
-    if given is not None:
-        return Secret(given.encode())
-    return passphrase("Passphrase", None, option="AWS_VAULT_FILE_PASSPHRASE", new=new)
+    """Return the store that options and environment name, or the first that works here."""
+    return open_store(StoreOptions(**wanted), os.environ)
 
 
 def flights() -> Flights:

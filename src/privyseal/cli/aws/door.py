@@ -9,7 +9,7 @@ import msgspec
 from privyseal.aws.ports import KeyStore, Talk
 from privyseal.cli.aws import remembered
 from privyseal.cli.aws.keeperdoor import KeeperLink, NoKeeperError, keeper_link
-from privyseal.cli.aws.options import KEEPER, chosen
+from privyseal.cli.aws.options import KEEPER, backend, chosen
 from privyseal.cli.aws.wishes import patience, person
 from privyseal.cli.reach import way_in
 from privyseal.cli.spec import Values
@@ -128,17 +128,17 @@ def open_door(values: Values, *, wake: bool = True) -> Iterator[Door]:
         UnreachableError: The keeper or the store is out of reach.
     """
     asked = Asked(values)
-    wanted = chosen(values, os.environ)
+    wanted = backend(values, os.environ)
     with ExitStack() as stack:
-        if wanted["backend"] in {"", KEEPER}:
+        if wanted in {"", KEEPER}:
             try:
                 link = stack.enter_context(keeper_link(asked, wake=wake, seconds=patience(values)))
             except NoKeeperError:
-                if wanted["backend"] or way_in() is not None:
+                if wanted or way_in() is not None:
                     raise
             else:
                 yield KeeperDoor(link, asked)
                 return
         from privyseal.cli.aws.direct import open_direct  # noqa: PLC0415 - slow
 
-        yield StoreDoor(open_direct(wanted), asked)
+        yield StoreDoor(open_direct(chosen(values)), asked)

@@ -5,9 +5,11 @@ from typing import Final
 
 from privyseal.cli.spec import Option, Values
 
+PROMPT: Final = Option("--prompt", "Ask for MFA codes in this way.", "NAME")
+
 STORE: Final = (
     Option("--backend", "Keep keys in this store, not with the keeper.", "NAME"),
-    Option("--prompt", "Ask for MFA codes in this way.", "NAME"),
+    PROMPT,
     Option("--file-dir", "Folder of the store `file`.", "FOLDER"),
     Option("--pass-dir", "Folder of the stores `pass` and `passage`.", "FOLDER"),
     Option("--pass-cmd", "Program of the stores `pass` and `passage`.", "PROGRAM"),
@@ -27,26 +29,13 @@ STORE: Final = (
 KEEPER: Final = "keeper"
 """The name for `--backend` that chooses the keeper, which is the default while one runs."""
 
-_VARIABLES: Final[dict[str, tuple[str, ...]]] = {
-    "keychain": ("AWS_VAULT_KEYCHAIN_NAME",),
-    "secret_service_collection": ("AWS_VAULT_SECRET_SERVICE_COLLECTION_NAME",),
-    "pass_dir": ("AWS_VAULT_PASS_PASSWORD_STORE_DIR",),
-    "op_vault_id": ("AWS_VAULT_OP_VAULT_ID", "OP_VAULT_ID"),
-    "op_connect_host": ("AWS_VAULT_OP_CONNECT_HOST", "OP_CONNECT_HOST"),
-    "op_desktop_account_id": ("AWS_VAULT_OP_DESKTOP_ACCOUNT_ID", "OP_DESKTOP_ACCOUNT_ID"),
-}
-"""Where the name of a variable is not the option's."""
+
+def chosen(values: Values) -> dict[str, str]:
+    """Return what the options say of the store, "" where they say nothing."""
+    said = {option.name: values.get(option.name, "") for option in STORE if option != PROMPT}
+    return {name: "true" if value is True else str(value or "") for name, value in said.items()}
 
 
-def chosen(values: Values, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what option or variable says for each of `STORE`, "" for what nobody said."""
-    return {
-        option.name: _one(option.name, values.get(option.name, ""), environment) for option in STORE
-    }
-
-
-def _one(name: str, given: str | bool, environment: Mapping[str, str]) -> str:  # noqa: FBT001 - the value of an option
-    if given:
-        return given if isinstance(given, str) else "true"
-    variables = _VARIABLES.get(name, (f"AWS_VAULT_{name.upper()}",))
-    return next((environment[v] for v in variables if environment.get(v)), "")
+def backend(values: Values, environment: Mapping[str, str]) -> str:
+    """Return the name of the store that was chosen, "" when none was."""
+    return str(values.get("backend") or environment.get("AWS_VAULT_BACKEND", ""))
