@@ -1,0 +1,200 @@
+"""`privy aws` where the keeper keeps the keys: a person decides, a lease covers what follows."""
+
+import json
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.integration.aws.aws_house import AwsHouse, aws_house
+from tests.integration.rig import Outcome, ended
+
+IDENTITY = ("aws", "sts", "get-caller-identity")
+SLOW = {"asyncio", "botocore", "click", "cryptography", "dbus_fast", "msgspec"}
+# Says what was loaded at the moment when the process would become the command.
+LOADED = """
+import os, sys
+def tell(*_):
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+    os.write(1, b"\\n")
+    sys.stderr.flush()
+    end(0)
+end = os._exit
+os.execve = os._exit = tell
+from privyseal.cli.main import main
+sys.argv = ["privy", *sys.argv[1:]]
+sys.exit(main())
+"""
+
+
+class Shell:
+    """A shell of the user in whose house the keeper runs."""
+
+    def __init__(self, world: AwsHouse) -> None:
+        self.world = world
+        self.config = world.house.folder / "aws-config"
+        self.write()
+        environment = world.house.environment
+        environment["AWS_CONFIG_FILE"] = str(self.config)
+        environment["AWS_EC2_METADATA_DISABLED"] = "true"
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+
+    def write(self, *lines: str) -> None:
+        """Write the profile `prod`, with more lines."""
+        own = ["[profile prod]", "region = eu-west-1", f"endpoint_url = {self.world.aws.url}"]
+        self.config.write_text("\n".join([*own, *lines, ""]))
+
+    async def start(self, *words: str) -> Process:
+        return await self.world.house.client("privy", "aws", *words)
+
+    async def granted(self, *words: str, scope: str = "once") -> Outcome:
+        """Run a command of ours; a person allows what it asks."""
+        process = await self.start(*words)
+        await self.world.house.decide(scope=scope)
+        return await ended(process, seconds=60)
+
+    async def run(self, *words: str) -> Outcome:
+        """Run a command of ours that asks nobody."""
+        return await ended(await self.start(*words), seconds=60)
+
+
+@pytest.fixture
+async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
+    async with aws_house(tmp_path) as world:
+        yield Shell(world)
+
+
+async def test_a_person_sees_who_wants_what_and_the_command_runs(shell: Shell) -> None:
+    process = await shell.start("exec", "prod", "--", *IDENTITY)
+    approval = await shell.world.house.decide()
+    done = await ended(process, seconds=60)
+
+    assert json.loads(done.out)["Arn"] == shell.world.user.arn, done.err
+    shown = str(approval)
+    assert "get-caller-identity" in shown
+    assert "prod" in shown
+    assert "waiting for a decision: " in done.err
+
+
+async def test_a_denial_is_told_and_runs_nothing(shell: Shell) -> None:
+    process = await shell.start("exec", "prod", "--", "echo", "ran")
+    await shell.world.house.decide(allow=False)
+    done = await ended(process)
+
+    assert (done.status, done.out) == (4, b"")
+    assert shell.world.aws.calls.total() == 0
+
+
+async def test_under_a_lease_nobody_is_asked_and_an_edited_profile_asks_again(
+    shell: Shell,
+) -> None:
+    first = await shell.granted("exec", "prod", "--", *IDENTITY, scope="15m")
+    assert first.status == 0, first.err
+
+    second = await shell.run("exec", "prod", "--", *IDENTITY)
+    assert second.out == first.out, second.err
+
+    shell.write("mfa_serial = " + shell.world.user.device.serial)  # type: ignore[union-attr]  # it has one
+    process = await shell.start("exec", "prod", "-t", code(shell), "--", *IDENTITY)
+    await shell.world.house.decide()
+    third = await ended(process, seconds=60)
+    assert third.out == first.out, third.err
+
+
+def code(shell: Shell) -> str:
+    assert shell.world.user.device is not None
+    return shell.world.user.device.code()
+
+
+@pytest.mark.parametrize("words", [["exec", "prod", "--", "true"], ["credential-process", "prod"]])
+async def test_what_is_cached_and_leased_loads_nothing_slow(shell: Shell, words: list[str]) -> None:
+    first = await shell.granted("exec", "prod", "--", "true")
+    assert first.status == 0, first.err
+    script = shell.world.house.folder / "probe"  # a lease is for a program that has a name
+    script.write_text(LOADED)
+    probe = (sys.executable, str(script), "aws", *words)
+    process = await shell.world.house.client(*probe)
+    await shell.world.house.decide(scope="15m")
+    await ended(process)
+
+    done = await ended(await shell.world.house.client(*probe))
+
+    loaded = set(done.err.split())
+    assert "privyseal" in loaded, done.err
+    assert loaded & SLOW == set()
+
+
+async def test_ctrl_c_withdraws_the_request(shell: Shell) -> None:
+    process = await shell.start("exec", "prod", "--", "true")
+    await shell.world.house.waiting()
+
+    process.send_signal(signal.SIGINT)
+    done = await ended(process)
+    await shell.world.house.nothing_waits()
+
+    assert done.status == 130
+    assert "Traceback" not in done.err
+
+
+async def test_a_session_of_a_role_asks_for_the_code_of_the_device(shell: Shell) -> None:
+    role = shell.world.aws.people.add_role("deploy", mfa=True)
+    serial = shell.world.user.device.serial  # type: ignore[union-attr]  # it has one
+    shell.write(f"role_arn = {role.arn}", f"mfa_serial = {serial}")
+
+    done = await shell.granted("exec", "prod", "-t", code(shell), "--", *IDENTITY)
+
+    assert ":assumed-role/deploy/" in json.loads(done.out)["Arn"], done.err
+
+
+async def test_mfa_process_computes_the_code_here_and_not_with_the_keeper(shell: Shell) -> None:
+    serial = shell.world.user.device.serial  # type: ignore[union-attr]  # it has one
+    shell.write(f"mfa_serial = {serial}", f"mfa_process = echo {code(shell)}")
+
+    done = await shell.granted("exec", "prod", "--", *IDENTITY)
+
+    assert json.loads(done.out)["Arn"] == shell.world.user.arn, done.err
+
+
+async def test_a_key_that_the_keeper_has_no_more_is_looked_for_anew(shell: Shell) -> None:
+    first = await shell.granted("exec", "prod", "--", "true", scope="15m")
+    assert first.status == 0, first.err
+    plans = list((shell.world.house.folder / "privyseal" / "aws-plans").iterdir())
+    assert len(plans) == 1
+    text = plans[0].read_text().replace('"name": "prod"', '"name": "gone"')
+    plans[0].write_text(text)
+
+    process = await shell.start("exec", "prod", "--", *IDENTITY)
+    await shell.world.house.decide()
+    done = await ended(process, seconds=60)
+
+    assert json.loads(done.out)["Arn"] == shell.world.user.arn, done.err
+
+
+async def test_what_begins_outside_asks_no_keeper(shell: Shell) -> None:
+    user = shell.world.aws.people.add_user("elsewhere")
+    key = user.key
+    document = {
+        "Version": 1,
+        "AccessKeyId": key.access_key_id,
+        "SecretAccessKey": key.secret_access_key,
+    }
+    script = shell.world.house.folder / "document"
+    script.write_text(json.dumps(document))
+    text = shell.config.read_text()
+    shell.config.write_text(
+        f"{text}\n[profile other]\nregion = eu-west-1\nendpoint_url = {shell.world.aws.url}\n"
+        f"credential_process = cat {script}\n"
+    )
+
+    done = await shell.run("exec", "other", "--", *IDENTITY)
+
+    assert json.loads(done.out)["Arn"] == user.arn, done.err
+
+
+async def test_a_store_that_is_named_is_opened_and_the_keeper_left_alone(shell: Shell) -> None:
+    done = await shell.run("exec", "--backend=file", "prod", "--", "true")
+
+    assert "credentials missing" in done.err
+    assert await shell.world.house.person.pending() == []
