@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from bench import coldstart, leased_read, pending, search
+from bench import aws_exec, coldstart, leased_read, pending, search
 from bench.figures import Report, machine
 
 BENCHMARKS: Final[Mapping[str, Callable[[], Awaitable[Report]]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[], Awaitable[Report]]]] = {
     "pending": pending.run,
     "search": search.run,
     "cold-start": coldstart.run,
+    "aws-exec": aws_exec.run,
 }
 PAGE: Final = Path("docs/benchmarks.md")
 

@@ -61,8 +61,12 @@ def ask(
     wish: Json,
     seconds: float | None,
     inputs: Sequence[int] = (),
+    *,
+    grace: float = 0,
 ) -> tuple[Json, list[Secret]]:
     """Return the ticket of a request that was granted, with what it released.
+
+    `grace` is how many seconds to wait in silence: under a lease only the work takes time.
 
     Raises:
         DeniedError: A person or a rule refused.
@@ -72,8 +76,9 @@ def ask(
     if ticket["state"] == "pending":
         request = str(ticket["id"])
         try:
-            say(f"waiting for a decision: {keeper.how_to_decide.format(request)}")
-            keeper.resolved(request, seconds)
+            if not (grace and _soon(keeper, request, grace)):
+                say(f"waiting for a decision: {keeper.how_to_decide.format(request)}")
+                keeper.resolved(request, seconds)
         except (KeyboardInterrupt, ExpiredError):
             with suppress(PrivysealError):
                 keeper.cancel(request)
@@ -82,6 +87,14 @@ def ask(
     if ticket["state"] not in _GRANTED:
         raise _refused(ticket)
     return ticket, secrets
+
+
+def _soon(keeper: Keeper, request: str, seconds: float) -> bool:
+    try:
+        keeper.resolved(request, seconds)
+    except ExpiredError:
+        return False
+    return True
 
 
 def _refused(ticket: Json) -> PrivysealError:

@@ -5,40 +5,12 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from privyseal.errors import NotFoundError, PrivysealError
+from privyseal.cli.aws.become import program
+from privyseal.errors import PrivysealError
 
 _FROM_KERNEL: Final = 0x80  # SI_KERNEL: the terminal sent it, to the child as well (sigaction(2))
 _KEPT: Final = frozenset({signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD})
 FORWARDED: Final = frozenset(signal.valid_signals()) - _KEPT
-
-
-def program(name: str) -> str:
-    """Return the path of a command, as a shell would find it.
-
-    Raises:
-        NotFoundError: There is none.
-    """
-    places = [""] if "/" in name else os.get_exec_path()
-    for place in places:
-        path = os.path.join(place, name)  # noqa: PTH118 - pathlib costs 6 ms
-        if os.path.isfile(path) and os.access(path, os.X_OK):  # noqa: PTH113 - the same
-            return path
-    raise NotFoundError(f"no such command: {name!r}")
-
-
-def become(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Turn this process into the command.
-
-    Raises:
-        NotFoundError: There is no such command.
-        PrivysealError: The system refuses to run it.
-    """
-    path = program(command[0])
-    try:
-        os.execve(path, [*command], {**environment})  # noqa: S606 - no shell may see the values
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise PrivysealError(f"cannot run {command[0]!r}: {reason}") from error
 
 
 def hold_signals() -> set[signal.Signals]:

@@ -33,14 +33,14 @@ def obtain(values: Values, profile: str, command: Sequence[str] = ()) -> Obtaine
     """
     settings = wanted(values)
     environment = outside(os.environ)
-    fingerprint = remembered.fingerprint(profile, settings, environment)
+    source = remembered.made_from(profile, settings, environment)
     if backend(values, os.environ) in {"", KEEPER}:
-        known = remembered.recall(fingerprint)
+        known = remembered.recall(source)
         if known is not None and (found := _again(values, known, command)) is not None:
             return found
     from privyseal.cli.aws.planned import obtain_planned  # noqa: PLC0415 - all that is slow
 
-    return obtain_planned(values, settings, profile, command, fingerprint)
+    return obtain_planned(values, settings, profile, command, source)
 
 
 def _again(values: Values, known: remembered.Remembered, command: Sequence[str]) -> Obtained | None:

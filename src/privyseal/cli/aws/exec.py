@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Final
 
-from privyseal.cli.aws.child import become
+from privyseal.cli.aws.become import become
 from privyseal.cli.aws.credentials import obtain
 from privyseal.cli.aws.environment import session, variables
 from privyseal.cli.aws.profile import chosen_profile

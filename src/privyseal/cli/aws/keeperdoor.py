@@ -17,6 +17,9 @@ from privyseal.runtime.memfd import seal
 USES: Final = frozenset({"obtain", "link", "roles"})
 """The orders that use what is kept; the others change it."""
 
+GRACE: Final = 0.4
+"""Seconds before a person is told that she has to decide: what a lease covers takes a tenth."""
+
 COMMAND_WORDS: Final = 64
 COMMAND_TEXT: Final = 16 * 1024
 """The limits of `privyseal.model.aws.Command`; a test holds them equal."""
@@ -46,7 +49,9 @@ class KeeperLink:
                 stack.callback(os.close, inputs[-1])
             self._keeper.beside(talk.fileno(), talk.ready)
             wish = {"kind": kind, "order": order}
-            _, secrets = ask(self._keeper, self._registered(), wish, self._seconds, inputs)
+            _, secrets = ask(
+                self._keeper, self._registered(), wish, self._seconds, inputs, grace=GRACE
+            )
         if len(secrets) != 1:
             raise PrivysealError("the keeper's answer is malformed")
         return secrets[0].expose()

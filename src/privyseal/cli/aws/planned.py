@@ -28,7 +28,7 @@ def obtain_planned(
     settings: Mapping[str, Any],
     profile: str,
     command: Sequence[str],
-    fingerprint: str,
+    source: remembered.MadeFrom,
 ) -> Obtained:
     """Return credentials for a profile, and remember its plan for the next time."""
     with open_door(values) as door:
@@ -42,7 +42,7 @@ def obtain_planned(
             "endpoint": found.endpoint,
             "mfa_process": found.mfa_process,
         }
-        remembered.remember(fingerprint, known)
+        remembered.remember(source, known)
     return Obtained(parse(result), region=found.region, endpoint=found.endpoint)
 
 

@@ -1,56 +1,55 @@
 """Plans that were made before: an unchanged configuration needs no planning.
 
-A plan holds no secret. It is found again by everything that it was made from: the state of the
-files, the variables, the flags; and it is forgotten when a key is added or removed.
+A plan holds no secret. It serves while everything that it was made from is the same: the state of
+the files, the variables, the flags; and it is forgotten when a key is added or removed.
 """
 
-import hashlib
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from privyseal.cli.aws.environment import CREDENTIAL_INPUTS, OUR_SECRETS
 from privyseal.cli.aws.files import config_file, credentials_file
 from privyseal.runtime.clock import SystemClock
 
 Remembered = dict[str, Any]
-"""`plan`: the JSON of a `Plan`; `region` and `endpoint`: what the command gets as variables."""
+"""`plan`: the JSON of a `Plan`; `region` and `endpoint`: what the command gets as variables;
+`mfa_process`: what computes codes."""
+
+MadeFrom = list[Any]
+"""All that a plan was made from, as JSON gives it back."""
 
 FORM: Final = "1"
 """Changes whenever plans are made differently."""
 
 KEPT_SECONDS: Final = 3600.0
-_CHOOSING: Final = frozenset(
-    {"AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE"}
-)
+_SECRET: Final = ("KEY", "SECRET", "TOKEN", "PASS")
+_FROM: Final = "made_from"
 
 
-def fingerprint(profile: str, flags: Mapping[str, Any], environment: Mapping[str, str]) -> str:
-    """Return what identifies all that a plan is made from."""
-    secret = (CREDENTIAL_INPUTS | OUR_SECRETS) - _CHOOSING
-    parts = [
+def made_from(profile: str, flags: Mapping[str, Any], environment: Mapping[str, str]) -> MadeFrom:
+    """Return what a plan is made from; no variable is part of it whose name speaks of a secret."""
+    return [
         FORM,
         profile,
-        sorted((name, str(value)) for name, value in flags.items()),
+        [[name, str(value)] for name, value in flags.items()],
         sorted(
-            (name, value)
+            [name, value]
             for name, value in environment.items()
-            if name.startswith("AWS_") and name not in secret
+            if name.startswith("AWS_") and not any(word in name for word in _SECRET)
         ),
         environment.get("HOME", ""),
         _state(config_file(environment)),
         _state(credentials_file(environment)),
     ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def recall(fingerprint: str) -> Remembered | None:
-    """Return what was remembered within the last hour, None when nothing was."""
-    path = _file(fingerprint)
+def recall(source: MadeFrom) -> Remembered | None:
+    """Return what was made from the same within the last hour, None when nothing was."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(_file(source), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         with os.fdopen(fd, "rb") as file:
             state = os.fstat(fd)
             if state.st_uid != os.getuid() or SystemClock().wall() - state.st_mtime > KEPT_SECONDS:
@@ -58,18 +57,18 @@ def recall(fingerprint: str) -> Remembered | None:
             found = json.loads(file.read())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and found.get(_FROM) == source else None
 
 
-def remember(fingerprint: str, found: Remembered) -> None:
+def remember(source: MadeFrom, found: Remembered) -> None:
     """Remember a plan; without a runtime folder that is left out."""
-    path = _file(fingerprint)
+    path = _file(source)
     temporary = f"{path}.{os.getpid()}"
     with suppress(OSError):
         os.makedirs(_folder(), mode=0o700, exist_ok=True)  # noqa: PTH103 - pathlib costs 6 ms
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w") as file:
-            json.dump(found, file)
+            json.dump({**found, _FROM: source}, file)
         os.replace(temporary, path)  # noqa: PTH105 - the same
 
 
@@ -94,5 +93,6 @@ def _folder() -> str:
     return f"{base}/privyseal/aws-plans"
 
 
-def _file(fingerprint: str) -> str:
-    return f"{_folder()}/{fingerprint}"
+def _file(source: MadeFrom) -> str:
+    # A name that two sources share is no harm, it says which of them it has; hashlib costs 3 ms.
+    return f"{_folder()}/{zlib.crc32(json.dumps(source).encode()):08x}"

@@ -10,7 +10,8 @@ import msgspec
 from privyseal.aws.servers.ecs import serve_ecs
 from privyseal.aws.servers.imds import Offer, serve_imds
 from privyseal.aws.servers.private import serve_imds_apart
-from privyseal.cli.aws.child import hold_signals, leave, program, run
+from privyseal.cli.aws.become import program
+from privyseal.cli.aws.child import hold_signals, leave, run
 from privyseal.cli.aws.childconfig import child_config
 from privyseal.cli.aws.credentials import obtain
 from privyseal.cli.aws.environment import session

@@ -68,6 +68,8 @@ async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
 
 async def test_a_person_sees_who_wants_what_and_the_command_runs(shell: Shell) -> None:
     process = await shell.start("exec", "prod", "--", *IDENTITY)
+    assert process.stderr is not None
+    told = await process.stderr.readline()
     approval = await shell.world.house.decide()
     done = await ended(process, seconds=60)
 
@@ -75,7 +77,7 @@ async def test_a_person_sees_who_wants_what_and_the_command_runs(shell: Shell) -
     shown = str(approval)
     assert "get-caller-identity" in shown
     assert "prod" in shown
-    assert "waiting for a decision: " in done.err
+    assert b"waiting for a decision: " in told
 
 
 async def test_a_denial_is_told_and_runs_nothing(shell: Shell) -> None:
