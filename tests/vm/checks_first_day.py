@@ -32,7 +32,7 @@ def ask_before_the_store(desk: Desk) -> None:
     storing = desk.vm.start(store, user="alice")
     desk.asked("Store a new secret", "early.example", "No store yet: u makes it")
     desk.vm.type("u", vt=8)
-    desk.vm.shows(8, "passphrase for the new store")
+    desk.vm.shows(8, "Make the store", "passphrase for the new store")
     desk.vm.type("short\n", vt=8)
     desk.vm.shows(8, "Too short")
     for _ in range(2):

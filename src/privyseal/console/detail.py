@@ -172,7 +172,8 @@ def unread(state: ScreenState, subject: Approval) -> int:
 
 def body_rows(state: ScreenState) -> int:
     """Return how many lines of the body can be shown at once, above a rule and the answers."""
-    return pane_size(state)[1] - _ANSWERS - 1
+    asked = state.subject is not None and state.subject.state == "pending"
+    return pane_size(state)[1] - 1 - (_ANSWERS - 1 if asked and not state.scopes[1:] else _ANSWERS)
 
 
 def can_allow(state: ScreenState, subject: Approval) -> bool:
@@ -203,7 +204,8 @@ def answers(state: ScreenState, subject: Approval) -> list[Line]:
     said = fit(state.said, cells - 4, console=state.console_font)
     *rows, last = _answers(state, subject)
     top = rule(line((f"─ {said} " if said else "", "warn")), cells, "", "")
-    return [top, *rows, *[()] * (_ANSWERS - len(rows) - 1), last]
+    blank = pane_size(state)[1] - body_rows(state) - len(rows) - 2
+    return [top, *rows, *[()] * blank, last]
 
 
 def _answers(state: ScreenState, subject: Approval) -> list[Line]:
@@ -256,14 +258,14 @@ def _challenge(state: ScreenState, subject: Approval) -> Line:
 
 
 def _offer(state: ScreenState, subject: Approval) -> list[str | Span]:
-    if state.read != subject.digest:
-        key = "page down" if len(subject.content.items) > 1 else "space"
-        return [(f" ▼ {unread(state, subject)} more lines: {key}", "warn")]
     if state.status is not None and subject.needs_unlock and state.status.locked:
         new = not state.status.initialised
         return [
             (f" {'No store yet: u makes' if new else 'The store is locked: u unlocks'} it", "warn")
         ]
+    if state.read != subject.digest:
+        key = "page down" if len(subject.content.items) > 1 else "space"
+        return [(f" ▼ {unread(state, subject)} more lines: {key}", "warn")]
     if not can_allow(state, subject):
         return [(" No item is chosen", "warn")]
     total = len(subject.content.items)

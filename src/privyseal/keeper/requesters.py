@@ -133,7 +133,7 @@ class Callers:
     @property
     def agent(self) -> str:
         """What is said of the agent; "" where it is known by its program."""
-        return "" if self._speaker is None else "the session's bus, told by the Privyseal agent"
+        return "" if self._speaker is None else "the session bus, by Privyseal's agent"
 
     async def stays(self, name: str) -> bool:
         """Return whether a connection is there still.

@@ -159,7 +159,7 @@ async def test_the_agent_is_known_by_the_unit_that_the_system_put_it_in(
             shown = await alices.decide()
     assert read.result() == ["allowed", "hunter2"]
     assert _facts(shown, "asked through") == [
-        ("reported", "the session's bus, told by the Privyseal agent")
+        ("reported", "the session bus, by Privyseal's agent")
     ]
 
 
