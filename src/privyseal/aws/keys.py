@@ -26,7 +26,7 @@ Entries = Mapping[str, Mapping[str, str]]
 
 _LONG_LIVED: Final = re.compile(r"AKIA[A-Z0-9]{12,28}")
 _TEMPORARY: Final = "ASIA"
-_SECRET: Final = re.compile(r"[A-Za-z0-9/+=]{30,128}")
+_SECRET: Final = re.compile(r"[!-~]{16,128}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _RESERVED: Final = "privy-"
 _UNSEEN: Final = "add `--no-verify` to store it unseen"
@@ -140,8 +140,8 @@ def check_shape(key: AccessKey, *, strict: bool) -> None:
         )
     if not _SECRET.fullmatch(key.secret_access_key):
         raise UsageError(
-            f"the secret access key has {len(key.secret_access_key)} characters, and not the form "
-            "of one: 40 letters, digits, `/`, `+` and `=`",
+            f"what was given as secret access key has {len(key.secret_access_key)} characters: "
+            "one has 40, and no spaces among them",
             hint=_UNSEEN,
         )
 

@@ -8,8 +8,8 @@ from typing import Final
 from privyseal.aws.asking import hidden
 from privyseal.aws.keys import checked_name
 from privyseal.cli.aws import tty
+from privyseal.cli.aws.configedit import propose
 from privyseal.cli.aws.door import Door, open_door
-from privyseal.cli.aws.edit import with_values
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import config_file, load_profiles
 from privyseal.cli.aws.options import STORE
@@ -129,7 +129,7 @@ def _configure(values: Values, profiles: Profiles, name: str, mfa: str) -> None:
         return
     if there and (not mfa or not tty.agreed(_question(name, own, mfa), hint=_NO_TERMINAL)):
         return
-    with_values(path, section_of(name), wanted)
+    propose(path, lambda file: file.with_values(section_of(name), wanted)).write()
     say(f"wrote [{section_of(name)}] to {path}")
 
 

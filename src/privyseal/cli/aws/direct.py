@@ -58,7 +58,8 @@ def carry_out_here(order: Order, store: KeyStore, talk: Talk, value: Secret | No
 
 def open_direct(wanted: Mapping[str, str]) -> KeyStore:
     """Return the store that options and environment name, or the first that works here."""
-    return open_store(StoreOptions(**wanted), os.environ)
+    known = {name: wanted[name] for name in StoreOptions._fields if name in wanted}
+    return open_store(StoreOptions(**known), os.environ)
 
 
 def flights() -> Flights:
