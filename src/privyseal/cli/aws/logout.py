@@ -1,0 +1,71 @@
+"""`privy aws logout`: sign out of a portal, and forget its token."""
+
+import json
+import os
+from typing import Final
+
+from privyseal.cli.aws.door import Door, open_door
+from privyseal.cli.aws.environment import outside
+from privyseal.cli.aws.files import load_profiles
+from privyseal.cli.aws.options import STORE
+from privyseal.cli.aws.portals import Where, all_portals, find_portal
+from privyseal.cli.fetch import TIMEOUT
+from privyseal.cli.report import say
+from privyseal.cli.spec import Argument, Option, Spec, Values
+from privyseal.errors import PrivysealError, UsageError
+from privyseal.model.aws import SignOut
+from privyseal.wire.sanitise import fit
+
+ALL: Final = Option("--all", "Every portal that there is a token of.")
+_WIDE: Final = 300
+
+
+def run(values: Values) -> int:
+    """Revoke tokens and forget them."""
+    if values["all"] and values["portal"]:
+        raise UsageError("--all and a name exclude each other")
+    environment = outside(os.environ)
+    profiles = load_profiles(environment)
+    if not values["all"]:
+        where = find_portal(values["portal"], profiles, environment)
+        with open_door(values) as door:
+            _sign_out(door, where)
+        return 0
+    known = {where.portal.start_url: where for where in all_portals(profiles, environment)}
+    with open_door(values) as door:
+        return _sign_out_of_all(door, known)
+
+
+def _sign_out_of_all(door: Door, known: dict[str, Where]) -> int:
+    status = 0
+    for token in door.known().tokens:
+        where = known.get(token.start_url)
+        if where is None:
+            say(
+                f"no profile names {fit(token.start_url, _WIDE)}: `privy aws clear` forgets its "
+                "token without a word to AWS"
+            )
+            status = 1
+            continue
+        try:
+            _sign_out(door, where)
+        except PrivysealError as error:
+            say(f"{fit(token.start_url, _WIDE)}: {fit(str(error), _WIDE)}")
+            status = error.exit_status
+    return status
+
+
+def _sign_out(door: Door, where: Where) -> None:
+    order = SignOut(portal=where.portal, network=where.network)
+    for line in json.loads(door.carry_out(order))["lines"]:
+        print(fit(line, _WIDE))
+
+
+SPEC: Final = Spec(
+    "Sign out of a portal, and forget its token.",
+    run,
+    (ALL, TIMEOUT, *STORE),
+    (Argument("portal", complete="profiles", optional=True),),
+    "PORTAL is an sso-session or a profile; without it AWS_PROFILE, or the only portal there is. AWS "
+    "ends the session; credentials that were handed out before last until they expire.",
+)
