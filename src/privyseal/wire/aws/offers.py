@@ -38,14 +38,11 @@ class Offers(NamedTuple):
         Raises:
             UsageError: A name cannot stand in such a file.
         """
-        if (
-            self.missing
-            and portal.session
-            and f"sso-session {portal.session}" not in (file.sections())
-        ):
-            file = file.with_values(f"sso-session {portal.session}", _session(portal))
-        for name, values in self.missing.items():
-            file = file.with_values(section_of(name), values)
+        sections = {section_of(name): values for name, values in self.missing.items()}
+        head = f"sso-session {portal.session}"
+        if sections and portal.session and head not in file.sections():
+            sections = {head: _session(portal), **sections}
+        file = file.with_sections(sections)
         for name in self.past if prune else ():
             file = file.without(section_of(name))
         return file
