@@ -122,7 +122,14 @@ class IniFile:
                 lines += _new(section, wanted, lines, end)
             elif any(self._sections[section].get(key) != value for key, value in wanted.items()):
                 lines = _changed(lines, section, wanted, end)
-        return IniFile(lines)
+        changed = IniFile(lines)
+        if parse(changed.text()).sections() != changed.sections():
+            # A head that is indented would become part of the value that comes to stand above it.
+            raise UsageError(
+                "the file cannot be edited: the head of a section is indented",
+                hint="take out the spaces before each [",
+            )
+        return changed
 
     def without(self, section: str) -> "IniFile":
         """Return the file without a section; a comment that stands apart below it stays."""

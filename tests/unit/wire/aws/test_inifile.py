@@ -180,6 +180,13 @@ def test_many_sections_are_written_at_once_and_those_that_are_right_are_left() -
     assert file.with_sections(changes).text() == file.text()
 
 
+def test_an_edit_that_would_swallow_an_indented_head_is_refused() -> None:
+    file = parse("[default]\n  [profile a]\nregion = x\n")
+    assert list(file.sections()) == ["default", "profile a"]
+    with pytest.raises(UsageError, match="the head of a section is indented"):
+        file.with_values("default", {"region": "y"})
+
+
 _WORDS = "[profile a]|[default]|[|]|a|b = c|s3 =|=|:|#|;| |  |\t|\n|\r\n|\r|'|\"|\ufeff|\x0b|\x85|\u2028|\0|é"
 _PIECES = st.sampled_from(_WORDS.split("|"))
 
