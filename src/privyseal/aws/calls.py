@@ -39,6 +39,14 @@ class WrongCodeError(DeniedError):
     """AWS refused the code of an MFA device; another one may do."""
 
 
+class EndedError(ExpiredError):
+    """The session token of the credentials has ended."""
+
+
+class UnknownKeyError(DeniedError):
+    """AWS does not know the access key, or no more."""
+
+
 class ExpectedError(PrivysealError):
     """AWS answered with one of the errors that the caller can go on with."""
 
@@ -60,10 +68,10 @@ class _Meaning(NamedTuple):
 
 
 _EXPIRED: Final = _Meaning(
-    ExpiredError, "the credentials have expired", "ask again: they are fetched anew", quoted=False
+    EndedError, "the credentials have expired", "fetch new ones with `--fresh`", quoted=False
 )
 _NO_SUCH_KEY: Final = _Meaning(
-    DeniedError,
+    UnknownKeyError,
     "AWS does not know the access key: it is deleted, deactivated or of another partition",
     "look at the keys of the user in IAM, or give the key anew with `privy aws add`",
     quoted=False,
@@ -198,8 +206,9 @@ def call(
     Raises:
         ExpectedError: AWS answered with one of the error codes that are `expected`.
         WrongCodeError: The code of the MFA device is wrong.
-        ExpiredError: The credentials have expired.
-        DeniedError: AWS refuses them, or what they may do.
+        EndedError: The credentials have expired.
+        UnknownKeyError: Their access key is not known.
+        DeniedError: AWS refuses them otherwise, or what they may do.
         LimitError: AWS throttles, or one of its limits is reached.
         NotFoundError: What is named is not there.
         UsageError: AWS finds the request malformed.

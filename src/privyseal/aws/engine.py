@@ -5,6 +5,7 @@ from typing import Final, assert_never
 
 from privyseal.aws import items, sts
 from privyseal.aws.cache import Cache, Entries, Stage
+from privyseal.aws.calls import EndedError, UnknownKeyError
 from privyseal.aws.flights import Flights
 from privyseal.aws.known import known
 from privyseal.aws.mfa import SEED, Codes, seed_item
@@ -131,15 +132,17 @@ class Engine:
         except NotFoundError:
             raise _no_key(source.name) from None
 
-    def _reach(self, stage: Stage, mark: str, *, wait: bool = True) -> Credentials:
+    def _reach(
+        self, stage: Stage, mark: str, *, wait: bool = True, anew: bool = False
+    ) -> Credentials:
         if not stage.kind:
             return self._source(stage.plan)
-        fresh = stage.plan.fresh
+        anew = anew or stage.plan.fresh
         least = stage.early if stage.number == len(stage.plan.steps) else _ON_THE_WAY
         digest = stage.digest(mark)
         with self._flights.one(digest, wait=wait):
             entries = self._store.entries()
-            if not fresh and (found := self._cache.find(entries, digest, least)):
+            if not anew and (found := self._cache.find(entries, digest, least)):
                 return found
             made = self._make(stage, mark)
             if made.expires > self._clock.wall():
@@ -153,22 +156,31 @@ class Engine:
             self._talk.tell(f"the next command asks AWS again: {error}")
 
     def _make(self, stage: Stage, mark: str) -> Credentials:
-        plan = stage.plan
         if not stage.number:
-            return self._source(plan)
+            return self._source(stage.plan)
         before = self._reach(stage.before, mark)
-        step = plan.steps[stage.number - 1]
+        try:
+            return self._step(stage, before)
+        except (EndedError, UnknownKeyError):
+            # A kept session can be revoked, or our clock be slow: then its end says nothing.
+            if not before.session_token or stage.plan.fresh:
+                raise
+            return self._step(stage, self._reach(stage.before, mark, anew=True))
+
+    def _step(self, stage: Stage, before: Credentials) -> Credentials:
+        network = stage.plan.network
+        step = stage.plan.steps[stage.number - 1]
         match step:
             case SessionStep():
                 return self._with_code(
-                    step.mfa, lambda code: sts.session(plan.network, before, step, code)
+                    step.mfa, lambda code: sts.session(network, before, step, code)
                 )
             case RoleStep():
                 return self._with_code(
-                    step.mfa, lambda code: sts.role(plan.network, before, step, code, self._clock)
+                    step.mfa, lambda code: sts.role(network, before, step, code, self._clock)
                 )
             case FederationStep():
-                return sts.federation(plan.network, before, step)
+                return sts.federation(network, before, step)
             case _:
                 assert_never(step)
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from privyseal.aws import items, sts
+from privyseal.aws.calls import UnknownKeyError
 from privyseal.aws.flights import Flights
 from privyseal.aws.iam import Keys, Listed
 from privyseal.aws.ports import Item, KeyStore, Talk
@@ -238,7 +239,7 @@ class Rotation:
         while True:
             try:
                 sts.identity(self._order.plan.network, own)
-            except DeniedError as error:
+            except UnknownKeyError as error:
                 if self._clock.monotonic() >= give_up:
                     raise UnreachableError(
                         f"AWS does not know the new key {_tail(new)} after "

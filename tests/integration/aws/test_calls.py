@@ -15,10 +15,9 @@ from tests.fakes_aws.people import User
 from tests.fakes_aws.web import Answer, AwsError, serving
 
 from privyseal.aws import sts
-from privyseal.aws.calls import WrongCodeError, call, client
+from privyseal.aws.calls import EndedError, UnknownKeyError, WrongCodeError, call, client
 from privyseal.errors import (
     DeniedError,
-    ExpiredError,
     LimitError,
     PrivysealError,
     UnreachableError,
@@ -65,8 +64,8 @@ def refused(aws: FakeAws, network: Network, own: Credentials, refusal: AwsError)
 @pytest.mark.parametrize(
     ("code", "kind", "words"),
     [
-        ("ExpiredToken", ExpiredError, "the credentials have expired"),
-        ("InvalidClientTokenId", DeniedError, "AWS does not know the access key"),
+        ("ExpiredToken", EndedError, "the credentials have expired"),
+        ("InvalidClientTokenId", UnknownKeyError, "AWS does not know the access key"),
         ("SignatureDoesNotMatch", DeniedError, "the secret key does not belong to the key id"),
         ("AccessDenied", DeniedError, "AWS refuses: 'why'"),
         ("RegionDisabledException", DeniedError, "STS is not enabled in this region"),

@@ -13,6 +13,7 @@ from tests.fakes_aws.people import User
 from tests.fakes_stores import MemoryStore
 
 from privyseal.aws import items, sts
+from privyseal.aws.calls import UnknownKeyError
 from privyseal.aws.engine import Engine, carry_out
 from privyseal.aws.flights import Flights
 from privyseal.errors import (
@@ -242,6 +243,28 @@ def test_what_still_holds_serves_while_nobody_can_be_asked(world: World):
     world.clock.advance(301)
     with pytest.raises(UsageError, match="there is no terminal"):
         world.obtain(session)
+
+
+def test_a_kept_session_that_aws_takes_no_more_is_made_anew(world: World):
+    session = SessionStep(duration=8 * 3600)
+    first = world.obtain(session)
+    role = RoleStep(arn=world.aws.people.add_role().arn)
+    revoked = world.aws.people.find(first.access_key_id)
+    assert revoked is not None
+    revoked.active = False
+
+    world.obtain(session, role)
+
+    assert world.aws.calls["GetSessionToken"] == 2
+    assert len(world.sessions()) == 2
+
+
+def test_a_key_that_aws_does_not_know_is_not_tried_again(world: World):
+    world.user.key.active = False
+
+    with pytest.raises(UnknownKeyError):
+        world.obtain(SessionStep())
+    assert world.aws.calls["GetSessionToken"] == 1
 
 
 def test_expired_sessions_are_swept_out(world: World):

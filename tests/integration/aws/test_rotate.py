@@ -15,6 +15,7 @@ from tests.fakes_stores import MemoryStore
 from tests.moto_server import ALL_OF_IAM, Moto, moto_server
 
 from privyseal.aws import calls, items, sts
+from privyseal.aws.calls import UnknownKeyError
 from privyseal.aws.engine import Engine, carry_out
 from privyseal.aws.flights import Flights
 from privyseal.aws.ports import Item, KeyStore
@@ -391,7 +392,7 @@ def test_a_new_key_that_aws_does_not_know_yet_is_waited_for(
 ):
     world.begin()
     real = sts.identity
-    refusals = iter([DeniedError("AWS does not know the access key")] * 3)
+    refusals = iter([UnknownKeyError("AWS does not know the access key")] * 3)
 
     def later(network, credentials):
         if world.stored().access_key_id != credentials.access_key_id and (
