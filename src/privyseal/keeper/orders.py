@@ -14,6 +14,7 @@ from privyseal.wire.broker import is_endpoint
 _TAGGED: Final = aws.StoredKey | aws.SessionStep | aws.RoleStep | aws.FederationStep
 """What stands under its own name, whatever its first field says."""
 
+_ALWAYS: Final = {"profile", "start_url"}
 _CALLED: Final = {"endpoints", "federation"}
 _SECONDS: Final = {"duration", "grace"}
 _SAID: Final = {"notes", "command"}
@@ -32,6 +33,11 @@ def order_facts(order: aws.Order, value: Secret | None = None) -> tuple[Fact, ..
     if value is not None:
         key = decode(value.expose(), aws.AccessKey, what="the key")
         facts.insert(1, Fact(grade="reported", name="key id", value=key.access_key_id))
+    match order:
+        case aws.Obtain(plan=aws.Plan(source=aws.StoredKey(), steps=())):
+            facts.append(Fact(grade="warning", name="gives", value="the long-lived key itself"))
+        case _:
+            pass
     return tuple(facts)
 
 
@@ -48,7 +54,7 @@ def _facts(part: Value) -> Iterator[Fact]:
         for each in value if field == "steps" else [value]:
             if isinstance(each, Value):
                 yield from _facts(each)
-            elif (each or tagged) and field != "least":
+            elif (each or tagged or field in _ALWAYS) and field != "least":
                 yield Fact(grade=_grade(field, each), name=name, value=_words(field, each))
         if field == "arn" and (account := [*value.split(":"), *[""] * 5][4]):
             yield Fact(grade="verified", name="account", value=account)

@@ -42,7 +42,8 @@ REGION: Final = r"[a-z]{2,8}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}"
 """What the name of a region looks like."""
 
 _AWS: Final = re.compile(
-    rf"https://(?:(?:sts|iam|oidc|sso|portal\.sso|signin)(?:-fips)?(?:\.{REGION})?|{REGION}\.signin)"
+    rf"https://(?:(?:sts|iam|oidc|sso|portal\.sso|signin)(?:-fips)?(?:\.(?:{REGION}|us-gov))?"
+    rf"|{REGION}\.signin)"
     r"\.(?:amazonaws\.(?:com|com\.cn|cn|eu)|api\.aws|aws\.amazon\.com|amazonaws-us-gov\.com"
     r"|amazonaws-eusc\.eu|api\.amazonwebservices\.com\.cn|c2s\.ic\.gov|sc2s\.sgov\.gov)"
     r"(?::443)?(?:/[!-~]*)?"
