@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from privyseal.cli.aws.extra import missing
 from privyseal.cli.aws.kingpin import Flag, Line, Reader
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.aws.table import GROUP
@@ -80,6 +81,7 @@ def run(words: Sequence[str]) -> int:
     if command == "version":
         return _alone(Line({"version": True}, []))
     found = GROUP.load(command)
+    command = _own_name(command)
     if not isinstance(found, Spec):
         return _by_click(command, reader.rest(flags | _click_flags(found)))
     line = reader.rest(flags | _flags(found.options))
@@ -88,11 +90,16 @@ def run(words: Sequence[str]) -> int:
     return _run(command, found, line)
 
 
+def _own_name(command: str) -> str:
+    module = GROUP.commands[command][0]
+    return next(name for name, (its, line) in GROUP.commands.items() if its == module and line)
+
+
 def _run(command: str, spec: Spec, line: Line) -> int:
     needed = sum(not argument.optional for argument in spec.arguments)
     if len(line.words) < needed:
-        missing = spec.arguments[len(line.words)].name
-        raise UsageError(f"required argument '{missing}' not provided")
+        first = spec.arguments[len(line.words)].name
+        raise UsageError(f"required argument '{first}' not provided")
     values = {option.name: option.absent for option in (*STORE, *spec.options)}
     filled = positional(spec, values, list(line.words))
     if filled is None:
@@ -103,6 +110,10 @@ def _run(command: str, spec: Spec, line: Line) -> int:
         return spec.run(filled)
     except PrivysealError as error:
         raise _CommandError(command, error) from error
+    except ModuleNotFoundError as error:
+        if (told := missing(error)) is None:
+            raise
+        raise _CommandError(command, told) from error
 
 
 def _flags(options: Sequence[Option]) -> dict[str, Flag]:

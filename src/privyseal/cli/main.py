@@ -35,8 +35,15 @@ def main() -> int:
         # The barrier of the program: a defect is told in one line; `--debug` shows where it is.
         if debug:
             raise
-        return defect(error)
+        told = _not_installed(error)
+        return complain(told) if told else defect(error)
     return status
+
+
+def _not_installed(error: Exception) -> PrivysealError | None:
+    from privyseal.cli.aws.extra import missing  # noqa: PLC0415 - only after a defect
+
+    return missing(error) if isinstance(error, ModuleNotFoundError) else None
 
 
 def dispatch(words: list[str]) -> int:

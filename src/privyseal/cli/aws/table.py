@@ -20,7 +20,7 @@ _COMMANDS: Final = {
     "migrate": (f"{_HERE}.migrate", "Take over what aws-vault and plain files keep."),
     "migrate-backend": (f"{_HERE}.migrate_backend", "Copy keys from one store to another."),
     "sso": (f"{_HERE}.sso", "Look at what a portal offers, and write profiles for it."),
-    "config": (f"{_HERE}.config", "Explain and check ~/.aws/config."),
+    "config": (f"{_HERE}.config", "Explain, check and show ~/.aws/config."),
     "credential-process": (
         f"{_HERE}.credential_process",
         "Print credentials for the credential_process of another tool.",

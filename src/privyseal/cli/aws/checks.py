@@ -1,0 +1,184 @@
+"""The checks of `privy aws doctor`. None changes anything, and none prints a secret."""
+
+import http.client
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from privyseal.cli.aws.door import open_door
+from privyseal.cli.aws.environment import CREDENTIAL_INPUTS, OUR_SECRETS, SESSION, outside
+from privyseal.cli.aws.extra import INSTALL, PACKAGES
+from privyseal.cli.aws.files import config_file, credentials_file, load_profiles
+from privyseal.cli.checkup import Finding
+from privyseal.cli.spec import Values
+from privyseal.errors import PrivysealError
+from privyseal.runtime.clock import SystemClock
+
+SKEW_WARNED: Final = 20.0
+SKEW_REFUSED: Final = 300.0
+"""Seconds that this clock may differ from that of AWS: for MFA codes, and for signatures."""
+
+_OTHERS_READ: Final = 0o044
+_OTHERS_WRITE: Final = 0o022
+_KEY: Final = re.compile(rb"(?<![A-Z0-9])AKIA[A-Z0-9]{16}(?![A-Z0-9])")
+_TOKEN: Final = re.compile(rb'"(?:accessToken|refreshToken|SecretAccessKey)"')
+_MOST: Final = 1024 * 1024
+_SOME: Final = 3
+_SECONDS: Final = 5.0
+
+
+class Checks:
+    """What is looked at: libraries, files, the store, the clock."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+
+    def findings(self) -> Iterator[Finding]:
+        """Run every check; one that cannot run says so as its finding."""
+        for name, check in (
+            ("libraries", self._libraries),
+            ("configuration", self._configuration),
+            ("permissions", self._permissions),
+            ("plain keys", self._plaintext),
+            ("environment", self._environment),
+            ("store", self._store),
+            ("clock", self._clock),
+        ):
+            try:
+                yield check(name)
+            except PrivysealError as error:
+                yield Finding(name, "FAIL", str(error), error.hint)
+            except OSError as error:
+                yield Finding(name, "FAIL", f"cannot be checked: {error.strerror}")
+
+    def _libraries(self, name: str) -> Finding:
+        missing = [package for package in PACKAGES if find_spec(package) is None]
+        if missing:
+            return Finding(name, "FAIL", f"not installed: {', '.join(missing)}", INSTALL)
+        return Finding(name, "ok", f"{len(PACKAGES)} packages for AWS are installed")
+
+    def _configuration(self, name: str) -> Finding:
+        path = config_file(os.environ)
+        profiles = load_profiles(os.environ)
+        remarks = profiles.warnings()
+        found = f"{len(profiles.names())} profiles in {path}"
+        if not Path(path).exists():
+            return Finding(name, "warn", f"there is no {path}", "keep a key: privy aws add NAME")
+        if remarks:
+            text = f"{found}, and {len(remarks)} things to look at: {remarks[0]}"
+            return Finding(name, "warn", text, "see all of them: privy aws config validate")
+        return Finding(name, "ok", found)
+
+    def _permissions(self, name: str) -> Finding:
+        wrong = [*_open_files(os.environ)]
+        if wrong:
+            path, text = wrong[0]
+            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            return Finding(name, "FAIL", f"{text}: {path}{more}", f"chmod go-rwx {path}")
+        return Finding(name, "ok", "nobody else can read keys or change profiles")
+
+    def _plaintext(self, name: str) -> Finding:
+        profiles = load_profiles(os.environ).plaintext()
+        files = [str(path) for path in _leaking(Path(config_file(os.environ)).parent)]
+        credentials = credentials_file(os.environ)
+        if profiles:
+            what = f"keys of {_some(profiles)} lie as plain text in {credentials} or beside it"
+            return Finding(name, "warn", what, "take them over: privy aws migrate")
+        if files:
+            what = f"what looks like keys or tokens lies in {_some(files)}"
+            return Finding(name, "warn", what, "see what it is, and delete it: privy aws migrate")
+        return Finding(name, "ok", "no keys or tokens lie as plain text beside the configuration")
+
+    def _environment(self, name: str) -> Finding:
+        if os.environ.get(SESSION):
+            return Finding(name, "ok", f"a session of profile {os.environ[SESSION]!r}")
+        found = sorted((CREDENTIAL_INPUTS | OUR_SECRETS) & {*os.environ} - {"AWS_PROFILE"})
+        if found:
+            text = f"every program that you start gets {_some(found)}"
+            return Finding(
+                name, "warn", text, "look in the files that your shell reads at its start"
+            )
+        return Finding(name, "ok", "no credentials in it")
+
+    def _store(self, name: str) -> Finding:
+        with open_door(self._values, wake=False) as door:
+            known = door.known()
+            found = f"{len(known.keys)} keys with {door.description}"
+        if known.journals:
+            text = f"{found}; unfinished rotations: {_some(known.journals)}"
+            return Finding(name, "warn", text, f"finish it: privy aws rotate {known.journals[0]}")
+        return Finding(name, "ok", found)
+
+    def _clock(self, name: str) -> Finding:
+        if self._values["offline"]:
+            return Finding(name, "ok", "not compared: --offline")
+        url = _endpoint(outside(os.environ))
+        try:
+            skew = _skew(url)
+        except (OSError, http.client.HTTPException, ValueError):
+            return Finding(name, "warn", f"cannot be compared: {url} does not answer")
+        text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {url}"
+        if abs(skew) >= SKEW_REFUSED:
+            return Finding(name, "FAIL", f"{text}: AWS refuses signatures", "set the clock")
+        if abs(skew) >= SKEW_WARNED:
+            return Finding(name, "warn", f"{text}: codes of MFA devices may fail", "set the clock")
+        return Finding(name, "ok", f"agrees with {url}")
+
+
+def _open_files(environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    """Yield what others may read or write and should not, and why."""
+    config, credentials = Path(config_file(environment)), Path(credentials_file(environment))
+    for path in (config.parent, config, credentials):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            continue
+        sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+        if found.st_mode & _OTHERS_WRITE and not sticky:
+            yield path, "others can change it, and with it what runs as you"
+        elif path == credentials and found.st_mode & _OTHERS_READ:
+            yield path, "others can read the keys in it"
+        elif found.st_uid not in {os.getuid(), 0}:
+            yield path, "it belongs to another user"
+
+
+def _leaking(folder: Path) -> Iterator[Path]:
+    """Yield the files of the configuration's folder that hold keys, or tokens of portals."""
+    if folder.name != ".aws":
+        return
+    for path in sorted(folder.rglob("*")):
+        try:
+            if path.is_file() and path.stat().st_size <= _MOST:
+                text = path.read_bytes()
+                if _KEY.search(text) or (path.suffix == ".json" and _TOKEN.search(text)):
+                    yield path
+        except OSError:
+            continue  # what we cannot read is no leak to us
+
+
+def _endpoint(environment: Mapping[str, str]) -> str:
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return environment.get("AWS_ENDPOINT_URL") or f"https://sts.{region}.amazonaws.com"
+
+
+def _skew(url: str) -> float:
+    parts = urlsplit(url)
+    kind = http.client.HTTPConnection if parts.scheme == "http" else http.client.HTTPSConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=_SECONDS)
+    try:
+        connection.request("HEAD", "/")
+        date = connection.getresponse().getheader("Date", "")
+    finally:
+        connection.close()
+    return SystemClock().wall() - parsedate_to_datetime(date).timestamp()
+
+
+def _some(names: tuple[str, ...] | list[str]) -> str:
+    more = f" and {len(names) - _SOME} more" if len(names) > _SOME else ""
+    return ", ".join(names[:_SOME]) + more
