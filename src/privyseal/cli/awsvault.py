@@ -27,6 +27,14 @@ _ALONE: Final = (
     "completion-script-bash",
     "completion-script-zsh",
 )
+_UNUSED: Final = (
+    "proton-pass-share-id",
+    "proton-pass-item-title-prefix",
+    "proton-pass-api-base",
+    "proton-pass-timeout",
+)
+"""Options of a store that is none of ours; it is refused where it is chosen, not these."""
+
 _WIDE: Final = 2000
 
 
@@ -71,6 +79,7 @@ def run(words: Sequence[str]) -> int:
     if words[:1] == ["--completion-bash"]:
         return _complete(list(words[1:]))
     flags = _flags(STORE) | {f"--{name}": Flag(name, takes_value=False) for name in _ALONE}
+    flags |= {f"--{name}": Flag(name, takes_value=True) for name in _UNUSED}
     flags["-v"] = flags["--version"]
     reader = Reader(words)
     command = reader.command(flags)

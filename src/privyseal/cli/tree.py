@@ -5,7 +5,7 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from privyseal.cli.spec import Group, Option, Spec
+from privyseal.cli.spec import Argument, Group, Option, Spec
 from privyseal.cli.table import COMMANDS, ROOT
 from privyseal.errors import PrivysealError, UsageError
 
@@ -96,7 +96,7 @@ def build(name: str, spec: Spec) -> click.Command:
     parameters += [
         click.Argument(
             [argument.name],
-            metavar=argument.name.upper() + ("..." if argument.rest else ""),
+            metavar=_metavar(argument),
             nargs=-1 if argument.rest else 1,
             required=not argument.optional,
             type=click.UNPROCESSED if argument.rest else _Named(argument.complete),
@@ -133,6 +133,11 @@ def run(words: list[str]) -> int:
     except click.ClickException as error:
         raise _refusal(error, words) from error
     return int(status or 0)
+
+
+def _metavar(argument: Argument) -> str:
+    text = argument.name.upper() + ("..." if argument.rest else "")
+    return f"[{text}]" if argument.optional else text
 
 
 def _option(option: Option) -> click.Option:

@@ -158,9 +158,7 @@ async def test_the_agent_is_known_by_the_unit_that_the_system_put_it_in(
             read = group.create_task(agent.do("read", "demo", other.process.pid))
             shown = await alices.decide()
     assert read.result() == ["allowed", "hunter2"]
-    assert _facts(shown, "asked through") == [
-        ("reported", "the session bus, by Privyseal's agent")
-    ]
+    assert _facts(shown, "asked through") == [("reported", "the session bus, by Privyseal's agent")]
 
 
 async def test_processes_of_another_user_cannot_be_introduced(

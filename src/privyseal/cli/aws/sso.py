@@ -11,7 +11,7 @@ GROUP: Final = Group(
     {
         "login": (f"{_HERE}.sso_login", "Sign in at a portal now."),
         "list": (f"{_HERE}.sso_list", "List the accounts and roles that a portal offers."),
-        "sync": (f"{_HERE}.sso_sync", "Write a profile for every account and role."),
+        "sync": (f"{_HERE}.sso_sync", "Write a profile for every account and role of a portal."),
         "logout": (f"{_HERE}.logout", "Sign out of a portal, and forget its token."),
     },
 )

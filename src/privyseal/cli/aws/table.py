@@ -10,7 +10,7 @@ _HERE: Final = "privyseal.cli.aws"
 _COMMANDS: Final = {
     "exec": (f"{_HERE}.exec", "Run a command with credentials of a profile."),
     "export": (f"{_HERE}.export", "Print credentials of a profile for a shell or a file."),
-    "login": (f"{_HERE}.login", "Open the web console as a profile, or sign in to a portal."),
+    "login": (f"{_HERE}.login", "Open the web console as a profile."),
     "logout": (f"{_HERE}.logout", "Sign out of a portal, and forget its token."),
     "list": (f"{_HERE}.list_", "List profiles, keys and sessions."),
     "add": (f"{_HERE}.add", "Keep a long-lived key."),
