@@ -75,6 +75,21 @@ def memory_after_a_lock(desk: Desk) -> None:
     desk.granted("memory.example", _SECRET)
 
 
+@check("10: who waits while the companion locks is told so, and where to unlock", seconds=300)
+def told_of_a_lock(desk: Desk) -> None:
+    desk.unlocked()
+    desk.stored(_SECRET, service="waiting.example")
+    waiting = desk.lookup("waiting.example")
+    desk.asked("Read a secret", "waiting.example")
+    desk.vm.succeed("privy lock", user="alice")
+    done = waiting.finish()
+    assert (done.status, done.out) == (1, ""), done.text
+    assert "secret-tool: Privyseal was locked" in done.text, done.text
+    assert "Unlock it on the console: Ctrl+Alt+F8" in done.text, done.text
+    desk.unlocked()
+    desk.granted("waiting.example", _SECRET)
+
+
 @check("10: the last session ends: no process of the companion but a fresh console", seconds=300)
 def last_logout(desk: Desk) -> None:
     desk.unlocked()

@@ -21,6 +21,7 @@ from privyseal.wire.secretservice import (
     collection_path,
     item_path,
     parse_alias,
+    parse_all,
     parse_attributes,
 )
 
@@ -104,6 +105,8 @@ class ServiceCalls:
         """GetSecrets: items that are locked, unknown or denied are left out."""
         paths, session_path = visit.body
         seal = self._desk.sessions.seal_many(self._desk.sessions.find(visit.peer, session_path))
+        places = [place for place in parse_all(paths).values() if place.kind == "item"]
+        visit.peer.hear_why([ItemRef(collection=p.name, item=p.item) for p in places])
         wanted = (await visit.keyring.known()).unlocked_items(paths)
         items = tuple(dict.fromkeys(wanted.values()))
         structs: dict[ItemRef, list[object]] = {}

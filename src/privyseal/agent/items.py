@@ -96,6 +96,7 @@ class ItemCalls:
         """GetSecret: wait for the decision, however long it takes."""
         session = self._desk.sessions.find(visit.peer, visit.body[0])
         item = await visit.item()
+        visit.peer.hear_why([item])
         outcome = await self._desk.requests.ask(visit.peer.requester, Read(items=(item,)))
         if not outcome.values:
             raise DeniedError("the secret was not released")

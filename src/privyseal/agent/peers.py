@@ -50,6 +50,7 @@ class Peer:
         default_factory=lambda: deque(maxlen=_REMEMBERED)
     )
     opened: dict[ItemRef, tuple[float, int]] = field(default_factory=dict)
+    cut_off: dict[ItemRef, PrivysealError] = field(default_factory=dict)
 
     @property
     def requester(self) -> Requester:
@@ -86,6 +87,16 @@ class Peer:
         """
         until, then = self.opened.get(item, (0.0, -1))
         return now < until and then == changes
+
+    def hear_why(self, items: Iterable[ItemRef]) -> None:
+        """Raise why the prompt for one of these items was cut off, the first time it is read after.
+
+        Raises:
+            PrivysealError: It was.
+        """
+        errors = [error for item in items if (error := self.cut_off.pop(item, None))]
+        if errors:
+            raise errors[0]
 
 
 class Peers:

@@ -11,7 +11,7 @@ from typing import Final
 from dbus_fast import Variant
 
 from privyseal.agent.desk import Desk, Sight, Visit
-from privyseal.errors import LimitError, NotFoundError
+from privyseal.errors import LimitError, NotFoundError, UnreachableError
 from privyseal.model.ask import Read, Unlock
 from privyseal.model.keyring import ItemRef
 from privyseal.model.value import MAX_ITEMS
@@ -64,6 +64,8 @@ class Unlocking:
         if max(len(wish.reads()), len(wish.collections)) > MAX_ITEMS:
             raise LimitError(f"at most {MAX_ITEMS} items can be unlocked at once")
         self._desk.prompts.reserve(visit.peer)
+        for item in wish.reads():
+            visit.peer.cut_off.pop(item, None)
 
         async def work() -> Variant:
             return Variant("ao", await self._carry_out(visit, wish))
@@ -115,9 +117,14 @@ class Unlocking:
             names = tuple(dict.fromkeys(wish.collections.values()))
             await requests.ask(visit.peer.requester, Unlock(collections=names), patient=True)
         if wish.items:
-            outcome = await requests.ask(
-                visit.peer.requester, Read(items=wish.reads(), deliver=False), patient=True
-            )
+            read = Read(items=wish.reads(), deliver=False)
+            try:
+                outcome = await requests.ask(visit.peer.requester, read, patient=True)
+            except UnreachableError as error:
+                # Of a prompt that is dismissed libsecret's callers say nothing at all. Told that
+                # the items are open they read them, and that call can be answered with the reason.
+                visit.peer.cut_off |= dict.fromkeys(read.items, error)
+                return [*done, *wish.items]
             granted = outcome.result.items if isinstance(outcome.result, Granted) else ()
             self._desk.note_open(visit.peer, granted)
             for item in granted:

@@ -253,10 +253,12 @@ async def test_whoever_waits_hears_that_the_keeper_went_and_finds_it_again(desk:
         group.create_task(read())
         group.create_task(leave())
         prompted = group.create_task(perform(bus, prompt))
-    assert prompted.result() == (True, [])
+    assert prompted.result() == (False, [path])
 
     await desk.start_keeper()
     desk.keeper.verdicts["read"] = "allow"
+    with pytest.raises(UnreachableError, match=r"Unlock it on the console: Ctrl\+Alt\+F8"):
+        await call(bus, "GetSecret", "o", [session], path=path, interface=ITEM)
     (secret,) = await call(bus, "GetSecret", "o", [session], path=path, interface=ITEM)
     assert secret[2] == b"s3cret"
 

@@ -47,14 +47,46 @@ async def test_waiting_calls_end_when_the_keeper_goes_and_work_when_it_is_back(
         group.create_task(read())
         group.create_task(leave())
         prompted = group.create_task(perform(bus, prompt))
-    assert prompted.result() == (True, [])
+    # A client is silent about a prompt that was dismissed: this one goes on to read.
+    assert prompted.result() == (False, [path])
     with pytest.raises(UnreachableError, match="keeper"):
         await get(bus, ROOT, SERVICE, "Collections")
 
     await stage.new_keeper()
     stage.keeper.verdicts["read"] = "allow"
+    with pytest.raises(UnreachableError, match="the keeper stopped while the request waited"):
+        await call(bus, "GetSecret", "o", [session], path=path, interface=ITEM)
     (secret,) = await call(bus, "GetSecret", "o", [session], path=path, interface=ITEM)
     assert secret[2] == b"s3cret"
+
+
+async def test_the_reason_is_told_once_and_only_for_what_was_cut_off(
+    stage: Stage, bus: Connection, other: Connection
+) -> None:
+    path = item_path(stage.keeper.put("one"))
+    fine = item_path(stage.keeper.put("two", value=b"fine"))
+    stage.keeper.verdicts["read"] = "wait"
+    session, others = await open_session(bus), await open_session(other)
+    _, prompt = await call(bus, "Unlock", "ao", [[path]])
+
+    async def leave() -> None:
+        await eventually(lambda: "pending" in [asked.state for asked in stage.keeper.asked])
+        stage.keeper_bus.close()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(leave())
+        group.create_task(perform(bus, prompt))
+    await stage.new_keeper()
+    stage.keeper.verdicts["read"] = "allow"
+    read = {}
+    for caller, where, its in ((other, path, others), (bus, fine, session)):
+        found = await call(caller, "GetSecrets", "aoo", [[where], its])
+        read[where] = found[0][where][2]
+    assert read == {path: b"s3cret", fine: b"fine"}
+    with pytest.raises(UnreachableError, match="the keeper stopped"):
+        await call(bus, "GetSecrets", "aoo", [[path, fine], session])
+    (found,) = await call(bus, "GetSecrets", "aoo", [[path, fine], session])
+    assert set(found) == {path, fine}
 
 
 async def test_a_second_provider_is_told_that_the_name_is_taken(stage: Stage) -> None:
