@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.system_bus import system_configuration
 
 pytestmark = pytest.mark.root
 
@@ -16,28 +17,6 @@ DEPLOY = Path(__file__).parents[2] / "deploy" / "dbus"
 ALICE, BOB, COMPANION = (pwd.getpwnam(name).pw_uid for name in ("daemon", "bin", "mail"))
 ROOT = 0
 NAME = f"org.privyseal.Keeper1.u{ALICE}"
-
-# What stands in the stock system.conf of dbus-daemon, without its users and folders.
-_SYSTEM = """<busconfig>
-  <type>system</type>
-  <listen>unix:path={socket}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <deny own="*"/>
-    <deny send_type="method_call"/>
-    <allow send_type="signal"/>
-    <allow send_requested_reply="true" send_type="method_return"/>
-    <allow send_requested_reply="true" send_type="error"/>
-    <allow receive_type="method_call"/>
-    <allow receive_type="method_return"/>
-    <allow receive_type="error"/>
-    <allow receive_type="signal"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
-  </policy>
-  <include>{policy}</include>
-</busconfig>
-"""
 
 # Imports come first: the user may not be able to read where they lie.
 _CONNECT = """
@@ -131,7 +110,7 @@ def system_bus(open_folder: Path) -> Iterator[str]:
     policy.write_text(text)
     socket = open_folder / "system"
     configuration = open_folder / "system.conf"
-    configuration.write_text(_SYSTEM.format(socket=socket, policy=policy))
+    configuration.write_text(system_configuration(socket, [policy]))
     with _bus(configuration, f"unix:path={socket}", ROOT) as address:
         yield address
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.system_bus import system_configuration
 
 from privyseal.cli.machine_pieces import judge_refusals, probe
 from privyseal.runtime.companion import Companion
@@ -17,24 +18,6 @@ from privyseal.runtime.companion import Companion
 ALICE, BOB = pwd.getpwnam("daemon").pw_uid, pwd.getpwnam("nobody").pw_uid
 OWNER = 47110
 COMPANION = Companion(uid=ALICE, user="alice", vt=8)
-CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>unix:path={folder}/system</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <deny own="*"/>
-    <deny send_type="method_call"/>
-    <allow send_destination="org.freedesktop.DBus"/>
-    <allow receive_type="method_return"/>
-    <allow receive_type="error"/>
-  </policy>
-  {more}
-</busconfig>
-"""
-
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.getuid() != 0, reason="needs root to act as several users"),
@@ -50,7 +33,7 @@ def folder() -> Iterator[Path]:
 
 
 def bus(folder: Path, more: str = "") -> "subprocess.Popen[bytes]":
-    (folder / "bus.conf").write_text(CONFIGURATION.format(folder=folder, more=more))
+    (folder / "bus.conf").write_text(system_configuration(folder / "system", [], added=more))
     process = subprocess.Popen(
         ["dbus-daemon", f"--config-file={folder}/bus.conf", "--nofork", "--print-address"],
         stdout=subprocess.PIPE,

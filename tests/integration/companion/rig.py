@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.system_bus import system_configuration
 from tests.waiting import eventually
 
 from privyseal import errors
@@ -30,31 +31,12 @@ COMPANION: Final = {ALICE: _FIRST + 2, BOB: _FIRST + 3}
 PASSPHRASE: Final = "correct horse battery staple"
 PATIENCE: Final = 20.0
 
-_BUS: Final = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <listen>unix:path={socket}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <deny own="*"/>
-    <deny send_type="method_call"/>
-    <allow send_type="signal"/>
-    <allow send_requested_reply="true" send_type="method_return"/>
-    <allow send_requested_reply="true" send_type="error"/>
-    <allow receive_type="method_call"/>
-    <allow receive_type="method_return"/>
-    <allow receive_type="error"/>
-    <allow receive_type="signal"/>
-    <allow send_destination="org.freedesktop.DBus"/>
-    <allow send_destination="org.freedesktop.login1"/>
-  </policy>
+_LOGIND: Final = """
+  <policy context="default"><allow send_destination="org.freedesktop.login1"/></policy>
   <policy user="root">
     <allow own="org.freedesktop.login1"/>
     <allow send_type="method_call"/>
   </policy>
-{includes}
-</busconfig>
 """
 _DEPLOYED: Final = Path(__file__).parents[3] / "deploy" / "dbus"
 
@@ -400,14 +382,14 @@ async def machine() -> AsyncIterator[Machine]:
     """Start a system bus that knows two desktop users and their companions."""
     folder = Path(tempfile.mkdtemp(prefix="privyseal-"))
     folder.chmod(0o755)
-    includes = ""
+    policies = []
     for user in COMPANION:
         policy = folder / f"{user}.conf"
         deployed = (_DEPLOYED / "system-policy.conf").read_text()
         policy.write_text(deployed.replace("@UID@", str(user)))
-        includes += f"  <include>{policy}</include>\n"
+        policies.append(policy)
     configuration = folder / "system.conf"
-    configuration.write_text(_BUS.format(socket=folder / "system", includes=includes))
+    configuration.write_text(system_configuration(folder / "system", policies, added=_LOGIND))
     accounts = Path("/etc/passwd").read_text()
     for user, own in COMPANION.items():
         for name, uid in ((f"user-{user}", user), (f"privyseal-{user}", own)):
