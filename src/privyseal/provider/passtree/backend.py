@@ -7,16 +7,15 @@ encrypted files.
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace as with_changes
 from pathlib import Path
-from typing import Final, final
+from typing import final
 
 import msgspec
 
 from privyseal.errors import (
-    ConflictError,
     CorruptError,
     LimitError,
     LockedError,
@@ -29,20 +28,18 @@ from privyseal.model.secret import Secret
 from privyseal.model.value import MAX_SECRET
 from privyseal.provider.passtree.changes import Changes
 from privyseal.provider.passtree.entries import Entries, attributes_of, readable
-from privyseal.provider.passtree.folders import Folders, in_thread, numbered
+from privyseal.provider.passtree.folders import Folders
 from privyseal.provider.passtree.git import History
 from privyseal.provider.passtree.gpg import Gpg
 from privyseal.provider.passtree.index import Searchable
 from privyseal.provider.passtree.keyhole import Keyhole
-from privyseal.provider.passtree.tree import LOGIN, File, Folder, Tree
+from privyseal.provider.passtree.tree import LOGIN, Folder, Tree
+from privyseal.provider.passtree.writing import Place, Writing
 from privyseal.runtime.backend import ChangeCallback
-from privyseal.runtime.durable import sync_folder
 from privyseal.wire.passentry import Entry, parse, render, with_value
-from privyseal.wire.passnames import fit, identifier, unescape
+from privyseal.wire.passnames import unescape
 
 log = logging.getLogger(__name__)
-
-_ATTEMPTS: Final = 3
 
 
 @final
@@ -64,6 +61,11 @@ class PassBackend:
         self._replacing = asyncio.Lock()
         self._folders = Folders(self._tree, self._history)
         self._changes = Changes(self._entries, self._keyhole, self._tree.scan())
+        self._writing = Writing(
+            Place(self._tree, self._gpg, self._history, self._keyhole, self._entries),
+            self._changes,
+            clock,
+        )
         self._following = group.create_task(self._changes.follow(), name="pass store")
 
     async def initialised(self) -> bool:
@@ -239,25 +241,22 @@ class PassBackend:
         snapshot.folder(collection)
         await self._keyhole.need()
         _refuse_huge(value)
+        folder = snapshot.names[collection]
         if not replace:
-            return await self._create(
-                snapshot.names[collection], collection, label, attributes, value
-            )
+            return await self._writing.create(folder, collection, label, attributes, value)
         async with self._replacing:  # or two of them would both find nothing, and both create
             for ref in await self.search(attributes, collection):
                 if (await self.describe(ref)).attributes == attributes:
-                    await self._rewrite(
+                    await self._writing.rewrite(
                         ref, lambda _, entry: render(with_changes(entry, secret=value, label=label))
                     )
                     return ref
-            return await self._create(
-                snapshot.names[collection], collection, label, attributes, value
-            )
+            return await self._writing.create(folder, collection, label, attributes, value)
 
     async def write(self, item: ItemRef, value: Secret) -> None:
         """Overwrite the value of an item."""
         _refuse_huge(value)
-        await self._rewrite(item, lambda content, entry: with_value(content, value, entry))
+        await self._writing.rewrite(item, lambda content, entry: with_value(content, value, entry))
 
     async def change(
         self, item: ItemRef, *, label: str | None, attributes: Mapping[str, str] | None
@@ -271,82 +270,11 @@ class PassBackend:
                 entry = with_changes(entry, attributes=dict(attributes))
             return render(entry)
 
-        await self._rewrite(item, changed)
+        await self._writing.rewrite(item, changed)
 
     async def delete(self, item: ItemRef) -> None:
         """Delete an item's file."""
-        file = (await self._entries.around(item)).file(item)
-        await self._keyhole.need()
-
-        def remove() -> None:
-            path = self._tree.path(file.path)
-            path.unlink(missing_ok=True)
-            sync_folder(path.parent)
-
-        await in_thread(remove)
-        self._entries.forget(file.path)
-        await self._history.record(
-            f"Remove {readable(file.path)} from store.", [f"{file.path}.gpg"]
-        )
-        self._changes.tell("deleted", item.collection, item.item)
-
-    async def _create(
-        self, folder: str, collection: str, label: str, attributes: Mapping[str, str], value: Secret
-    ) -> ItemRef:
-        created = int(self._clock.wall())
-        base = fit(label)
-        sealed: dict[bool, bytes] = {}
-        inner = f"{folder}/" if folder else ""
-        recipients = self._tree.recipients(f"{inner}{base}")
-        for name in numbered(base):
-            named = unescape(name) == label
-            entry = Entry(
-                secret=value,
-                label=None if named else label,
-                attributes=dict(attributes),
-                created=created,
-            )
-            if named not in sealed:
-                sealed[named] = await self._gpg.encrypt(render(entry), recipients)
-            with suppress(FileExistsError):
-                stamp = await asyncio.to_thread(
-                    self._tree.write, inner + name, sealed[named], replace=False
-                )
-                break
-        else:
-            raise ConflictError(f"too many items with the label {label[:80]!r}")
-        file = File(inner + name, stamp)
-        ref = ItemRef(collection=collection, item=identifier(name))
-        self._entries.remember(file, name, entry)
-        await self._history.record(
-            f"Add given password for {readable(file.path)} to store.", [f"{file.path}.gpg"]
-        )
-        self._changes.tell("created", collection, ref.item)
-        return ref
-
-    async def _rewrite(self, item: ItemRef, change: Callable[[bytes, Entry], bytes]) -> None:
-        """Put `change` of an entry in its place, unless somebody else changed it meanwhile."""
-        await self._keyhole.need()
-        for _ in range(_ATTEMPTS):
-            snapshot = await self._entries.around(item)
-            file, path = snapshot.file(item), readable(snapshot.inner(item))
-            content = await self._entries.content(file)
-            entry = parse(content)
-            if not entry.ours:
-                attributes = attributes_of(entry, path)
-                entry = with_changes(entry, label=path, attributes=attributes, ours=True)
-            fresh = change(content, entry)
-            sealed = await self._gpg.encrypt(fresh, self._tree.recipients(file.path))
-            if self._tree.stamp(file.path) != file.stamp:
-                continue
-            stamp = await asyncio.to_thread(self._tree.write, file.path, sealed, replace=True)
-            self._entries.remember(File(file.path, stamp), path, parse(fresh))
-            await self._history.record(
-                f"Edit {readable(file.path)} in store.", [f"{file.path}.gpg"]
-            )
-            self._changes.tell("changed", item.collection, item.item)
-            return
-        raise ConflictError("another program keeps changing this entry")
+        await self._writing.remove(item)
 
 
 def _label(entry: Entry, path: str) -> str:
