@@ -4,7 +4,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -43,7 +43,7 @@ class Moto:
     def iam(self) -> Any:
         return client("iam", self.network, self._root)
 
-    def add_user(self, name: str = "alice", *statements: dict[str, object]) -> AccessKey:
+    def add_user(self, name: str = "alice", *statements: Mapping[str, object]) -> AccessKey:
         """Make a user with one key who may do what the statements say, all of IAM without one."""
         iam = self.iam()
         iam.create_user(UserName=name)
@@ -54,7 +54,7 @@ class Moto:
             access_key_id=made["AccessKeyId"], secret_access_key=made["SecretAccessKey"]
         )
 
-    def keys(self, name: str = "alice") -> dict[str, bool]:
+    def keys_of(self, name: str = "alice") -> dict[str, bool]:
         """Return the ids of a user's keys, and whether they are active."""
         listed = self.iam().list_access_keys(UserName=name)["AccessKeyMetadata"]
         return {key["AccessKeyId"]: key["Status"] == "Active" for key in listed}

@@ -98,7 +98,7 @@ class World:
     def at_aws(self) -> dict[str, bool]:
         self.moto.admit()
         try:
-            return self.moto.keys()
+            return self.moto.keys_of()
         finally:
             self.moto.enforce()
 
