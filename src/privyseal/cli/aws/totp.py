@@ -1,0 +1,60 @@
+"""`privy aws totp`: keep the seed of a virtual MFA device, and ask for no code any more."""
+
+import json
+import re
+from typing import Final
+
+from privyseal.aws.asking import hidden
+from privyseal.aws.mfa import SEED, seed_item
+from privyseal.cli.aws import tty
+from privyseal.cli.aws.door import open_door
+from privyseal.cli.aws.options import STORE
+from privyseal.cli.fetch import TIMEOUT
+from privyseal.cli.spec import Argument, Option, Spec, Values
+from privyseal.errors import UsageError
+from privyseal.model.aws import Keep, Remove
+from privyseal.model.secret import Secret
+from privyseal.wire.sanitise import fit
+
+REMOVE: Final = Option("--remove", "Forget the seed: codes are asked for again.")
+REPLACE: Final = Option("--replace", "Replace the seed that is there.")
+FORCE: Final = Option("--force", "Do not ask.", short="-f")
+_SERIAL: Final = re.compile(r"arn:[a-z-]+:iam::\d{12}:mfa/[\w+=/:,.@-]+", re.ASCII)
+_WIDE: Final = 1000
+
+
+def run(values: Values) -> int:
+    """Ask for the seed, or whether to forget it, and do so."""
+    serial = values["serial"]
+    if not _SERIAL.fullmatch(serial):
+        raise UsageError(
+            f"{serial!r} is no virtual MFA device",
+            hint="give its ARN, as `mfa_serial` has it: arn:aws:iam::111122223333:mfa/NAME",
+        )
+    if values["remove"]:
+        question = f"Delete the seed of {serial}?"
+        if not values["force"] and not tty.agreed(question, hint="use --force"):
+            return 0
+        return _done(values, Remove(name=SEED + serial))
+    seed = hidden(f"Enter the seed of {serial}: ").expose().decode(errors="replace")
+    item = seed_item(serial, seed)  # refuses what is none, before anybody is asked
+    return _done(values, Keep(name=item.key, replace=values["replace"]), item.value)
+
+
+def _done(values: Values, order: Keep | Remove, value: Secret | None = None) -> int:
+    with open_door(values) as door:
+        result = door.carry_out(order, value)
+    for line in json.loads(result)["lines"]:
+        print(fit(line, _WIDE))
+    return 0
+
+
+SPEC: Final = Spec(
+    "Keep the seed of a virtual MFA device.",
+    run,
+    (REMOVE, REPLACE, FORCE, TIMEOUT, *STORE),
+    (Argument("serial"),),
+    "The seed is the text that AWS shows beside the QR code of a new virtual device. With it in the "
+    "store, codes are computed and nobody is asked for one: whoever may use the key has the second "
+    "factor, too. That is a choice to make, and never the default.",
+)
