@@ -28,7 +28,7 @@ _TRIES: Final = 3
 _STEP_SECONDS: Final = 30
 _DIGITS: Final = 6
 _FORGOTTEN_STEPS: Final = 2  # AWS takes the step before, this one and the next
-_CODE: Final = re.compile(r"\d{6}")
+_CODE: Final = re.compile(r"[0-9]{6}")
 _MIN_SEED: Final = 10
 
 

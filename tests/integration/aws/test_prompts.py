@@ -232,6 +232,27 @@ def test_a_command_is_asked_again_when_its_next_code_begins(environment: dict[st
     assert waited == [1_700_000_010.0 // 30 * 30 + 30 - 1_700_000_010.0]
 
 
+def test_a_yubikey_is_asked_again_when_its_next_code_begins(
+    program: Program, environment: dict[str, str]
+):
+    program("ykman", "echo 123456")
+    waited: list[float] = []
+    clock = FakeClock(1_700_000_010.0)
+    source = CodeSource(
+        "",
+        "",
+        lambda: choose("ykman", environment, busy=False),
+        environment,
+        clock,
+        wait=waited.append,
+    )
+
+    source.code(SERIAL)
+    source.code(SERIAL, "AWS refused this code")
+
+    assert len(waited) == 1
+
+
 def test_a_person_is_told_what_was_wrong(program: Program, environment: dict[str, str]):
     program("zenity", "echo 123456")
     source = CodeSource(

@@ -79,7 +79,7 @@ def test_after_three_wrong_codes_nobody_is_asked_again(world: Callable[..., Worl
 
 
 def test_what_is_no_code_is_not_sent(world: Callable[..., World]):
-    here = world("12345", "letter", "123456")
+    here = world("12345", "١٢٣٤٥٦", "123456")
 
     here.spend()
 

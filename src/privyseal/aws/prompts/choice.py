@@ -16,11 +16,15 @@ _STEP_SECONDS: Final = 30
 
 
 class Driver(NamedTuple):
-    """One way to ask; `program` must be there, and `needs` names variables of which one must be."""
+    """One way to ask; `program` must be there, and `needs` names variables of which one must be.
+
+    One that `computes` codes asks nobody, and gives the same code until the next step begins.
+    """
 
     name: str
     program: str = ""
     needs: tuple[str, ...] = ()
+    computes: bool = False
 
     def available(self, environment: Mapping[str, str]) -> bool:
         """Tell whether it can ask now."""
@@ -63,7 +67,9 @@ DRIVERS: Final = (
     Driver("kdialog", "kdialog", _DISPLAY),
     Driver("osascript", "osascript"),
     Driver("wincredui"),
-    Driver("ykman", "ykman", ("YKMAN_OATH_CREDENTIAL_NAME", "YKMAN_OATH_DEVICE_SERIAL")),
+    Driver(
+        "ykman", "ykman", ("YKMAN_OATH_CREDENTIAL_NAME", "YKMAN_OATH_DEVICE_SERIAL"), computes=True
+    ),
     Driver("zenity", "zenity", _DISPLAY),
     Driver("pinentry", "pinentry", _DISPLAY),
     TERMINAL,
@@ -140,7 +146,10 @@ class CodeSource:
             return self._computed(again)
         text = f"Enter MFA code for {serial}: "
         try:
-            return self._driver().load()(
+            driver = self._driver()
+            if again and driver.computes:
+                self._next_step()
+            return driver.load()(
                 f"{again[:1].upper()}{again[1:]}. {text}" if again else text,
                 serial,
                 self._environment,
@@ -154,7 +163,10 @@ class CodeSource:
         from privyseal.aws.prompts.programs import run  # noqa: PLC0415 - most runs ask nothing
 
         if again:
-            # The command computes the same code until the next step begins.
-            self._wait(_STEP_SECONDS - self._clock.wall() % _STEP_SECONDS)
+            self._next_step()
         # A shell, as aws-vault has it. The text is the user's own, from her profile.
         return run(["/bin/sh", "-c", self._process], self._environment, terminal=True)
+
+    def _next_step(self) -> None:
+        # What computes codes gives the same one until the next step begins (RFC 6238).
+        self._wait(_STEP_SECONDS - self._clock.wall() % _STEP_SECONDS)
