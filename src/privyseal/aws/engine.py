@@ -226,7 +226,7 @@ class Engine:
             case Process():
                 return sources.from_process(source, plan.profile, environment)
             case Ambient():
-                return sources.from_surroundings(source, environment)
+                return sources.from_surroundings(source, plan.network, environment)
 
 
 def _no_key(name: str) -> NotFoundError:

@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from privyseal.aws import sts
 from privyseal.errors import (
     CorruptError,
@@ -72,7 +74,9 @@ def from_web_identity(
     return sts.web_identity(network, source, token, clock)
 
 
-def from_surroundings(source: Ambient, environment: Mapping[str, str]) -> Credentials:
+def from_surroundings(
+    source: Ambient, network: Network, environment: Mapping[str, str]
+) -> Credentials:
     """Return what the environment, a metadata service or a login of the AWS CLI offers.
 
     Raises:
@@ -87,7 +91,7 @@ def from_surroundings(source: Ambient, environment: Mapping[str, str]) -> Creden
         case "ecs":
             return _from_ecs(environment)
         case "login":
-            return _from_login(source.session)
+            return _from_login(source.session, network)
 
 
 def _output(command: str, environment: Mapping[str, str], what: str, limit: int) -> bytes:
@@ -211,21 +215,22 @@ def _from_ecs(environment: Mapping[str, str]) -> Credentials:
     return _frozen(found, frozen)
 
 
-def _from_login(session: str) -> Credentials:
+def _from_login(session: str, network: Network) -> Credentials:
     from botocore.credentials import LoginProvider  # noqa: PLC0415 - 250 ms, rarely wanted
     from botocore.exceptions import (  # noqa: PLC0415
         BotoCoreError,
+        ClientError,
         MissingDependencyException,
     )
 
     from privyseal.aws.calls import client  # noqa: PLC0415
 
-    def anonymous(service: str, **options: Any) -> Any:
-        region = getattr(options.get("config"), "region_name", "") or options.get("region_name", "")
-        return client(service, Network(region=region), None)
+    def signing_in(service: str, **options: Any) -> Any:
+        region = options.get("region_name") or network.region
+        return client(service, msgspec.structs.replace(network, region=region), None)
 
     config = {"profiles": {"it": {"login_session": session}}}
-    provider = LoginProvider(lambda: config, anonymous, "it")
+    provider = LoginProvider(lambda: config, signing_in, "it")
     try:
         found = provider.load()
         frozen = found.get_frozen_credentials()
@@ -233,7 +238,7 @@ def _from_login(session: str) -> Credentials:
         raise UnsupportedError(
             "login_session needs botocore's extra `crt`", hint="install `botocore[crt]`"
         ) from None
-    except BotoCoreError:
+    except (BotoCoreError, ClientError):
         raise DeniedError(
             "the login of the AWS CLI is not there or has ended", hint="run `aws login`"
         ) from None

@@ -34,6 +34,11 @@ from privyseal.model.aws import AccessKey, Credentials, Plan, RoleStep, Rotate, 
 from privyseal.model.secret import Secret
 from privyseal.runtime.clock import SystemClock
 
+AWS_VAULTS: dict[str, object] = {
+    "Effect": "Allow",
+    "Action": ["iam:CreateAccessKey", "iam:DeleteAccessKey", "iam:GetUser"],
+    "Resource": "*",
+}
 JOURNAL = items.journal_key("base")
 
 
@@ -206,13 +211,30 @@ def test_two_keys_are_refused_before_anything_changes(world: World):
 
 
 def test_the_policy_that_aws_vault_asks_for_is_enough(world: World):
-    actions = ["iam:CreateAccessKey", "iam:DeleteAccessKey", "iam:GetUser"]
-    world.begin({"Effect": "Allow", "Action": actions, "Resource": "*"})
+    world.begin(AWS_VAULTS)
 
     lines = world.rotate()
 
     assert world.at_aws() == {world.stored().access_key_id: True}
     assert "iam:UpdateAccessKey is denied: the old key is deleted at once" in lines
+
+
+@pytest.mark.parametrize("change", [2, 3, 4])
+def test_under_that_policy_a_killed_rotation_is_no_dead_end(
+    world: World, monkeypatch: pytest.MonkeyPatch, change: int
+):
+    world.begin(AWS_VAULTS)
+    assert _die_at(world, change, monkeypatch)
+    lines = world.rotate(resume=True)
+
+    kept = world.stored()
+    assert world.works(kept.access_key_id, kept.secret_access_key)
+    assert JOURNAL not in world.store.entries()
+    if change == 2:
+        assert "iam:ListAccessKeys is denied: look in IAM" in lines[-1]
+        assert len(world.at_aws()) == 2
+    else:
+        assert world.at_aws() == {kept.access_key_id: True}
 
 
 def test_a_user_who_may_not_create_keys_loses_nothing(world: World):

@@ -201,12 +201,12 @@ def test_the_environment_is_a_source() -> None:
         "AWS_CREDENTIAL_EXPIRATION": "2030-01-01T00:00:00Z",
     }
 
-    made = from_surroundings(Ambient(kind="environment"), environment)
+    made = from_surroundings(Ambient(kind="environment"), Network(), environment)
 
     assert (made.access_key_id, made.session_token) == ("ASIAX", "token")
     assert made.expires == datetime(2030, 1, 1, tzinfo=UTC).timestamp()
     with pytest.raises(NotFoundError, match="AWS_SECRET_ACCESS_KEY is unset"):
-        from_surroundings(Ambient(kind="environment"), {"AWS_ACCESS_KEY_ID": "AKIAX"})
+        from_surroundings(Ambient(kind="environment"), Network(), {"AWS_ACCESS_KEY_ID": "AKIAX"})
 
 
 def ecs(request: Request) -> Answer:
@@ -227,17 +227,19 @@ def test_a_container_is_a_source() -> None:
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/get",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": "let me in",
         }
-        made = from_surroundings(Ambient(kind="ecs"), environment)
+        made = from_surroundings(Ambient(kind="ecs"), Network(), environment)
 
     assert made.access_key_id == "ASIAECS"
     assert made.expires > datetime.now(UTC).timestamp() + 3000
     with pytest.raises(NotFoundError, match="AWS_CONTAINER_CREDENTIALS_FULL_URI is unset"):
-        from_surroundings(Ambient(kind="ecs"), {})
+        from_surroundings(Ambient(kind="ecs"), Network(), {})
 
 
 def test_a_container_that_refuses_is_out_of_reach() -> None:
     with serving(ecs) as url, pytest.raises(UnreachableError):
-        from_surroundings(Ambient(kind="ecs"), {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/get"})
+        from_surroundings(
+            Ambient(kind="ecs"), Network(), {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/get"}
+        )
 
 
 def imds(request: Request) -> Answer:
@@ -260,7 +262,7 @@ def imds(request: Request) -> Answer:
 def test_an_instance_is_a_source() -> None:
     with serving(imds) as url:
         made = from_surroundings(
-            Ambient(kind="ec2"), {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{url}/"}
+            Ambient(kind="ec2"), Network(), {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{url}/"}
         )
 
     assert made.access_key_id == "ASIAEC2"
@@ -268,7 +270,9 @@ def test_an_instance_is_a_source() -> None:
 
 def test_no_instance_is_told() -> None:
     with serving(lambda request: Answer(404)) as url, pytest.raises(NotFoundError):
-        from_surroundings(Ambient(kind="ec2"), {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{url}/"})
+        from_surroundings(
+            Ambient(kind="ec2"), Network(), {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{url}/"}
+        )
 
 
 def test_a_login_of_the_aws_cli_that_is_not_there_is_told(
@@ -277,7 +281,7 @@ def test_a_login_of_the_aws_cli_that_is_not_there_is_told(
     monkeypatch.setenv("HOME", str(tmp_path))
 
     with pytest.raises(PrivysealError) as caught:
-        from_surroundings(Ambient(kind="login", session="arn:aws:iam::1:user/me"), {})
+        from_surroundings(Ambient(kind="login", session="arn:aws:iam::1:user/me"), Network(), {})
     assert caught.value.hint in {"install `botocore[crt]`", "run `aws login`"}
 
 
