@@ -1,0 +1,129 @@
+"""Looks for secrets of AWS that lie about as plain text, and says what to do about each.
+
+What is found is told by its kind, its end and the last letters of a key's id, never by its value.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from privyseal.errors import PrivysealError
+from privyseal.wire.aws import inifile
+
+_MAX_FILE: Final = 4 * 1024 * 1024
+_MAX_FILES: Final = 2000
+_OTHERS: Final = 0o077
+_MIGRATE: Final = "take it over with `privy aws migrate --apply`"
+_DELETE: Final = "delete the file"
+_LOGOUT: Final = "run `aws sso logout`, and sign in with `privy aws login`"
+
+
+class Leak(NamedTuple):
+    """Something secret in a file that any program of the user can read."""
+
+    path: str
+    what: str
+    advice: str
+
+
+def scan(config: Path, credentials: Path, folder: Path, now: float) -> list[Leak]:
+    """Return what lies in the two files, and in the caches below the folder `~/.aws`.
+
+    `now` is seconds since 1970. Files that cannot be read are passed over.
+    """
+    found = [*_keys(credentials), *_keys(config)]
+    for place, look in (
+        (folder / "cli" / "cache", _role),
+        (folder / "boto" / "cache", _role),
+        (folder / "sso" / "cache", _token),
+        (folder / "login" / "cache", _login),
+    ):
+        for path in sorted(place.glob("*.json"))[:_MAX_FILES]:
+            content = _json(path)
+            what = look(content, now) if content else None
+            if what:
+                found.append(Leak(str(path), *what))
+    return found + list(_open(dict.fromkeys(leak.path for leak in found)))
+
+
+def _keys(path: Path) -> Iterator[Leak]:
+    text = _text(path)
+    try:
+        sections = inifile.parse(text).sections()
+    except PrivysealError:
+        return
+    for section, values in sections.items():
+        if not values.get("aws_secret_access_key"):
+            continue
+        tail = values.get("aws_access_key_id", "")[-4:]
+        if values.get("aws_session_token"):
+            yield Leak(
+                str(path), f"temporary credentials …{tail} in [{section}]", "delete the section"
+            )
+        else:
+            yield Leak(str(path), f"a long-lived key …{tail} in [{section}]", _MIGRATE)
+
+
+def _role(content: Mapping[str, Any], now: float) -> tuple[str, str] | None:
+    found = content.get("Credentials")
+    if not isinstance(found, dict) or not found.get("SecretAccessKey"):
+        return None
+    tail = str(found.get("AccessKeyId", ""))[-4:]
+    return f"temporary credentials …{tail}{_until(found.get('Expiration'), now)}", _DELETE
+
+
+def _token(content: Mapping[str, Any], now: float) -> tuple[str, str] | None:
+    if content.get("accessToken"):
+        where = str(content.get("startUrl") or "a portal")
+        renews = ", and how to renew it" if content.get("refreshToken") else ""
+        return f"the token of {where}{_until(content.get('expiresAt'), now)}{renews}", _LOGOUT
+    if content.get("clientSecret"):
+        return f"a registration as client{_until(content.get('expiresAt'), now)}", _DELETE
+    return None
+
+
+def _login(content: Mapping[str, Any], now: float) -> tuple[str, str] | None:
+    if not content.get("refreshToken") and not content.get("accessToken"):
+        return None
+    until = content.get("expiresAt")
+    return f"a sign-in of `aws login`{_until(until, now)}", "run `aws logout`"
+
+
+def _open(paths: Mapping[str, None]) -> Iterator[Leak]:
+    for path in paths:
+        try:
+            mode = Path(path).stat().st_mode & 0o777
+        except OSError:
+            continue
+        if mode & _OTHERS:
+            yield Leak(
+                path, f"other users may read it (mode {mode:o})", "take that back with `chmod 600`"
+            )
+
+
+def _until(text: object, now: float) -> str:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return ""
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    spoken = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f", expired since {spoken}" if moment.timestamp() <= now else f", until {spoken}"
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(_text(path))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_FILE).decode(errors="replace")
+    except OSError:
+        return ""
