@@ -4,11 +4,13 @@ import json
 import os
 import pty
 import sys
+from contextlib import ExitStack
 
 import pytest
 from tests.fakes_aws import browser
 from tests.fakes_aws.access import Assignment
 from tests.integration.cli.aws.desk import Desk
+from tests.soak import times
 from tests.waiting import until
 
 START = "https://example.awsapps.com/start"
@@ -164,6 +166,21 @@ def test_logging_out_revokes_and_the_next_command_signs_in_again(desk: Desk) -> 
     assert desk.aws.calls["authorize"] == 2
     assert desk.privy("logout", "--all").out.startswith("signed out of")
     assert desk.privy("logout", "--all").out == ""
+
+
+@pytest.mark.usefixtures("session")
+def test_many_shells_at_once_open_one_page(desk: Desk) -> None:
+    shells = times(6, soak=50)
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(desk.start("privy", "aws", "exec", "box", "--", "env"))
+            for _ in range(shells)
+        ]
+        outputs = [process.communicate(timeout=50)[0] for process in running]
+    keys = {line for out in outputs for line in out.splitlines() if "ACCESS_KEY_ID" in line}
+    assert [process.returncode for process in running] == [0] * shells
+    assert len(keys) == 1
+    assert desk.aws.calls["authorize"] == desk.aws.calls["GetRoleCredentials"] == 1
 
 
 @pytest.mark.usefixtures("session")
