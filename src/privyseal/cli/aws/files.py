@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from privyseal.errors import PrivysealError, UsageError
+from privyseal.errors import CorruptError, PrivysealError, UsageError
 
 if TYPE_CHECKING:
     from privyseal.wire.aws.profiles import Profiles
@@ -27,9 +27,16 @@ def load_profiles(environment: Mapping[str, str]) -> "Profiles":
         CorruptError: A line of a file cannot be read.
         PrivysealError: A file cannot be read at all.
     """
-    from privyseal.wire.aws.profiles import load  # noqa: PLC0415 - not on the quick path
+    from privyseal.wire.aws.inifile import parse  # noqa: PLC0415 - not on the quick path
+    from privyseal.wire.aws.profiles import Profiles  # noqa: PLC0415 - not on the quick path
 
-    return load(text(config_file(environment)), text(credentials_file(environment)))
+    files = []
+    for path in (config_file(environment), credentials_file(environment)):
+        try:
+            files.append(parse(text(path)))
+        except CorruptError as error:
+            raise CorruptError(f"{path!r}, {error}") from error
+    return Profiles(*files)
 
 
 def text(path: str) -> str:

@@ -207,7 +207,7 @@ def _section(bare: str, number: int) -> str:
     rest = rest.strip()
     if len(rest) > 1 and rest[0] == rest[-1] and rest[0] in _QUOTES:
         rest = rest[1:-1]
-    if not bracket or not kind:
+    if not bracket or not kind or not (kind + rest).isprintable():
         raise CorruptError(f"line {number}: the head of a section is not whole: {bare[:80]!r}")
     return f"{kind} {rest}" if rest else kind
 

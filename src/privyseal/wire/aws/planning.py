@@ -112,6 +112,7 @@ class _Planner:
                     self._assume(stage)
             self._finish()
         target = self._way.target
+        partition = self._partition()
         made = Plan(
             profile=target.name,
             source=self._source,
@@ -119,7 +120,7 @@ class _Planner:
             network=network(
                 target,
                 self._environment,
-                self._partition(),
+                partition,
                 [region(link) for link in self._way.links],
             ),
             notes=tuple(dict.fromkeys(self._notes))[:_MOST_NOTES],
@@ -272,13 +273,24 @@ class _Planner:
             self._notes.append("a federated session: it may not call IAM, and STS hardly")
 
     def _partition(self) -> str:
-        own = [stage.role for stage in reversed(self._roles)] + [
-            stage.mfa for stage in self._stages
-        ]
+        """Return the partition of all names in the plan, else of the region, "" for neither."""
+        names = [stage.role for stage in self._roles]
+        names += [step.mfa for step in self._steps if isinstance(step, SessionStep | RoleStep)]
         if isinstance(self._source, WebIdentity):
-            own.append(self._source.role)
+            names.append(self._source.role)
+        found = dict.fromkeys(name for name in map(roles.partition_of, names) if name)
         chosen = region(self._way.target)
-        return roles.partition_of(*own) or (partitions.of_region(chosen).name if chosen else "")
+        of_region = partitions.of_region(chosen).name if chosen else ""
+        if len(found) > 1:
+            raise UsageError(
+                f"profile {self._way.target.name!r} goes from one partition of AWS to another,"
+                f" which nobody can: {', '.join(found)}"
+            )
+        by_device = roles.partition_of(*(stage.mfa for stage in self._stages))
+        partition = next(iter(found), by_device or of_region)
+        if of_region and partition != of_region and partitions.is_region(chosen):
+            self._notes.append(f"the region {chosen} is not one of the partition {partition}")
+        return partition
 
 
 def _first_kind(source: Source) -> str:

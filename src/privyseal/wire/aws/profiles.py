@@ -196,7 +196,7 @@ class Profiles:
         values = self._sections.get(section)
         if values is None:
             raise NotFoundError(
-                f"no section [{section}] in the AWS configuration",
+                f"no section {section!r} in the AWS configuration",
                 hint=_near(session, self.sso_sessions()),
             )
         return {key: Setting(value, f"[{section}]") for key, value in values.items() if value}
@@ -248,7 +248,7 @@ class Profiles:
         section = f"services {named.value}"
         values = self._sections.get(section)
         if values is None:
-            raise NotFoundError(f"profile {name!r}: no section [{section}]")
+            raise NotFoundError(f"profile {name!r}: no section {section!r}")
         return {
             service: Setting(url, f"[{section}]")
             for service, value in values.items()

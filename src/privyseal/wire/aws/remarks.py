@@ -31,6 +31,7 @@ def of(file: IniFile) -> Iterator[Remark]:
         kind = section.partition(" ")[0]
         if profile_of(section):
             yield from _about_keys(file, section, values, KNOWN)
+            yield from _about_inclusion(file, section, values.get("include_profile", ""))
         elif kind == "sso-session":
             yield from _about_keys(file, section, values, SESSION_KEYS)
     for repeat in file.repeats():
@@ -102,6 +103,15 @@ def _about_keys(
         if key not in known:
             near = f": write {_RENAMED[key]}" if key in _RENAMED else _nearest(key, known)
             yield Remark(file.line(section, key), f"unknown key {key!r} in [{section}]{near}")
+
+
+def _about_inclusion(file: IniFile, section: str, name: str) -> Iterator[Remark]:
+    if name and section_of(name) not in file.sections():
+        near = _nearest(name, [other for head in file.sections() if (other := profile_of(head))])
+        yield Remark(
+            file.line(section, "include_profile"),
+            f"[{section}] includes {name!r}, a profile that is missing{near}",
+        )
 
 
 def _nearest(word: str, words: Collection[str]) -> str:

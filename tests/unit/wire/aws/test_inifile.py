@@ -81,6 +81,7 @@ def test_a_section_given_twice_is_one_and_the_last_value_holds() -> None:
         ("[default]\nnonsense\n", 2),
         ("[default\n", 1),
         ("[]\n", 1),
+        ("[profile \u202ea]\n", 1),
         ("region = x\n", 1),
         ("[default]\n\n= x\n", 3),
         ("[default]\nregion = \0\n", 2),

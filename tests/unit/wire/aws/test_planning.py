@@ -1,10 +1,12 @@
 """Plans: which calls a profile gives, and what of them AWS would refuse."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from hypothesis import given, settings, strategies as st
+from tests.soak import times
 
-from privyseal.errors import NotFoundError, UsageError
+from privyseal.errors import NotFoundError, PrivysealError, UsageError
 from privyseal.model.aws import (
     Ambient,
     FederationStep,
@@ -16,9 +18,13 @@ from privyseal.model.aws import (
     StoredKey,
     WebIdentity,
 )
+from privyseal.wire.aws.checking import check
+from privyseal.wire.aws.explain import explain
 from privyseal.wire.aws.planning import Purpose, plan
 from privyseal.wire.aws.profiles import Flags, load
 from privyseal.wire.aws.roles import ALLOW_ALL
+from privyseal.wire.aws.route import route
+from privyseal.wire.aws.vocabulary import HONOURED, TARGET_VARIABLES, VARIABLES
 
 S = "arn:aws:iam::111111111111:mfa/s"
 T = "arn:aws:iam::111111111111:mfa/t"
@@ -112,6 +118,7 @@ mfa_serial = {S}
 [profile login]
 login_session = arn:aws:iam::222222222222:user/me
 """
+VARIABLE_NAMES = sorted({*sum(VARIABLES.values(), ()), *sum(TARGET_VARIABLES.values(), ())})
 KEYS = frozenset(["key", "key-s", "key-t", "own-key", "unconfigured"])
 
 
@@ -378,3 +385,155 @@ def test_a_process_that_asks_for_its_own_profile_is_refused() -> None:
     config = "[profile a]\ncredential_process = /usr/bin/aws-vault export --format=json a\n"
     with pytest.raises(UsageError, match="asks for that profile again"):
         steps("a", config=config)
+
+
+def test_a_plan_stays_in_one_partition() -> None:
+    config = """
+[profile us]
+mfa_serial = arn:aws-us-gov:iam::111111111111:mfa/s
+region = eu-west-1
+[profile role]
+source_profile = us
+mfa_serial = arn:aws-us-gov:iam::111111111111:mfa/s
+role_arn = arn:aws-us-gov:iam::222222222222:role/one
+region = us-gov-east-1
+[profile astray]
+source_profile = role
+role_arn = arn:aws-cn:iam::222222222222:role/one
+"""
+    profiles = load(config)
+    made = plan(profiles, "role", keys=["us"], environment={}, flags=Flags(read_only=True))
+    assert isinstance(made.steps[-1], RoleStep)
+    assert made.steps[-1].policy_arns == ("arn:aws-us-gov:iam::aws:policy/ReadOnlyAccess",)
+    assert made.notes == ()
+    made = plan(profiles, "us", keys=["us"], environment={}, flags=Flags(read_only=True))
+    assert isinstance(made.steps[-1], FederationStep)
+    assert made.steps[-1].policy_arns == ("arn:aws-us-gov:iam::aws:policy/ReadOnlyAccess",)
+    assert "the region eu-west-1 is not one of the partition aws-us-gov" in made.notes
+    with pytest.raises(UsageError, match="from one partition of AWS to another"):
+        plan(profiles, "astray", keys=["us"], environment={})
+
+
+@pytest.mark.parametrize(
+    ("section", "flags", "message"),
+    [
+        ("role_arn = x", {}, r"role_arn of \[profile a\] is not|is no ARN"),
+        (f"role_arn = {ROLE}\nexternal_id = <", {}, r"external_id of \[profile a\] wants"),
+        (f"role_arn = {ROLE}\nsession_tags = x", {}, r"session_tags of \[profile a\] wants"),
+        (f"role_arn = {ROLE}\nmfa_serial = x", {}, r"mfa_serial of \[profile a\] wants"),
+        (f"role_arn = {ROLE}\npolicy = x", {}, r"policy of \[profile a\] is no JSON"),
+        (f"role_arn = {ROLE}\npolicy_arns = x", {}, "is not the ARN of a policy"),
+        ("region = x", {"policy": "["}, "--policy is no JSON"),
+        ("region = x", {"policy_arns": ("x",)}, "--policy-arn is not the ARN of a policy"),
+        ("region = x", {"chain": (ROLE,)}, "--chain goes on from --role-arn"),
+        ("region = x", {"role_arn": "x"}, "is no ARN"),
+    ],
+)
+def test_what_aws_would_refuse_is_refused_by_where_it_was_set(
+    section: str, flags: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        plan(
+            load(f"[profile a]\n{section}\n"), "a", keys=["a"], environment={}, flags=Flags(**flags)
+        )
+
+
+def test_a_session_policy_narrows_the_role_it_stands_with_and_the_command_lines_the_last() -> None:
+    config = f"""
+[profile one]
+role_arn = {ROLE}
+source_profile = key
+policy = {{"Statement": []}}
+[profile two]
+role_arn = {OTHER}
+source_profile = one
+policy_arns = arn:aws:iam::aws:policy/A, arn:aws:iam::aws:policy/B
+[profile key]
+policy_arns = arn:aws:iam::aws:policy/C
+"""
+    one, two = plan(load(config), "two", keys=["key"], environment={}).steps
+    assert isinstance(one, RoleStep)
+    assert isinstance(two, RoleStep)
+    assert (one.policy, one.policy_arns) == ('{"Statement":[]}', ())
+    assert two.policy_arns == ("arn:aws:iam::aws:policy/A", "arn:aws:iam::aws:policy/B")
+    made = plan(load(config), "two", keys=["key"], environment={}, flags=Flags(read_only=True))
+    assert isinstance(made.steps[-1], RoleStep)
+    assert made.steps[-1].policy_arns == ("arn:aws:iam::aws:policy/ReadOnlyAccess",)
+    assert made.steps[0] == one
+    assert made.notes == ("the session policy of the command line replaces the profile's",)
+    (federated,) = plan(load(config), "key", keys=["key"], environment={}).steps
+    assert isinstance(federated, FederationStep)
+    assert federated.policy_arns == ("arn:aws:iam::aws:policy/C",)
+
+
+def test_credentials_that_no_policy_can_narrow_are_not_handed_over_as_if_they_were() -> None:
+    for name in ("sso", "process", "login", "web"):
+        with pytest.raises(UsageError, match="no session policy can narrow"):
+            steps(name, read_only=True)
+
+
+def test_a_rotation_takes_no_session_policy() -> None:
+    with pytest.raises(UsageError, match="it has to call IAM"):
+        steps("key", "rotate", read_only=True)
+
+
+def test_both_ways_to_a_source_at_once_are_refused() -> None:
+    config = "[profile a]\nsource_profile = b\ncredential_source = Environment\n[profile b]\n"
+    with pytest.raises(UsageError, match="both source_profile and credential_source"):
+        plan(load(config), "a", keys=["b"], environment={})
+    with pytest.raises(UsageError, match="credential_source of"):
+        steps("a", config="[profile a]\ncredential_source = Moon\n")
+
+
+def test_the_role_of_the_environment_is_told() -> None:
+    made = plan(load(CONFIG), "key", keys=KEYS, environment={"AWS_ROLE_ARN": ROLE})
+    assert [_word(step) for step in made.steps] == ["one 1h"]
+    assert made.notes == ("the role is the one of the variable AWS_ROLE_ARN",)
+
+
+def test_the_way_to_a_key_tells_the_command_that_prints_codes() -> None:
+    config = "[profile a]\nsource_profile = b\n[profile b]\nmfa_process = pass otp x\n"
+    way = route(load(config), "a", keys=["b"], environment={})
+    assert way.mfa_process == "pass otp x"
+    assert (way.target.name, way.begin.name, way.stored) == ("a", "b", True)
+
+
+def test_how_long_cached_credentials_must_last_and_whether_they_may_be_used() -> None:
+    def made(environment: dict[str, str], **flags: Any) -> tuple[int, bool]:
+        found = plan(load(CONFIG), "key", keys=KEYS, environment=environment, flags=Flags(**flags))
+        return found.least, found.fresh
+
+    assert made({}) == (300, False)
+    assert made({"AWS_MIN_TTL": "30m"}) == (1800, False)
+    assert made({"AWS_MIN_TTL": "30m"}, least=60, fresh=True) == (60, True)
+
+
+_LINES = st.sampled_from(
+    [f"{key} = " for key in sorted(HONOURED)]
+    + ["[profile a]", "[profile b]", "[default]", "[sso-session s]", "[services s]", "  x = "]
+)
+_VALUES = st.sampled_from(
+    ["a", "b", "s", "true", "3600", ROLE, OTHER, S, T, "https://x", "Environment", "k=v", "{}", ""]
+) | st.text(max_size=20)
+
+
+@settings(max_examples=times(400, soak=20_000), deadline=None)
+@given(
+    st.lists(st.tuples(_LINES, _VALUES), max_size=25),
+    st.sampled_from(get_args(Purpose)),
+    st.dictionaries(st.sampled_from(VARIABLE_NAMES), _VALUES, max_size=3),
+)
+def test_any_configuration_gives_a_plan_or_one_clear_line(
+    lines: list[tuple[str, str]], purpose: Purpose, environment: dict[str, str]
+) -> None:
+    text = "\n".join(line if line.startswith("[") else f"{line}{value}" for line, value in lines)
+    try:
+        profiles = load(f"[profile a]\n{text}\n")
+        explanation = explain(profiles, "a", keys=["b"], environment=environment)
+        list(check(profiles))
+        plan(profiles, "a", keys=["b"], environment=environment, purpose=purpose)
+    except PrivysealError as error:
+        complaint = str(error) + error.hint
+        assert complaint.isprintable()
+    else:
+        assert explanation.values

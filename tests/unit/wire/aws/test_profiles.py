@@ -105,8 +105,8 @@ def test_endpoints_of_services_are_found_by_service() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[profile a]\nsso_session = gone\n", r"profile 'a': no section \[sso-session gone\]"),
-        ("[profile a]\nservices = gone\n", r"profile 'a': no section \[services gone\]"),
+        ("[profile a]\nsso_session = gone\n", r"profile 'a': no section 'sso-session gone'"),
+        ("[profile a]\nservices = gone\n", r"profile 'a': no section 'services gone'"),
     ],
 )
 def test_a_section_that_is_named_and_missing_is_told(text: str, message: str) -> None:
@@ -163,6 +163,10 @@ def test_keys_in_plain_text_are_found_and_never_part_of_a_profile() -> None:
         ),
         ("[profile a]\nzzzz = b\n", "line 2: unknown key 'zzzz' in [profile a]"),
         ("[sso-session a]\nregion = b\n", "did you mean 'sso_region'?"),
+        (
+            "[profile base]\n[profile a]\ninclude_profile = bse\n",
+            "line 3: [profile a] includes 'bse', a profile that is missing: did you mean 'base'?",
+        ),
         ("[dev]\n", "line 1: [dev] is not read: write [profile dev]"),
         ("[profiel dev]\n", "line 1: [profiel dev] is not read: did you mean 'profile'?"),
         ("[profile default]\n", "line 1: [profile default] is not read: write [default]"),
