@@ -9,6 +9,7 @@ from tests.vm.registry import check
 @check(
     "2: wrong pair, type-ahead, early keys and a pair from before a switch allow nothing",
     seconds=400,
+    every_change=True,
 )
 def wrong_keys(desk: Desk) -> None:
     desk.unlocked()
@@ -40,7 +41,11 @@ def wrong_keys(desk: Desk) -> None:
     assert asked.finish().out == "well-typed"
 
 
-@check("2: of two requests only the drawn one is decided; a new one moves nothing", seconds=300)
+@check(
+    "2: of two requests only the drawn one is decided; a new one moves nothing",
+    seconds=300,
+    every_change=True,
+)
 def two_requests(desk: Desk) -> None:
     desk.unlocked()
     desk.stored("first-value", service="one.example")

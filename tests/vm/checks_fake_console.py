@@ -21,7 +21,11 @@ while True:
 """
 
 
-@check("6: a perfect copy on VT 1 gets keys and decides nothing; SAK ends it, not us", seconds=300)
+@check(
+    "6: a perfect copy on VT 1 gets keys and decides nothing; SAK ends it, not us",
+    seconds=300,
+    every_change=True,
+)
 def false_console(desk: Desk) -> None:
     desk.unlocked()
     desk.stored("not-by-copy", service="copied.example")

@@ -14,7 +14,11 @@ def console_from_boot(desk: Desk) -> None:
     desk.vm.show(1)
 
 
-@check("1: alice logs in by typing at a getty, and her companion starts", seconds=240)
+@check(
+    "1: alice logs in by typing at a getty, and her companion starts",
+    seconds=240,
+    every_change=True,
+)
 def companion_starts(desk: Desk) -> None:
     desk.companion()
     running = desk.vm.succeed("ps -o args= -u privyseal-1000")
@@ -45,6 +49,7 @@ def ask_before_the_store(desk: Desk) -> None:
 @check(
     "1: secret-tool asks, the console shows who, typed letters allow, secret-tool prints",
     seconds=300,
+    every_change=True,
 )
 def ask_and_allow(desk: Desk) -> None:
     desk.unlocked()
@@ -62,7 +67,11 @@ def ask_and_allow(desk: Desk) -> None:
     desk.command("clear")
 
 
-@check("1: a denial on the console reaches secret-tool, which prints nothing", seconds=240)
+@check(
+    "1: a denial on the console reaches secret-tool, which prints nothing",
+    seconds=240,
+    every_change=True,
+)
 def ask_and_deny(desk: Desk) -> None:
     desk.unlocked()
     desk.stored("never-out", service="denied.example")

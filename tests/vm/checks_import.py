@@ -125,7 +125,6 @@ def _moved(desk: Desk) -> int:
 @check(
     "A: an old keyring is moved whole and once, also when the import is killed",
     seconds=420,
-    settled=False,
 )
 def import_old_keyring(desk: Desk) -> None:
     vm, whole = desk.vm, MANY + 4

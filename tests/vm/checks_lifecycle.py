@@ -90,7 +90,11 @@ def told_of_a_lock(desk: Desk) -> None:
     desk.granted("waiting.example", _SECRET)
 
 
-@check("10: the last session ends: no process of the companion but a fresh console", seconds=300)
+@check(
+    "10: the last session ends: no process of the companion but a fresh console",
+    seconds=300,
+    every_change=True,
+)
 def last_logout(desk: Desk) -> None:
     desk.unlocked()
     desk.logged_in(vt=2)
@@ -187,7 +191,6 @@ def log_out_on_the_console(desk: Desk) -> None:
 @check(
     "10: a user who lingers keeps no key past the last session, and one logout of two ends nothing",
     seconds=300,
-    settled=False,
 )
 def lingering(desk: Desk) -> None:
     desk.unlocked()

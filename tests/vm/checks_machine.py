@@ -4,7 +4,7 @@ from tests.vm.desk import Desk
 from tests.vm.registry import check
 
 
-@check("Debian 12 is up with an 80x25 text screen, and no unit failed")
+@check("Debian 12 is up with an 80x25 text screen, and no unit failed", every_change=True)
 def boot(desk: Desk) -> None:
     desk.booted()
     assert "12" in desk.vm.succeed("cat /etc/debian_version")
@@ -12,7 +12,7 @@ def boot(desk: Desk) -> None:
     assert desk.vm.succeed("stty -F /dev/tty1 size") == "25 80"
 
 
-@check("A person logs in by typing at a getty, and logs out again")
+@check("A person logs in by typing at a getty, and logs out again", every_change=True)
 def getty(desk: Desk) -> None:
     desk.logged_in()
     desk.command("whoami > typed; tty >> typed")

@@ -98,7 +98,6 @@ def _answered(desk: Desk, asking: Process) -> Result:
 @check(
     "12: pass and secret-tool read what the other wrote, in the provider's sandbox",
     seconds=420,
-    settled=False,
 )
 def pass_store(desk: Desk) -> None:
     with _kind(desk, "pass"):
@@ -128,7 +127,6 @@ def pass_store(desk: Desk) -> None:
 @check(
     "12: a passphrase that gpg's agent wants is asked for on the console",
     seconds=300,
-    settled=False,
 )
 def pass_pinentry(desk: Desk) -> None:
     vm = desk.vm
@@ -156,7 +154,6 @@ def pass_pinentry(desk: Desk) -> None:
 @check(
     "12: a tree and a key from elsewhere open on the console, dozens of entries",
     seconds=420,
-    settled=False,
 )
 def pass_store_from_elsewhere(desk: Desk) -> None:
     vm = desk.vm
@@ -207,7 +204,6 @@ def pass_store_from_elsewhere(desk: Desk) -> None:
 @check(
     "12: gopass and secret-tool read what the other wrote, each change a commit",
     seconds=420,
-    settled=False,
 )
 def gopass_store(desk: Desk) -> None:
     there = not desk.vm.run("test -x /usr/local/bin/gopass").status

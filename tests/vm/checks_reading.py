@@ -29,7 +29,11 @@ def _through(told: dict[str, str]) -> dict[str, str]:
     return {name: said for name, said in told.items() if not said.startswith("refused")}
 
 
-@check("3: alice can trace, read, stop or end no process of the companion", seconds=400)
+@check(
+    "3: alice can trace, read, stop or end no process of the companion",
+    seconds=400,
+    every_change=True,
+)
 def processes_out_of_reach(desk: Desk) -> None:
     desk.unlocked()
     desk.stored("unreached", service="unreached.example")
@@ -58,7 +62,11 @@ def processes_out_of_reach(desk: Desk) -> None:
     assert asked.finish().out == "unreached"
 
 
-@check("3: the memory of alice's own agent is closed to her other programs", seconds=200)
+@check(
+    "3: the memory of alice's own agent is closed to her other programs",
+    seconds=200,
+    every_change=True,
+)
 def agent_out_of_reach(desk: Desk) -> None:
     desk.companion()
     pid = desk.vm.succeed("systemctl show -P MainPID privyseal-agent@1000")
@@ -68,7 +76,9 @@ def agent_out_of_reach(desk: Desk) -> None:
 
 
 @check(
-    "3: alice can open neither terminal, sockets, files nor audit log of the companion", seconds=300
+    "3: alice can open neither terminal, sockets, files nor audit log of the companion",
+    seconds=300,
+    every_change=True,
 )
 def files_out_of_reach(desk: Desk) -> None:
     desk.unlocked()
@@ -95,6 +105,7 @@ def files_out_of_reach(desk: Desk) -> None:
 @check(
     "3: from a terminal of her own alice types and writes on no other, and keeps its keys",
     seconds=300,
+    every_change=True,
 )
 def terminal_out_of_reach(desk: Desk) -> None:
     desk.unlocked()

@@ -34,7 +34,9 @@ def _waiting(desk: Desk, service: str) -> Process:
 
 
 @check(
-    "4: no method, name or signal of alice's decides, on the system or the session bus", seconds=300
+    "4: no method, name or signal of alice's decides, on the system or the session bus",
+    seconds=300,
+    every_change=True,
 )
 def methods_decide_nothing(desk: Desk) -> None:
     asked = _waiting(desk, "method.example")
@@ -86,7 +88,11 @@ def methods_decide_nothing(desk: Desk) -> None:
     assert asked.finish().out == "kept-method.example"
 
 
-@check("4: a program that has our name on the session bus is named to the user", seconds=300)
+@check(
+    "4: a program that has our name on the session bus is named to the user",
+    seconds=300,
+    every_change=True,
+)
 def squatter_is_named(desk: Desk) -> None:
     desk.unlocked()
     desk.stored("not-the-squatter", service="squat.example")

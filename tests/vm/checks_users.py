@@ -40,7 +40,9 @@ def _bob(desk: Desk) -> None:
     desk.unlocked("bob", login=2, vt=9)
 
 
-@check("5: bob and root are refused by the system bus, on every method", seconds=240)
+@check(
+    "5: bob and root are refused by the system bus, on every method", seconds=240, every_change=True
+)
 def strangers_on_the_bus(desk: Desk) -> None:
     desk.unlocked()
     assert '\\"locked\\":false' in desk.vm.succeed(_STATUS, user="alice")
@@ -60,7 +62,11 @@ def strangers_on_the_bus(desk: Desk) -> None:
     desk.granted("strangers.example", "h0nest-one")
 
 
-@check("5: bob and root are refused by the keeper itself where the bus would let them", seconds=240)
+@check(
+    "5: bob and root are refused by the keeper itself where the bus would let them",
+    seconds=240,
+    every_change=True,
+)
 def strangers_at_the_keeper(desk: Desk) -> None:
     desk.unlocked()
     reload = (
@@ -87,7 +93,10 @@ def strangers_at_the_keeper(desk: Desk) -> None:
     assert desk.vm.run(_STATUS, user="bob").status, "the policy is not what it was"
 
 
-@check("5: root is no guest of the bus where deciding happens; bob cannot even connect")
+@check(
+    "5: root is no guest of the bus where deciding happens; bob cannot even connect",
+    every_change=True,
+)
 def strangers_on_the_private_bus(desk: Desk) -> None:
     desk.unlocked()
     address = "unix:path=/run/privyseal/1000/bus"

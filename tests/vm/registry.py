@@ -15,14 +15,14 @@ class Check(NamedTuple):
     proves: str
     run: Callable[[Desk], None]
     seconds: float
-    settled: bool
+    every_change: bool
 
 
 CHECKS: Final[list[Check]] = []
 
 
 def check(
-    proves: str, *, seconds: float = USUAL_SECONDS, settled: bool = True
+    proves: str, *, seconds: float = USUAL_SECONDS, every_change: bool = False
 ) -> Callable[[Callable[[Desk], None]], Callable[[Desk], None]]:
     """Register a function as a check, named after it.
 
@@ -33,13 +33,12 @@ def check(
     Args:
         proves: What is shown to hold, in one line.
         seconds: After these the check has failed.
-        settled: False for one that has not passed on this code yet: a whole run names it and leaves
-            it out, `-k` and `--all` run it.
+        every_change: True for what CI runs at each change: the first day and the plain attacks.
     """
 
     def register(function: Callable[[Desk], None]) -> Callable[[Desk], None]:
         name = function.__name__.replace("_", "-")
-        CHECKS.append(Check(name, proves, function, seconds, settled))
+        CHECKS.append(Check(name, proves, function, seconds, every_change))
         return function
 
     return register

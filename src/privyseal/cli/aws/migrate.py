@@ -141,12 +141,12 @@ def _target(values: Values, door: Door) -> Target:
     profiles, unverified = load_profiles(os.environ), values["no_verify"]
     if door.description == "the keeper":
         return DoorTarget(door, profiles, unverified=unverified)
-    store = StoreTarget(open_direct(chosen(values, os.environ)), SystemClock())
+    store = StoreTarget(open_direct(chosen(values)), SystemClock())
     return ProvenTarget(door, profiles, store, unverified=unverified)
 
 
 def _steps(values: Values, target: Target) -> Iterator[Step]:
-    given = chosen(values, os.environ)
+    given = chosen(values)
     known = {name: given[name] for name in StoreOptions._fields if name in given}
     found = origins(values["from"], StoreOptions(**known), os.environ, SystemClock())
     others = (origin for origin in found if origin.description != target.description)

@@ -39,7 +39,7 @@ def run(values: Values) -> int:
         raise UsageError(f"{source!r} is both the store to copy from and the one to copy to")
     if source == KEEPER:
         raise UsageError("the keeper gives no long-lived key away, so none can be copied from it")
-    given = chosen(values, os.environ)
+    given = chosen(values)
     options = StoreOptions(**{n: given[n] for n in StoreOptions._fields if n in given})
     origin = StoreOrigin(opened(source, options, os.environ), SystemClock())
     if target == KEEPER:
