@@ -65,8 +65,9 @@ def person(values: Values, mfa_process: str = "") -> Talk:
 
 
 def patience(values: Values) -> float | None:
-    """Return the longest wait for a decision, in seconds."""
-    return number(values, TIMEOUT, 0, most=LONGEST_WAIT) or None
+    """Return the longest wait for a decision, in seconds; None where no option says one."""
+    given = {TIMEOUT.name: values.get(TIMEOUT.name, TIMEOUT.absent)}
+    return number(given, TIMEOUT, 0, most=LONGEST_WAIT) or None
 
 
 def refuse_nested(values: Values) -> None:

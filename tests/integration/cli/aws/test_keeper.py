@@ -200,3 +200,15 @@ async def test_a_store_that_is_named_is_opened_and_the_keeper_left_alone(shell: 
 
     assert "credentials missing" in done.err
     assert await shell.world.house.person.pending() == []
+
+
+async def test_what_the_keeper_keeps_is_listed_without_asking_anybody(shell: Shell) -> None:
+    first = await shell.granted("exec", "prod", "--", "true")
+    assert first.status == 0, first.err
+
+    listed = json.loads((await shell.run("list", "--json")).out)
+    doctor = await shell.run("doctor", "--offline")
+
+    assert "prod" in str(listed)
+    assert shell.world.user.key.secret_access_key not in str(listed)
+    assert b"1 keys with the keeper" in doctor.out
