@@ -101,9 +101,9 @@ class Keeper:
         """
         return _ticket(self._ask("Submit", "ssah", [requester, json.dumps(ask), list(inputs)]))
 
-    def beside(self, fd: int, ready: Callable[[], bool]) -> None:
-        """From now on, call `ready` when `fd` can be read during a wait, until it returns False."""
-        self._bus.beside(fd, ready)
+    def beside(self, fd: int, ready: Callable[[], bool]) -> contextlib.AbstractContextManager[None]:
+        """Within the block, call `ready` when `fd` can be read in a wait, until it returns False."""
+        return self._bus.beside(fd, ready)
 
     def collect(self, request: str) -> tuple[Json, list[Secret]]:
         """Return the ticket of a request and, once only, what was released for it."""

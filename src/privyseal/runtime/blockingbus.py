@@ -7,7 +7,8 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_method_call
@@ -146,9 +147,14 @@ class Bus:
             tuple(message.body),
         )
 
-    def beside(self, fd: int, ready: Callable[[], bool]) -> None:
-        """From now on, call `ready` when `fd` can be read during a wait, until it returns False."""
+    @contextmanager
+    def beside(self, fd: int, ready: Callable[[], bool]) -> Iterator[None]:
+        """Within the block, call `ready` when `fd` can be read in a wait, until it returns False."""
         self._beside = fd, ready
+        try:
+            yield
+        finally:
+            self._beside = None
 
     def _next(self, deadline: float | None) -> Message | None:
         while True:

@@ -47,7 +47,7 @@ class KeeperLink:
             if value is not None:
                 inputs.append(seal(value.expose()))
                 stack.callback(os.close, inputs[-1])
-            self._keeper.beside(talk.fileno(), talk.ready)
+            stack.enter_context(self._keeper.beside(talk.fileno(), talk.ready))
             wish = {"kind": kind, "order": order}
             _, secrets = ask(
                 self._keeper, self._registered(), wish, self._seconds, inputs, grace=GRACE

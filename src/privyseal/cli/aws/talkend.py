@@ -38,10 +38,6 @@ class TalkEnd:
         """The descriptor of the broker's end."""
         return self._theirs.fileno()
 
-    def given(self) -> None:
-        """Close our copy of the broker's end, once it is on its way."""
-        self._theirs.close()
-
     def ready(self) -> bool:
         """Answer one thing that was said; return False when nothing more will be."""
         try:

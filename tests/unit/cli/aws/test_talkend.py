@@ -51,7 +51,7 @@ def end(person: Listener) -> Iterator[TalkEnd]:
 @pytest.fixture
 def broker_end(end: TalkEnd) -> Iterator[socket.socket]:
     with socket.socket(fileno=os.dup(end.theirs)) as link:
-        end.given()
+        end._theirs.close()
         yield link
 
 
