@@ -3,9 +3,8 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from privyseal.aws.ports import Talk
 from privyseal.cli.aws.talkend import TalkEnd
 from privyseal.cli.fetch import ask
 from privyseal.cli.reach import reach
@@ -13,6 +12,9 @@ from privyseal.errors import PrivysealError, UnreachableError
 from privyseal.model.secret import Secret
 from privyseal.runtime.blocking import Json, Keeper
 from privyseal.runtime.memfd import seal
+
+if TYPE_CHECKING:
+    from privyseal.aws.ports import Talk
 
 USES: Final = frozenset({"obtain", "link", "roles"})
 """The orders that use what is kept; the others change it."""
@@ -32,7 +34,7 @@ class NoKeeperError(UnreachableError):
 class KeeperLink:
     """A connection to the keeper for orders; orders and results are JSON."""
 
-    def __init__(self, keeper: Keeper, person: Callable[[], Talk], seconds: float | None) -> None:
+    def __init__(self, keeper: Keeper, person: "Callable[[], Talk]", seconds: float | None) -> None:
         self._keeper = keeper
         self._person = person
         self._seconds = seconds
@@ -68,7 +70,7 @@ class KeeperLink:
 
 @contextmanager
 def keeper_link(
-    person: Callable[[], Talk], *, wake: bool, seconds: float | None = None
+    person: "Callable[[], Talk]", *, wake: bool, seconds: float | None = None
 ) -> Iterator[KeeperLink]:
     """Connect to the keeper of this user; with `wake` a companion that is logged out is started.
 

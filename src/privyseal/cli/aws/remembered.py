@@ -4,9 +4,9 @@ A plan holds no secret. It serves while everything that it was made from is the 
 the files, the variables, the flags; and it is forgotten when a key is added or removed.
 """
 
+import binascii
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -95,4 +95,4 @@ def _folder() -> str:
 
 def _file(source: MadeFrom) -> str:
     # A name that two sources share is no harm, it says which of them it has; hashlib costs 3 ms.
-    return f"{_folder()}/{zlib.crc32(json.dumps(source).encode()):08x}"
+    return f"{_folder()}/{binascii.crc32(json.dumps(source).encode()):08x}"

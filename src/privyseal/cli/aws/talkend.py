@@ -9,10 +9,12 @@ import json
 import socket
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from privyseal.aws.ports import Talk
 from privyseal.errors import PrivysealError
+
+if TYPE_CHECKING:
+    from privyseal.aws.ports import Talk
 
 MAX_PACKET: Final = 64 * 1024
 """`privyseal.wire.broker.MAX_PACKET`; a test holds them equal."""
@@ -24,7 +26,7 @@ class TalkEnd:
     `person` makes the talk when it is needed first.
     """
 
-    def __init__(self, person: Callable[[], Talk]) -> None:
+    def __init__(self, person: "Callable[[], Talk]") -> None:
         self._person = person
         self._talk: Talk | None = None
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

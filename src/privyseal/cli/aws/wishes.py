@@ -1,13 +1,15 @@
 """What a command line says about credentials: the options of `exec`, `export` and the others."""
 
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from privyseal.aws.ports import Talk
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.fetch import LONGEST_WAIT, TIMEOUT
 from privyseal.cli.spec import Option, Values, number
 from privyseal.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from privyseal.aws.ports import Talk
 
 DURATION: Final = Option("--duration", "How long they last: 1h30m, 900s.", "DURATION", short="-d")
 NO_SESSION: Final = Option(
@@ -57,7 +59,7 @@ def wanted(values: Values) -> dict[str, Any]:
     return found
 
 
-def person(values: Values, mfa_process: str = "") -> Talk:
+def person(values: Values, mfa_process: str = "") -> "Talk":
     """Return the person at this command, for codes, pages and words."""
     from privyseal.cli.aws.person import person_of  # noqa: PLC0415 - most orders need nothing of her
 

@@ -52,7 +52,9 @@ class Newcomer:
     async def types(self, line: str, *answers: tuple[str, str]) -> Done:
         """Type one line at a terminal, answer what it asks, and wait for its end."""
         desk = cast("Desk", SimpleNamespace(environment=self.environment))
-        return await asyncio.to_thread(at_terminal, desk, ["bash", "-c", line], answers)
+        return await asyncio.to_thread(
+            at_terminal, desk, ["bash", "-c", 'cd "$HOME" && eval "$0"', line], answers
+        )
 
     async def allow_all(self) -> None:
         """Allow whatever is asked, until cancelled."""
