@@ -84,13 +84,19 @@ def body(state: ScreenState, subject: Approval) -> tuple[list[Line], list[Line]]
     """Return the lines that stay in the pane, and those that page below them.
 
     What is asked for, which program asks and every warning stay, so that nobody answers without
-    them before his eyes. Where that is too long for the pane only the program and the warnings do.
+    them before his eyes. What is too long for the pane stands below who asks, and its end pages.
     """
     what, who, more = (list(part(state, subject)) for part in (_asked, _asker, _surroundings))
     room = body_rows(state)
     if len(what) + len(who) + len(more) <= room or len(what) + len(who) <= room - _PAGED:
         return what + who, more
-    return (who, what + more) if len(who) <= room - _PAGED else ([], what + who + more)
+    titles = ("─ What is asked for ", "─ More of who asks ")
+    asked, about = (rule(line((t, "strong")), pane_size(state)[0], "", "") for t in titles)
+    rows = [*who, asked, *what, about, *more]
+    # Nobody pages through dozens of items by a few lines at a time.
+    stay = room - _PAGED if len(rows) <= 2 * room else room // 2
+    stay = stay if len(who) + 1 < stay else 0
+    return rows[:stay], rows[stay:]
 
 
 def _asked(state: ScreenState, subject: Approval) -> Iterator[Line]:
