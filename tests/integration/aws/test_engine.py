@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Barrier, Thread
 
 import msgspec
 import pytest
@@ -429,3 +430,24 @@ def test_two_roles_with_a_code_each_never_send_the_same_code(world: World):
 
     sent = [asked["TokenCode"] for asked in world.aws.asked("AssumeRole")]
     assert len(sent) == len(set(sent)) == 2
+
+
+def test_many_threads_make_one_call(world: World):
+    role = RoleStep(arn=world.aws.people.add_role().arn)
+    begin = Barrier(30)
+    made: list[Credentials] = []
+
+    def want() -> None:
+        begin.wait()
+        made.append(world.obtain(SessionStep(mfa=world.device.serial), role))
+
+    threads = [Thread(target=want) for _ in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(made) == 30
+    assert len({each.access_key_id for each in made}) == 1
+    assert world.aws.calls == {"GetSessionToken": 1, "AssumeRole": 1}
+    assert len(world.talk.asked) == 1
