@@ -64,9 +64,10 @@ class Stage(NamedTuple):
     @property
     def owner(self) -> str:
         """The name under which it is listed: a session of a stored key is the key's own."""
-        source = self.plan.source
-        shared = self.kind == "sts.GetSessionToken" and isinstance(source, StoredKey)
-        return source.name if shared and isinstance(source, StoredKey) else self.plan.profile
+        source, steps = self.plan.source, self.plan.steps[: self.number]
+        if isinstance(source, StoredKey) and all(isinstance(step, SessionStep) for step in steps):
+            return source.name
+        return self.plan.profile
 
     @property
     def serial(self) -> str:

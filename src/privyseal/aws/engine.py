@@ -53,8 +53,7 @@ class Engine:
     """Turns plans into credentials.
 
     `outside` allows sources that begin outside (a command, a file, the environment): only for an
-    engine in the process of the person who asks. `wait` lets seconds pass,
-    in place of the talk.
+    engine in the process of the person who asks. `wait` lets seconds pass, in place of the talk.
     """
 
     def __init__(

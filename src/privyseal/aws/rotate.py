@@ -41,6 +41,7 @@ Obtains = Callable[[Plan], Credentials]
 _MOST_KEYS: Final = 2
 _CONSISTENT_SECONDS: Final = 90
 _PAUSE_SECONDS: Final = 2
+_LISTED_SECONDS: Final = 20
 _ORPHAN_SECONDS: Final = 15 * 60
 
 
@@ -210,14 +211,7 @@ class Rotation:
             self._say("iam:UpdateAccessKey is denied: the old key is deleted at once")
 
     def _undo(self, journal: _Journal, keys: Keys) -> None:
-        try:
-            found = keys.all()
-        except DeniedError:
-            self._say("iam:ListAccessKeys is denied: look in IAM for a new key that nobody uses")
-            found = []
-        for key in found:
-            if key.access_key_id in journal.before:
-                continue
+        for key in self._unknown(journal, keys):
             late = key.created - journal.began
             if not -_ORPHAN_SECONDS < late < _ORPHAN_SECONDS or keys.was_used(key.access_key_id):
                 raise ConflictError(
@@ -227,6 +221,19 @@ class Rotation:
             keys.delete(key.access_key_id)
             self._say(f"deleted {key}, a new key whose secret was lost")
         self._forget()
+
+    def _unknown(self, journal: _Journal, keys: Keys) -> list[Listed]:
+        """Return the keys that came since the rotation began; IAM lists them after a while."""
+        give_up = journal.began + _LISTED_SECONDS
+        while True:
+            try:
+                found = [key for key in keys.all() if key.access_key_id not in journal.before]
+            except DeniedError:
+                self._say("iam:ListAccessKeys is denied: look in IAM for a key that nobody uses")
+                return []
+            if found or self._clock.wall() >= give_up:
+                return found
+            self._wait(_PAUSE_SECONDS)
 
     def _take_back(self, keys: Keys, new: AccessKey) -> None:
         try:
