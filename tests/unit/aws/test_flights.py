@@ -1,14 +1,17 @@
 """One flight per key: across threads, across processes, and after any end of the one aloft."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Barrier, Event, Thread
 
 import pytest
+from tests.soak import times
 from tests.waiting import until
 
 from privyseal.aws.flights import AloftError, Flights
@@ -179,3 +182,39 @@ def _queued(flights: Flights) -> int:
     ours = f" {os.getpid()} "
     lines = Path("/proc/locks").read_text().splitlines()
     return sum("->" in line and ours in line for line in lines)
+
+
+def test_two_are_never_aloft_though_processes_are_killed_at_any_instant(
+    flights: Flights, tmp_path: Path
+):
+    oracle, violations = tmp_path / "oracle", tmp_path / "violations"
+    oracle.touch()
+
+    def fly() -> None:
+        while True:
+            with suppress(DeniedError), flights.one("k"):
+                with oracle.open("r+") as own:
+                    try:
+                        fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        violations.touch()
+                    own.write("x")
+                if os.urandom(1)[0] < 64:
+                    raise DeniedError("she refused")
+
+    crowd = [FORK.Process(target=fly) for _ in range(6)]
+    for process in crowd:
+        process.start()
+    for _ in range(times(60, soak=2000)):
+        at = os.urandom(1)[0] % len(crowd)
+        crowd[at].join(os.urandom(1)[0] / 25600)
+        crowd[at].kill()
+        crowd[at].join()
+        crowd[at] = FORK.Process(target=fly)
+        crowd[at].start()
+    for process in crowd:
+        process.kill()
+        process.join()
+
+    assert oracle.read_text() == "x"
+    assert not violations.exists()
