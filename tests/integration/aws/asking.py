@@ -9,18 +9,21 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.fake_talk import FakeTalk
+from tests.fakes_aws import browser
 from tests.fakes_aws.people import Device
 from tests.waiting import until
 
 from privyseal.aws.engine import Engine
 from privyseal.aws.flights import Flights
 from privyseal.aws.stores.file import FileStore
+from privyseal.aws.talk import TerminalTalk
 from privyseal.errors import DeniedError, PrivysealError
 from privyseal.model.aws import Plan
 from privyseal.model.secret import Secret
 from privyseal.model.value import decode
 from privyseal.runtime.clock import SystemClock
+
+BROWSER = {"BROWSER": f"{sys.executable} {browser.__file__}"}
 
 
 def main() -> None:
@@ -44,7 +47,8 @@ def main() -> None:
         return Device(serial, clock, seed).code()
 
     store = FileStore(folder / "keys", lambda *, new: Secret(b"words"), clock, rounds=1000)
-    engine = Engine(store, FakeTalk(code), clock, flights=Flights(folder / "flights"))
+    talk = TerminalTalk(code, clock, BROWSER, sys.stderr)
+    engine = Engine(store, talk, clock, flights=Flights(folder / "flights"))
     say("ready")
     sys.stdin.readline()
     try:
@@ -52,7 +56,7 @@ def main() -> None:
     except PrivysealError as error:
         say(f"{type(error).__name__} {error}")
     else:
-        say(f"{made.access_key_id} {made.expires:.0f}")
+        say(f"{made.access_key_id} {int(made.expires)}")
 
 
 def say(line: str) -> None:

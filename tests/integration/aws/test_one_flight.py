@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.fakes_aws.access import Assignment
 from tests.fakes_aws.aws import FakeAws, fake_aws
 from tests.integration.aws.asking import waiting
 from tests.soak import times
@@ -22,6 +23,8 @@ from privyseal.model.aws import (
     Credentials,
     Network,
     Plan,
+    Portal,
+    PortalRole,
     RoleStep,
     SessionStep,
     StoredKey,
@@ -63,15 +66,12 @@ class World:
             mark = items.mark(key.access_key_id)
             Cache(self.store, clock).keep(Stage(self.plan, number), ended, mark, {})
 
-    def begin(self, count: int, person: str) -> list[subprocess.Popen[str]]:
+    def begin(
+        self, count: int, person: str, plan: Plan | None = None
+    ) -> list[subprocess.Popen[str]]:
         """Start programs; return when each has loaded all it needs and waits for a line."""
-        words = [
-            str(self.folder),
-            encode(self.plan).decode(),
-            self.seed.hex(),
-            person,
-            str(count - 1),
-        ]
+        text = encode(plan or self.plan).decode()
+        words = [str(self.folder), text, self.seed.hex(), person, str(count - 1)]
         programs = [
             self._stack.enter_context(
                 subprocess.Popen(
@@ -112,9 +112,10 @@ def go(programs: list[subprocess.Popen[str]]) -> None:
 
 
 def answers(programs: list[subprocess.Popen[str]]) -> set[str]:
-    return {program.communicate(timeout=50)[0].strip() for program in programs}
+    return {program.communicate(timeout=200)[0].strip() for program in programs}
 
 
+@pytest.mark.timeout(240)
 def test_fifty_programs_make_one_call_and_ask_for_one_code(world: World):
     programs = world.begin(MANY, "answers")
 
@@ -125,6 +126,33 @@ def test_fifty_programs_make_one_call_and_ask_for_one_code(world: World):
     assert world.aws.calls == {"GetSessionToken": 1, "AssumeRole": 1}
     assert len(world.prompts()) == 1
     assert len(world.sessions()) == 2  # the expired ones are swept out
+
+
+def test_twenty_one_programs_open_one_tab_for_two_roles(world: World):
+    start = world.aws.access.add_portal(
+        Assignment("111122223333", "Sandbox", "reader"),
+        Assignment("111122223333", "Sandbox", "admin"),
+    )
+    address = world.aws.url
+    plans = [
+        Plan(
+            profile=role,
+            source=PortalRole(
+                portal=Portal(start_url=start, region="eu-central-1"),
+                account="111122223333",
+                role=role,
+            ),
+            network=Network(endpoints={"sso": address, "sso-oidc": address}),
+        )
+        for role in ("reader", "admin")
+    ]
+    programs = world.begin(11, "never", plans[0]) + world.begin(10, "never", plans[1])
+
+    go(programs)
+
+    assert len(answers(programs)) == 2
+    assert world.aws.calls["authorize"] == 1
+    assert world.aws.calls["GetRoleCredentials"] == 2
 
 
 def test_one_refusal_answers_all_who_waited(world: World):
