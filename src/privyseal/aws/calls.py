@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from privyseal.errors import (
@@ -30,6 +31,14 @@ _READ_SECONDS: Final = 30
 _MAX_QUOTED: Final = 400
 _GLOBAL_STS: Final = "https://sts.amazonaws.com"
 _GLOBAL_REGION: Final = "us-east-1"
+# The machine's own list of authorities, where Debian, Fedora, SUSE and Alpine have it: a company's
+# proxy is in there, and not in the list that botocore brings.
+_AUTHORITIES: Final = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),
+    Path("/etc/ssl/ca-bundle.pem"),
+    Path("/etc/ssl/cert.pem"),
+)
 _UNSAID: Final = re.compile(r"token|secret|password|assertion|code|verifier", re.IGNORECASE)
 
 _building = threading.Lock()
@@ -192,7 +201,7 @@ def client(
             # No code is loaded because a variable names it.
             plugin.set_plugin_context(plugin.PluginContext(plugins="DISABLED"))
             return _session().create_client(
-                service, config=config, endpoint_url=endpoint or None, verify=True, **signing
+                service, config=config, endpoint_url=endpoint or None, verify=_trusted(), **signing
             )
     except (BotoCoreError, ValueError) as error:
         raise UsageError(f"cannot reach {service} in {region!r}: {_quoted(str(error))}") from None
@@ -275,6 +284,11 @@ def _session() -> Any:
     )
     session.register_component("data_loader", built_in)
     return session
+
+
+def _trusted() -> str | bool:
+    """Return the file with the authorities that may vouch for AWS, True for botocore's own."""
+    return next((str(path) for path in _AUTHORITIES if path.is_file()), True)
 
 
 def _endpoint(service: str, network: Network) -> str:

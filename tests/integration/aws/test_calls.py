@@ -12,7 +12,8 @@ import pytest
 from tests.fakes import FakeClock
 from tests.fakes_aws.aws import FakeAws, fake_aws
 from tests.fakes_aws.people import User
-from tests.fakes_aws.web import Answer, AwsError, serving
+from tests.fakes_aws.web import Answer, AwsError, serving, xml_answer
+from tests.tls import over_tls, self_signed
 
 from privyseal.aws import sts
 from privyseal.aws.calls import EndedError, UnknownKeyError, WrongCodeError, call, client
@@ -215,6 +216,29 @@ def test_a_page_of_somebody_else_is_not_taken_for_aws(own: Credentials):
 
         with pytest.raises(UnreachableError, match="is not AWS"):
             call(owner, "get_caller_identity")
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_who_vouches_for_aws_is_the_machine_s_affair(
+    own: Credentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, trusted: bool
+):
+    paths = [tmp_path / "authorities", tmp_path / "key"]
+    for path, text in zip(paths, self_signed("localhost"), strict=True):
+        path.write_bytes(text)
+    if trusted:
+        monkeypatch.setattr("privyseal.aws.calls._AUTHORITIES", (paths[0],))
+    answer = xml_answer(
+        "GetCallerIdentity",
+        "https://sts.amazonaws.com/doc/2011-06-15/",
+        {"UserId": "x", "Account": "111122223333", "Arn": "arn:aws:iam::111122223333:user/me"},
+    )
+    with serving(lambda request: answer) as plain, over_tls(plain, *paths) as url:
+        network = Network(endpoints={"sts": url})
+        if trusted:
+            assert sts.identity(network, own).user == "me"
+        else:
+            with pytest.raises(UnreachableError, match="cannot trust who answers"):
+                sts.identity(network, own)
 
 
 def test_a_federated_user_without_a_name_has_the_users(
