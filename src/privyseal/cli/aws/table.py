@@ -18,6 +18,7 @@ GROUP: Final = Group(
         "remove": (f"{_HERE}.remove", "Forget a long-lived key."),
         "clear": (f"{_HERE}.clear", "Forget cached sessions and tokens."),
         "rotate": (f"{_HERE}.rotate", "Replace a long-lived key by a new one."),
+        "totp": (f"{_HERE}.totp", "Keep the seed of a virtual MFA device."),
         "migrate": (f"{_HERE}.migrate", "Take over what aws-vault and plain files keep."),
         "migrate-backend": (f"{_HERE}.migrate_backend", "Copy keys from one store to another."),
         "sso": (f"{_HERE}.sso", "Look at what a portal offers, and write profiles for it."),
