@@ -44,7 +44,7 @@ from privyseal.model.aws import (
 )
 from privyseal.model.clock import Clock
 from privyseal.model.secret import Secret
-from privyseal.model.value import encode
+from privyseal.model.value import decode, encode
 
 _ON_THE_WAY: Final = 60
 
@@ -304,5 +304,10 @@ def _keep_seed(order: Keep, store: KeyStore, value: Secret) -> list[str]:
         raise ConflictError(
             f"there is a seed of {serial!r} already", hint="add `--replace` to replace it"
         )
-    store.write(seed_item(serial, value.expose().decode(errors="replace")))
+    # It comes in the form of a key, as every value of a Keep: the person is shown its id.
+    try:
+        seed = decode(value.expose(), AccessKey, what="the seed").secret_access_key
+    except UsageError:
+        raise UsageError("the seed of an MFA device comes as the secret of a key") from None
+    store.write(seed_item(serial, seed))
     return [f"Added the MFA device {serial} to the vault: its codes are computed from now on"]

@@ -387,7 +387,8 @@ def test_sessions_are_cleared_by_order(world: World):
 
 def test_a_kept_seed_answers_in_the_place_of_the_person(world: World):
     name = f"totp:{world.device.serial}"
-    seed = base64.b32encode(world.device.seed)
+    text = base64.b32encode(world.device.seed).decode()
+    seed = encode(AccessKey(access_key_id="MFA seed", secret_access_key=text))
 
     said = lines(world, Keep(name=name), seed)
     world.obtain(SessionStep(mfa=world.device.serial))
@@ -399,6 +400,9 @@ def test_a_kept_seed_answers_in_the_place_of_the_person(world: World):
     assert [kept.name for kept in world.engine().known().keys] == ["base"]
     with pytest.raises(ConflictError, match="there is a seed"):
         lines(world, Keep(name=name), seed)
+    with pytest.raises(UsageError, match="comes as the secret of a key") as caught:
+        lines(world, Keep(name=name, replace=True), text.encode())
+    assert text not in str(caught.value)
     assert "Deleted the MFA device" in lines(world, Remove(name=name))[0]
 
 

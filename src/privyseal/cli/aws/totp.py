@@ -12,8 +12,9 @@ from privyseal.cli.aws.options import STORE
 from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.spec import Argument, Option, Spec, Values
 from privyseal.errors import UsageError
-from privyseal.model.aws import Keep, Remove
+from privyseal.model.aws import AccessKey, Keep, Remove
 from privyseal.model.secret import Secret
+from privyseal.model.value import encode
 from privyseal.wire.sanitise import fit
 
 REMOVE: Final = Option("--remove", "Forget the seed: codes are asked for again.")
@@ -37,8 +38,10 @@ def run(values: Values) -> int:
             return 0
         return _done(values, Remove(name=SEED + serial))
     seed = hidden(f"Enter the seed of {serial}: ").expose().decode(errors="replace")
-    item = seed_item(serial, seed)  # refuses what is none, before anybody is asked
-    return _done(values, Keep(name=item.key, replace=values["replace"]), item.value)
+    seed_item(serial, seed)  # refuses what is none, before anybody is asked
+    value = AccessKey(access_key_id="MFA seed", secret_access_key=seed)
+    order = Keep(name=SEED + serial, replace=values["replace"])
+    return _done(values, order, Secret(encode(value)))
 
 
 def _done(values: Values, order: Keep | Remove, value: Secret | None = None) -> int:

@@ -1,5 +1,6 @@
 """What the engine promises, where the keeper keeps the keys: one call for many, whole rotations."""
 
+import base64
 import json
 import os
 import sys
@@ -12,6 +13,10 @@ from tests.fakes_aws.web import AwsError
 from tests.integration.aws.aws_house import AwsHouse, aws_house
 from tests.integration.rig import Outcome, ended
 from tests.soak import times
+
+from privyseal.model.ask import ChangeAws
+from privyseal.model.aws import AccessKey, Keep
+from privyseal.model.value import encode
 
 IDENTITY = ("aws", "sts", "get-caller-identity")
 SHELLS = times(20, soak=50)
@@ -54,6 +59,25 @@ async def test_many_shells_at_one_expiry_make_one_call(world: AwsHouse) -> None:
     assert len(answers) == 1
     assert answers.pop().startswith(b"ASIA")
     assert world.aws.calls["GetSessionToken"] == before + 1
+
+
+async def test_a_seed_that_the_keeper_keeps_gives_the_codes(world: AwsHouse) -> None:
+    device = world.user.device
+    assert device is not None
+    seed = base64.b32encode(device.seed).decode()
+    key = AccessKey(access_key_id="MFA seed", secret_access_key=seed)
+    order = Keep(name=f"totp:{device.serial}")
+    process = await world.ask(ChangeAws(order=order), value=encode(key).decode())
+    approval = await world.house.decide()
+    assert (await ended(process)).status == 0
+    config = Path(world.house.environment["AWS_CONFIG_FILE"])
+    config.write_text(f"{config.read_text()}mfa_serial = {device.serial}\n")
+
+    done = await granted(world, "exec", "prod", "--", *IDENTITY)
+
+    assert f"totp:{device.serial}" in str(approval)
+    assert json.loads(done.out)["Arn"] == world.user.arn, done.err
+    assert world.aws.asked("GetSessionToken")[0]["SerialNumber"] == device.serial
 
 
 async def test_the_keeper_s_key_is_rotated(world: AwsHouse) -> None:
