@@ -11,6 +11,7 @@ from privyseal.cli.aws.door import open_door
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import load_profiles
 from privyseal.cli.aws.options import STORE
+from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.report import print_json
 from privyseal.cli.spec import JSON, Option, Spec, Values
 from privyseal.errors import PrivysealError
@@ -43,7 +44,7 @@ class Row(NamedTuple):
 def run(values: Values) -> int:
     """Print the table, or one kind of names, or everything as JSON."""
     profiles = load_profiles(os.environ)
-    with open_door(values) as door:
+    with open_door({TIMEOUT.name: TIMEOUT.absent, **values}) as door:
         kept = decode(door.carry_out(Known()), Vaulted, what="the list of the store")
     names = [n for n in profiles.names() if n != _DEFAULT or profiles.own(n)]
     if values["json"]:
