@@ -27,12 +27,10 @@ def path_of(key: str) -> str:
 
 
 def older_path(key: str) -> str:
-    """Return where aws-vault keeps the entry; "" when that is no other place, or no safe one."""
+    """Return where aws-vault keeps the entry; "" when that is no other place, or another's too."""
     path = re.sub("/+", "/", key).strip("/")
-    parts = path.split("/")
-    if path == path_of(key) or not path or _CONTROL.search(path) or {".", ".."} & set(parts):
-        return ""
-    return path
+    odd = _CONTROL.search(path) or {".", ".."} & {*path.split("/")}
+    return "" if odd or path == path_of(key) or key_of(path) != key else path
 
 
 def key_of(path: str) -> str:

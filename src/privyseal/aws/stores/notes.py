@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -93,15 +93,15 @@ class NotedStore:
         return self._store.read(key)._replace(notes=self._notes.load().get(key, {}))
 
     def write(self, item: Item) -> None:
-        """Keep an entry; when only the notes cannot be kept, the entry still is."""
+        """Keep an entry; that it is kept counts, also when its notes cannot be."""
         self._store.write(item)
-        with self._notes.changing() as notes:
+        with suppress(PrivysealError), self._notes.changing() as notes:
             notes[item.key] = {name: text for name, text in item.notes.items() if text}
 
     def remove(self, key: str) -> None:
         """Forget an entry and its notes."""
         self._store.remove(key)
-        with self._notes.changing() as notes:
+        with suppress(PrivysealError), self._notes.changing() as notes:
             notes.pop(key, None)
 
 

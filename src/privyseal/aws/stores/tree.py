@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -89,7 +90,7 @@ class TreeStore:
         if older and self._file(older).is_file():
             self._cipher.remove(self._name(older))
         if not self._prefix:
-            with self._verdicts.changing() as known:
+            with suppress(PrivysealError), self._verdicts.changing() as known:
                 known[path] = {"stamp": self._stamp(path), "key": "yes"}
 
     def remove(self, key: str) -> None:
@@ -121,7 +122,7 @@ class TreeStore:
                 if verdict:
                     new[path] = found[path] = {"stamp": stamp, "key": verdict}
         if new:
-            with self._verdicts.changing() as verdicts:
+            with suppress(PrivysealError), self._verdicts.changing() as verdicts:
                 verdicts.update(new)
         return [path for path in paths if found[path].get("key") == "yes"]
 

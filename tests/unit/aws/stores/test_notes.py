@@ -61,3 +61,13 @@ def test_writers_at_once_lose_no_notes(tmp_path):
     for thread in threads:
         thread.join()
     assert len(notes.load()) == 20
+
+
+def test_entry_is_kept_and_removed_where_notes_cannot_be(tmp_path):
+    inner, path = MemoryStore(keeps_notes=False), tmp_path / "no-folder" / "n.json"
+    path.parent.write_text("a file")
+    store = NotedStore(inner, NoteFile(path))
+    store.write(Item("jon", Secret(b"1"), notes={"tail": "MPLE"}))
+    assert store.read("jon").value == Secret(b"1")
+    store.remove("jon")
+    assert store.entries() == {}
