@@ -12,7 +12,7 @@ from tests.integration.aws.worlds import COLLECTION, gnome_keyring
 
 from privyseal.aws.items import decode_access_key, encode_item, key_item
 from privyseal.aws.stores.secretservice import SecretServiceStore
-from privyseal.errors import CorruptError, NotFoundError, UnreachableError
+from privyseal.errors import CorruptError, LockedError, NotFoundError, UnreachableError
 from privyseal.model.aws import AccessKey
 
 KEY = AccessKey(access_key_id="AKIAEXAMPLE", secret_access_key="secret")
@@ -85,3 +85,15 @@ def test_bus_that_is_not_there_is_one_clear_line(tmp_path):
     store = SecretServiceStore(COLLECTION, address=f"unix:path={tmp_path}/gone")
     with pytest.raises(UnreachableError):
         store.entries()
+
+
+def test_locked_collection_whose_prompt_is_dismissed_is_told(bus):
+    store = SecretServiceStore(COLLECTION, address=bus)
+    store.write(key_item("jon", KEY, added=1))
+    with open_dbus_connection(bus) as connection:
+        (found,) = [c for c in get_all_collections(connection) if c.get_label() == COLLECTION]
+        found.lock()
+    # Nobody on this bus can show a prompt: it ends like one that a person dismissed.
+    for attempt in (store.entries, lambda: store.read("jon"), lambda: store.remove("jon")):
+        with pytest.raises(LockedError, match="locked"):
+            attempt()

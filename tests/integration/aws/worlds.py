@@ -22,6 +22,7 @@ from tests.integration.aws.fake_opsdk import TOKEN as SDK_TOKEN, Sdk
 from tests.integration.gnupg_folder import gnupg_folder
 from tests.private_bus import private_bus
 
+from privyseal.aws.choice import StoreOptions, open_store
 from privyseal.aws.ports import KeyStore
 from privyseal.aws.stores.agefiles import Passage
 from privyseal.aws.stores.file import FileStore
@@ -121,6 +122,29 @@ def passage(folder: Path) -> Iterator[KeyStore]:
     cipher = Passage(folder / "store", environment)
     tree = TreeStore(folder / "store", "aws-vault", cipher, NoteFile(folder / "verdicts.json"))
     yield NotedStore(tree, NoteFile(folder / "notes.json"))
+
+
+# Keeps the commands of passage, and none of its secrets.
+PASSAGE = """\
+#!/bin/sh
+set -e
+case "$1 $2 $3" in
+  "insert -m -f") mkdir -p "$(dirname "$PASSAGE_DIR/$4")" && cat > "$PASSAGE_DIR/$4.age" ;;
+  "rm -f "*) rm "$PASSAGE_DIR/$3.age" ;;
+  show*) cat "$PASSAGE_DIR/$2.age" ;;
+  *) exit 1 ;;
+esac
+"""
+
+
+@contextmanager
+def passage_program(folder: Path) -> Iterator[KeyStore]:
+    program = folder / "passage"
+    program.write_text(PASSAGE)
+    program.chmod(0o755)
+    options = StoreOptions(backend="passage", pass_dir=str(folder / "store"), pass_cmd=str(program))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    yield open_store(options._replace(pass_prefix="aws-vault"), environment)
 
 
 @contextmanager
@@ -270,6 +294,7 @@ WORLDS: Mapping[str, Callable[[Path], AbstractContextManager[KeyStore]]] = {
     "pass": pass_,
     "pass without a prefix": pass_without_prefix,
     "passage": passage,
+    "passage itself": passage_program,
     "secret-service": secret_service,
     "kwallet": kwallet,
     "keyctl": keyctl,
