@@ -7,24 +7,25 @@ from collections.abc import Mapping, Sequence
 from shutil import which
 from threading import Thread
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult
 
 from privyseal.errors import UsageError
+from privyseal.wire.aws.addresses import parts_of
 
 _ELSEWHERE: Final = ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT", "WSL_DISTRO_NAME")
 
 
-def check_page(url: str) -> str:
-    """Return `url` when it is the address of a page and nothing else to a program or a terminal.
+def check_page(url: str) -> SplitResult:
+    """Return the parts of the address of a page; it is nothing else to a program or a terminal.
 
     Raises:
         UsageError: It is not.
     """
-    parts = urlsplit(url)
+    parts = parts_of(url)
     plain = url.isascii() and url.isprintable() and " " not in url
     if not plain or parts.scheme not in {"https", "http"} or not parts.hostname:
         raise UsageError(f"{url!r} is no page to open")
-    return url
+    return parts
 
 
 def is_local(environment: Mapping[str, str]) -> bool:
@@ -42,7 +43,8 @@ def open_page(url: str, environment: Mapping[str, str]) -> bool:
     Raises:
         UsageError: The address is not one of a page.
     """
-    for command in _commands(check_page(url), environment):
+    check_page(url)
+    for command in _commands(url, environment):
         try:
             process = subprocess.Popen(
                 command,

@@ -5,10 +5,11 @@ A link is as good as the credentials, for 15 minutes and for whoever opens it fi
 
 import json
 from typing import Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from privyseal.errors import DeniedError, UnreachableError, UnsupportedError, UsageError
 from privyseal.model.aws import Ambient, Credentials, FederationStep, Link, Network, Process
+from privyseal.wire.aws.addresses import parts_of
 from privyseal.wire.aws.partitions import Partition, is_region, of_region
 
 ISSUER: Final = "privyseal"
@@ -86,7 +87,7 @@ def link_by(order: Link, credentials: Credentials) -> str:
 
 def after_logout(url: str) -> str:
     """Return a link that signs the browser out of the console first, and then follows `url`."""
-    parts = urlsplit(url)
+    parts = parts_of(url)
     asked = {"Action": "logout", "redirect_uri": url}
     return f"{parts.scheme}://{parts.netloc}/oauth?{urlencode(asked, quote_via=quote)}"
 
@@ -100,7 +101,7 @@ def resolve(destination: str, region: str, partition: Partition) -> str:
     if not (destination.isascii() and destination.isprintable()) or len(destination) > _LONGEST:
         raise UsageError(f"{destination[:80]!r} is no page of the console")
     if "://" in destination:
-        parts = urlsplit(destination)
+        parts = parts_of(destination)
         aws = partition.console.removeprefix("console.")
         if parts.scheme != "https" or not f".{parts.netloc}".endswith(f".{aws}"):
             raise UsageError(
@@ -136,7 +137,7 @@ def _presentable(credentials: Credentials, network: Network) -> Credentials:
 
 def _signin_token(endpoint: str, asked: dict[str, str]) -> str:
     # What goes wrong below may quote the address, and the credentials are in it.
-    host = urlsplit(endpoint).netloc
+    host = parts_of(endpoint).netloc
     status, body = _fetch(f"{endpoint}?{urlencode(asked)}", host)
     if status != 200:  # noqa: PLR2004 - RFC 9110 §15.3.1
         raise DeniedError(

@@ -10,12 +10,13 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final, NamedTuple, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 import h11
 
-from privyseal.errors import UnreachableError
+from privyseal.errors import UnreachableError, UsageError
 from privyseal.model.clock import Clock
+from privyseal.wire.aws.addresses import parts_of
 
 _HOST: Final = "127.0.0.1"
 _MAX_HEAD: Final = 12 * 1024
@@ -133,7 +134,11 @@ class Loopback:
             return Verdict(421, "This is not the address of anything here.")
         if request.method != b"GET":
             return Verdict(405, "Only GET is answered here.")
-        return judge(urlsplit(request.target.decode("ascii", "replace")), link)
+        try:
+            target = parts_of(request.target.decode("ascii", "replace"))
+        except UsageError:
+            return Verdict(400, "This is no address.")
+        return judge(target, link)
 
 
 class _Visit:

@@ -25,6 +25,7 @@ from privyseal.errors import (
     NotFoundError,
     PrivysealError,
     UnreachableError,
+    UsageError,
 )
 from privyseal.model.aws import Network, Portal
 from privyseal.model.clock import Clock
@@ -83,7 +84,7 @@ class TokenService:
             return None
         try:
             return self._create(ours, "refresh_token", refreshToken=token.refresh)
-        except ExpectedError:
+        except (ExpectedError, DeniedError, UsageError):
             return None
 
     def _client_of(self, token: Token) -> Registration | None:

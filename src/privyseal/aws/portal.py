@@ -20,7 +20,6 @@ from privyseal.aws.ports import KeyStore, Talk
 from privyseal.aws.tokens import Token
 from privyseal.errors import (
     DeniedError,
-    LimitError,
     NotFoundError,
     PrivysealError,
     UnreachableError,
@@ -281,7 +280,7 @@ class _SignIn:
             return None
         try:
             return self._tokens.renew(token)
-        except (LimitError, UnreachableError):
+        except PrivysealError:
             if token.access == rejected or token.expires - self._clock.wall() <= _SPARE:
                 raise
             return token

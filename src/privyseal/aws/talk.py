@@ -1,24 +1,21 @@
 """The person at the command that asked: at a terminal, and from another process by a socket.
 
-`TerminalTalk` is the person herself. `SocketTalk` is she as the broker knows her, and `talking`
-is the other end of that socket, in the command: it answers with a talk of its own.
+`TerminalTalk` is the person herself, `SocketTalk` is she as the broker knows her.
 """
 
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from threading import Thread
-from typing import Final, TextIO, assert_never
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Callable, Mapping
+from typing import Final, TextIO
+from urllib.parse import parse_qs
 
 from privyseal.aws.browser import check_page, is_local, open_page
-from privyseal.aws.ports import Talk
 from privyseal.aws.redirect import Redirect
-from privyseal.errors import DeniedError, PrivysealError, UsageError
+from privyseal.errors import DeniedError, UsageError
 from privyseal.model.clock import Clock
 from privyseal.model.value import decode, encode
+from privyseal.wire.aws.addresses import parts_of
 from privyseal.wire.broker import (
     MAX_PACKET,
     Answer,
@@ -27,14 +24,12 @@ from privyseal.wire.broker import (
     RedirectWanted,
     Saying,
     Told,
-    decode_saying,
 )
 from privyseal.wire.sanitise import clean
 
 REDIRECT_SECONDS: Final = 600
 """How long a browser may take; the codes of Identity Center last no longer."""
 
-_LAST_WORDS_SECONDS: Final = 0.5
 _GONE: Final = "the command that asked has gone"
 
 Codes = Callable[[str, str], str]
@@ -92,7 +87,7 @@ class TerminalTalk:
             UsageError: It is no page, or nobody listens for a redirect.
         """
         listener = self._redirect
-        state = "".join(parse_qs(urlsplit(check_page(url)).query).get("state", ()))
+        state = "".join(parse_qs(check_page(url).query).get("state", ()))
         if redirect and (listener is None or not state):
             raise UsageError("nobody listens for this redirect")
         opened = not self._show_only and open_page(url, self._environment)
@@ -155,7 +150,7 @@ class SocketTalk:
             DeniedError: Her command has gone, or the URI is not one of loopback.
         """
         uri = self._ask(RedirectWanted())
-        parts = urlsplit(uri)
+        parts = parts_of(uri)
         if uri and (parts.scheme, parts.hostname) != ("http", "127.0.0.1"):
             raise DeniedError("the command that asked wants a redirect to another machine")
         return uri
@@ -203,71 +198,3 @@ class SocketTalk:
         if answer.refused:
             raise DeniedError(answer.refused)
         return answer.text
-
-
-@contextmanager
-def talking(talk: Talk) -> Iterator[socket.socket]:
-    """Lend the broker's end of a talk socket; `talk` answers at the other one, in a thread.
-
-    Close the lent end once it has been handed over: the thread ends when no broker holds it.
-    """
-    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # A thread that waits for a person can't be woken, and must not keep the program from ending.
-    thread = Thread(target=serve, args=(near, talk), name="talk", daemon=True)
-    thread.start()
-    try:
-        with far:
-            yield far
-    finally:
-        _hang_up(near)
-        # What was said last is still to be heard, unless she is being asked something.
-        thread.join(_LAST_WORDS_SECONDS)
-
-
-def serve(link: socket.socket, talk: Talk) -> None:
-    """Answer what a broker asks on a talk socket, until it ends; closes the socket.
-
-    Raises:
-        UsageError: The broker sends what is no question.
-    """
-    with link:
-        while packet := _receive(link):
-            answer = _answer(decode_saying(packet), talk)
-            if answer is None:
-                continue
-            try:
-                link.send(encode(answer))
-            except OSError:
-                return
-
-
-def _answer(saying: Saying, talk: Talk) -> Answer | None:
-    try:
-        match saying:
-            case CodeWanted(serial=serial, again=again):
-                return Answer(text=talk.code(serial, again))
-            case RedirectWanted():
-                return Answer(text=talk.redirect())
-            case PageWanted(url=url, code=code, redirect=redirect):
-                return Answer(text=talk.page(url, code=code, redirect=redirect))
-            case Told(text=text):
-                talk.tell(text)
-                return None
-            case _:
-                assert_never(saying)
-    except PrivysealError as error:
-        return Answer(refused=str(error) or "refused")
-
-
-def _receive(link: socket.socket) -> bytes:
-    try:
-        return link.recv(MAX_PACKET)
-    except OSError:
-        return b""
-
-
-def _hang_up(link: socket.socket) -> None:
-    try:
-        link.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return

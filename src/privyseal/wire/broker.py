@@ -170,12 +170,3 @@ def decode_question(text: bytes) -> Question:
     """
     # A union is a type to msgspec, though not to the type checker.
     return cast("Question", decode(text, cast("type[object]", Question), what="a packet"))
-
-
-def decode_saying(text: bytes) -> Saying:
-    """Return what the broker says on a talk socket.
-
-    Raises:
-        UsageError: The bytes hold nothing of the kind.
-    """
-    return cast("Saying", decode(text, cast("type[object]", Saying), what="a packet"))

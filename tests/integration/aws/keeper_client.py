@@ -5,10 +5,14 @@ The person at this command has one code of her device, and prints what she is to
 
 import asyncio
 import os
+import socket
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from privyseal.aws.talk import talking
+from privyseal.aws.ports import Talk
+from privyseal.cli.aws.talkend import TalkEnd
 from privyseal.errors import DeniedError, PrivysealError, UnreachableError
 from privyseal.model.ask import decode_ask
 from privyseal.model.secret import Secret
@@ -44,6 +48,28 @@ class Person:
         sys.stderr.flush()
 
 
+@contextmanager
+def talking(talk: Talk) -> Iterator[socket.socket]:
+    """Lend the broker's end; `talk` answers at the other one, in a thread, until the block ends."""
+    with TalkEnd(lambda: talk) as end:
+        far = socket.socket(fileno=socket.dup(end.theirs))
+        # A thread that waits for a person can't be woken, and must not keep the program from ending.
+        thread = threading.Thread(target=_serve, args=(end,), daemon=True)
+        thread.start()
+        try:
+            yield far
+        finally:
+            with far:
+                with suppress(OSError):
+                    far.shutdown(socket.SHUT_RDWR)
+                thread.join(0.5)
+
+
+def _serve(end: TalkEnd) -> None:
+    while end.ready():
+        pass
+
+
 async def ask(text: str, person: Person, value: Secret | None) -> bytes:
     """Return what was released."""
     resolved: asyncio.Queue[str] = asyncio.Queue()
@@ -58,7 +84,6 @@ async def ask(text: str, person: Person, value: Secret | None) -> bytes:
         try:
             with talking(person) as talk:
                 ticket, values = await link.submit(token, decode_ask(text), value, talk)
-                talk.close()
                 while ticket.state == "pending":
                     while (number := await resolved.get()) != ticket.id:
                         if not number:

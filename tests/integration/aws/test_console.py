@@ -183,5 +183,7 @@ def test_an_address_of_aws_is_taken_whole_and_no_other() -> None:
     ):
         with pytest.raises(UsageError, match="no page of the console"):
             resolve(wrong, "eu-central-1", partition)
+    with pytest.raises(UsageError, match="is no address"):
+        resolve("https://[", "eu-central-1", partition)
     with pytest.raises(UsageError, match="is no region"):
         resolve("", "evil.example/", of_region(""))

@@ -23,7 +23,13 @@ from privyseal.aws.flights import Flights
 from privyseal.aws.ports import Item
 from privyseal.aws.talk import TerminalTalk
 from privyseal.aws.tokens import Registration, Token
-from privyseal.errors import DeniedError, ExpiredError, LockedError, UnreachableError
+from privyseal.errors import (
+    DeniedError,
+    ExpiredError,
+    LockedError,
+    PrivysealError,
+    UnreachableError,
+)
 from privyseal.model.aws import (
     Credentials,
     Link,
@@ -275,14 +281,27 @@ def test_a_token_that_was_replaced_meanwhile_is_used_in_place_of_a_rejected_one(
     assert (world.pages, world.grants) == (1, ["authorization_code", "refresh_token"])
 
 
-def test_an_outage_at_renewal_costs_nothing_while_the_token_lasts(world: World) -> None:
+@pytest.mark.parametrize("code", ["ServiceUnavailable", "InternalServerException"])
+def test_an_outage_at_renewal_costs_nothing_while_the_token_lasts(world: World, code: str) -> None:
     world.credentials()
     world.clock.advance(3600 - 200)
-    world.aws.refuse("CreateToken", AwsError(503, "ServiceUnavailable"), times=2)
+    world.aws.refuse("CreateToken", AwsError(500, code), times=2)
     world.credentials()
     world.clock.advance(195)
-    with pytest.raises(UnreachableError):
+    with pytest.raises(PrivysealError):
         world.credentials()
+    assert world.pages == 1
+
+
+@pytest.mark.parametrize("code", ["InvalidRequestException", "AccessDeniedException"])
+def test_a_renewal_that_is_refused_in_whatever_words_is_a_new_sign_in(
+    world: World, code: str
+) -> None:
+    world.credentials()
+    world.clock.advance(3600)
+    world.aws.refuse("CreateToken", AwsError(400, code))
+    world.credentials()
+    assert world.pages == 2
 
 
 def test_the_token_lies_in_aws_vaults_form_with_what_may_be_known_beside_it(world: World) -> None:

@@ -7,7 +7,9 @@ from http.client import HTTPConnection, HTTPResponse
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given, settings, strategies as st
 from tests.fakes import FakeClock
+from tests.soak import times
 from tests.waiting import until
 
 from privyseal.aws.redirect import Redirect
@@ -70,6 +72,7 @@ def test_a_refusal_is_returned_too(redirect: Redirect, waiting: Future[str]) -> 
         (f"/oauth/callback?code=evil&state={STATE}", "POST", "", 405),
         (f"/other?code=evil&state={STATE}", "GET", "", 404),
         ("/favicon.ico", "GET", "", 404),
+        ("//[x", "GET", "", 400),
     ],
 )
 def test_what_is_not_this_sign_in_is_answered_and_forgotten(
@@ -98,6 +101,27 @@ def test_silent_and_rambling_visitors_hold_nobody_up(
     finally:
         for visitor in visitors:
             visitor.close()
+
+
+@settings(max_examples=times(60, soak=5000), deadline=None)
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_no_bytes_end_the_wait(head: bytes, tail: bytes) -> None:
+    with Redirect() as redirect, ThreadPoolExecutor(1) as pool:
+        future = pool.submit(redirect.wait, STATE, clock=SystemClock(), seconds=20)
+        for blob in (
+            head,
+            b"GET " + head + b" HTTP/1.1\r\nHost: " + tail + b"\r\n\r\n",
+            b"GET /%s HTTP/1.1\r\nHost: %s\r\n\r\n"
+            % (
+                head.replace(b" ", b"").replace(b"\r", b"").replace(b"\n", b""),
+                urlsplit(redirect.uri).netloc.encode(),
+            ),
+        ):
+            where = urlsplit(redirect.uri)
+            with socket.create_connection((where.hostname, where.port), timeout=10) as visitor:
+                visitor.sendall(blob)
+        get(redirect, f"/oauth/callback?code=mine&state={STATE}")
+        assert future.result(10) == f"code=mine&state={STATE}"
 
 
 def test_it_listens_on_loopback_alone_and_ends_with_its_clock(redirect: Redirect) -> None:

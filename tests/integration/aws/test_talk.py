@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.fakes import FakeClock
 from tests.fakes_aws import browser
+from tests.integration.aws.keeper_client import talking
 from tests.waiting import until
 
 from privyseal.aws.ports import Talk
-from privyseal.aws.talk import SocketTalk, TerminalTalk, serve, talking
+from privyseal.aws.talk import SocketTalk, TerminalTalk
 from privyseal.errors import DeniedError, UsageError
 from privyseal.model.value import encode
 from privyseal.runtime.clock import SystemClock
@@ -47,9 +47,8 @@ def near(talk: Talk) -> Iterator[Talk]:
 
 @contextmanager
 def across(talk: Talk) -> Iterator[Talk]:
-    with talking(talk) as far, far.dup() as handed:
-        far.close()
-        yield SocketTalk(handed)
+    with talking(talk) as far:
+        yield SocketTalk(far)
 
 
 @pytest.fixture(params=[near, across])
@@ -129,10 +128,12 @@ def test_stdout_opens_nothing(person: Person, tmp_path: Path) -> None:
         "https://x.example/\x1b[2J",
         "https://x.example/ y",
         "https://",
+        "https://[/",
+        "https://x.example:port/",
     ],
 )
 def test_what_is_no_page_is_neither_opened_nor_printed(person: Person, url: str) -> None:
-    with pytest.raises(UsageError, match="is no page to open"):
+    with pytest.raises(UsageError, match=r"is no (page|address)"):
         person.at({"BROWSER": BROWSER}).page(url)
     assert person.screen.getvalue() == ""
 
@@ -169,6 +170,7 @@ def test_waiting_ends_when_the_command_leaves_or_its_order_is_given_up(leaves: s
         (b"x" * (MAX_PACKET + 1), "too great length"),
         (encode(Answer(text="http://evil.example/")), "another machine"),
         (encode(Answer(text="https://127.0.0.1/")), "another machine"),
+        (encode(Answer(text="http://[")), "is no address"),
     ],
 )
 def test_a_hostile_command_is_refused(packet: bytes, complaint: str) -> None:
@@ -178,13 +180,3 @@ def test_a_hostile_command_is_refused(packet: bytes, complaint: str) -> None:
         command.send(packet)
         with pytest.raises((DeniedError, UsageError), match=complaint):
             SocketTalk(broker).redirect()
-
-
-def test_a_broker_that_asks_nonsense_is_not_answered() -> None:
-    near_end, broker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with broker:
-        broker.send(b'{"say":"shell","text":"rm"}')
-        talk = TerminalTalk(lambda *_: "", FakeClock(), {}, io.StringIO())
-        with pytest.raises(UsageError, match="malformed"):
-            serve(near_end, talk)
-        assert broker.recv(10) == b""
