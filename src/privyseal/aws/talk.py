@@ -7,12 +7,11 @@ import select
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 from urllib.parse import parse_qs
 
 from privyseal.aws.browser import check_page, is_local, open_page
-from privyseal.aws.redirect import Redirect
-from privyseal.errors import DeniedError, UsageError
+from privyseal.errors import DeniedError, UnsupportedError, UsageError
 from privyseal.model.clock import Clock
 from privyseal.model.value import decode, encode
 from privyseal.wire.aws.addresses import parts_of
@@ -26,6 +25,9 @@ from privyseal.wire.broker import (
     Told,
 )
 from privyseal.wire.sanitise import clean
+
+if TYPE_CHECKING:
+    from privyseal.aws.redirect import Redirect
 
 REDIRECT_SECONDS: Final = 600
 """How long a browser may take; the codes of Identity Center last no longer."""
@@ -72,10 +74,21 @@ class TerminalTalk:
         return self._codes(serial, again)
 
     def redirect(self) -> str:
-        """Listen on loopback if her browser can come there; return the URI, "" if it cannot."""
+        """Listen on loopback if her browser can come there; return the URI, "" if it cannot.
+
+        Raises:
+            UnsupportedError: A library is missing.
+        """
         self.close()
         if self._show_only or not is_local(self._environment):
             return ""
+        try:
+            from privyseal.aws.redirect import Redirect  # noqa: PLC0415 - h11: most talks need none
+        except ImportError:
+            raise UnsupportedError(
+                "a sign-in by the browser needs h11, which is not installed",
+                hint="install privyseal with its extra `aws`, or use --stdout",
+            ) from None
         self._redirect = Redirect()
         return self._redirect.uri
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import sys
 from contextlib import ExitStack
 
@@ -166,6 +167,19 @@ def test_logging_out_revokes_and_the_next_command_signs_in_again(desk: Desk) -> 
     assert desk.aws.calls["authorize"] == 2
     assert desk.privy("logout", "--all").out.startswith("signed out of")
     assert desk.privy("logout", "--all").out == ""
+
+
+@pytest.mark.usefixtures("session")
+def test_ctrl_c_gives_a_sign_in_up_and_the_next_one_begins_at_once(desk: Desk) -> None:
+    with desk.start("privy", "aws", "sso", "login", env={"BROWSER": "true"}) as process:
+        assert process.stderr is not None
+        assert "Ctrl-C" in process.stderr.readline()
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.stderr.read() == ""
+    assert desk.privy("sso", "login").status == 0
+    assert desk.aws.calls["RegisterClient"] == 1
 
 
 @pytest.mark.usefixtures("session")
