@@ -192,6 +192,7 @@ class _SignIn:
         self._store = store
         self._clock = clock
         self._flights = flights
+        self._held: Token | None = None  # a store may take a second to read
         self._tokens = TokenService(portal, self._network, store, talk, clock, wait or talk.wait)
 
     def ask(
@@ -262,17 +263,22 @@ class _SignIn:
         )
 
     def _token(self, rejected: str) -> Token:
-        if found := self._kept(rejected):
-            return found
+        if self._held is None or not self._serves(self._held, rejected):
+            self._held = self._kept(rejected) or self._fetched(rejected)
+        return self._held
+
+    def _fetched(self, rejected: str) -> Token:
         with self._flights.one(self._flight):
             return self._kept(rejected) or self._renewed(rejected) or self._tokens.by_person()
 
     def _kept(self, rejected: str) -> Token | None:
         token = tokens.read_token(self._store, self._portal)
-        if token is None or hmac.compare_digest(token.access.encode(), rejected.encode()):
-            return None
-        spare = _EARLY if token.refresh else _SPARE
-        return token if token.expires - self._clock.wall() > spare else None
+        return token if token is not None and self._serves(token, rejected) else None
+
+    def _serves(self, token: Token, rejected: str) -> bool:
+        if hmac.compare_digest(token.access.encode(), rejected.encode()):
+            return False
+        return token.expires - self._clock.wall() > (_EARLY if token.refresh else _SPARE)
 
     def _renewed(self, rejected: str) -> Token | None:
         token = tokens.read_token(self._store, self._portal)

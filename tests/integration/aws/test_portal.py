@@ -406,6 +406,15 @@ def test_roles_of_all_pages_are_listed_by_account_and_name(world: World) -> None
     assert found[0].email == "prod@example.com"
 
 
+def test_a_list_of_many_pages_reads_the_store_once(world: World) -> None:
+    world.sign_in()
+    world.store.reads.clear()
+    world.aws.access.page_size = 1
+    portal.roles(world.portal, **world.around)  # type: ignore[arg-type]  # as in World
+    assert world.aws.calls["ListAccountRoles"] == 3
+    assert world.store.reads == [items.token_key(START)]
+
+
 def test_a_role_that_the_portal_does_not_give_is_named(world: World) -> None:
     with pytest.raises(DeniedError, match=r"no role 'root' in account 111122223333") as error:
         world.credentials("root")
