@@ -406,6 +406,21 @@ def test_roles_of_all_pages_are_listed_by_account_and_name(world: World) -> None
     assert found[0].email == "prod@example.com"
 
 
+def test_roles_of_many_accounts_are_all_listed_though_the_token_ends_meanwhile(
+    world: World,
+) -> None:
+    names = [f"{number:012}" for number in range(100)]
+    world.aws.access.assignments[START] = [Assignment(name, name, "reader") for name in names]
+    world.sign_in()
+    world.aws.oidc.revoke_all()
+    found = portal.roles(world.portal, **world.around)  # type: ignore[arg-type]  # as in World
+    assert [role.account for role in found] == names
+    assert world.pages == 2
+    world.aws.refuse("ListAccountRoles", AwsError(401, "UnauthorizedException"))
+    assert len(portal.roles(world.portal, **world.around)) == 100  # type: ignore[arg-type]  # as in World
+    assert (world.pages, world.grants.count("refresh_token")) == (2, 2)
+
+
 def test_a_list_of_many_pages_reads_the_store_once(world: World) -> None:
     world.sign_in()
     world.store.reads.clear()
