@@ -42,6 +42,14 @@ _INTERVAL: Final = 5
 _LEAST: Final = 3600
 """A client is registered anew so many seconds before its end: no sign-in takes longer."""
 
+_TRIES: Final = 3
+_NO_REDIRECTS: Final = frozenset(
+    {
+        "InvalidClientMetadataException",
+        "InvalidRedirectUriException",
+        "UnsupportedGrantTypeException",
+    }
+)
 _NEW_CLIENT: Final = frozenset({"InvalidClientException", "UnauthorizedClientException"})
 _NEW_SIGN_IN: Final = _NEW_CLIENT | {"InvalidGrantException", "ExpiredTokenException"}
 _OF_DEVICES: Final = frozenset(
@@ -103,16 +111,18 @@ class TokenService:
             ExpiredError: Nobody signed in in time.
         """
         uri = self._talk.redirect()
-        flow: Flow = "redirect" if uri else "device"
-        for _ in range(2):
-            ours = self._registration(flow)
+        for _ in range(_TRIES):
+            flow: Flow = "redirect" if uri else "device"
             try:
+                ours = self._registration(flow)
                 return self._by_redirect(ours, uri) if uri else self._by_device(ours)
             except ExpectedError as error:
+                if error.code in _NO_REDIRECTS and uri:
+                    uri = ""  # a partition of AWS that came to redirects late, or did not yet
+                    continue
                 if error.code not in _NEW_CLIENT:
                     raise DeniedError(f"the sign-in failed: {error}") from None
-                with suppress(NotFoundError):
-                    self._store.remove(tokens.registration_key(self._portal, flow))
+                self._unregister(flow)
                 uri = self._talk.redirect() if uri else ""
         raise DeniedError("AWS does not know the client that it has just registered")
 
@@ -129,7 +139,12 @@ class TokenService:
             "code_challenge": base64.urlsafe_b64encode(digest).decode().rstrip("="),
         }
         authorize = ours.authorize or f"{self._oidc.meta.endpoint_url.rstrip('/')}/authorize"
-        back = parse_qs(self._talk.page(f"{authorize}?{urlencode(query)}", redirect=True))
+        try:
+            back = parse_qs(self._talk.page(f"{authorize}?{urlencode(query)}", redirect=True))
+        except PrivysealError:
+            # To a client that AWS has forgotten, its page says so and sends nobody back.
+            self._unregister("redirect")
+            raise
         if not hmac.compare_digest("".join(back.get("state", ())).encode(), state.encode()):
             raise DeniedError("what came back from the browser belongs to another sign-in")
         code = "".join(back.get("code", ()))
@@ -211,6 +226,7 @@ class TokenService:
             "register_client",
             clientName=_CLIENT_NAME,
             clientType="public",
+            expected=_NO_REDIRECTS if flow == "redirect" else (),
             scopes=list(self._portal.scopes),
             **more,
         )
@@ -226,3 +242,7 @@ class TokenService:
         except PrivysealError as error:
             self._talk.tell(f"the next sign-in registers again: {error}")
         return made
+
+    def _unregister(self, flow: Flow) -> None:
+        with suppress(NotFoundError):
+            self._store.remove(tokens.registration_key(self._portal, flow))

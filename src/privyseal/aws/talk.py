@@ -113,6 +113,7 @@ class TerminalTalk:
         if code:
             self._say(f"Go on only if the page shows the code {clean(code)}")
         if not redirect or listener is None:
+            self.close()
             return ""
         try:
             return listener.wait(state, clock=self._clock, seconds=REDIRECT_SECONDS)

@@ -213,6 +213,31 @@ def test_a_client_that_aws_forgot_is_registered_anew(world: World) -> None:
     assert world.aws.calls["RegisterClient"] == 2
 
 
+def test_where_aws_takes_no_redirects_a_code_does(world: World) -> None:
+    world.aws.refuse("RegisterClient", AwsError(400, "UnsupportedGrantTypeException"))
+    world.credentials()
+    assert (world.pages, world.aws.calls["StartDeviceAuthorization"]) == (0, 1)
+    assert "the code " in world.screen.getvalue()
+
+
+def test_when_nobody_comes_back_from_the_page_the_client_is_registered_anew(world: World) -> None:
+    world.sign_in()
+    world.aws.oidc.clients.clear()
+
+    class Impatient(TerminalTalk):
+        def page(self, url: str, *, code: str = "", redirect: bool = False) -> str:
+            assert browser.visit(url).text == "unknown client"
+            self.close()
+            raise ExpiredError("nobody came back")
+
+    around = world.around
+    around["talk"] = Impatient(lambda *_: "", SystemClock(), BROWSER, io.StringIO())
+    with pytest.raises(ExpiredError):
+        portal.sign_in(world.portal, **around)  # type: ignore[arg-type]  # as in World
+    world.sign_in()
+    assert world.aws.calls["RegisterClient"] == 2
+
+
 def test_a_token_at_its_end_is_renewed_without_a_person(world: World) -> None:
     world.credentials()
     first = world.kept()["Token"]

@@ -103,7 +103,7 @@ def test_silent_and_rambling_visitors_hold_nobody_up(
             visitor.close()
 
 
-@settings(max_examples=times(60, soak=5000), deadline=None)
+@settings(max_examples=times(60, soak=2000), deadline=None)
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_no_bytes_end_the_wait(head: bytes, tail: bytes) -> None:
     with Redirect() as redirect, ThreadPoolExecutor(1) as pool:
