@@ -85,6 +85,9 @@ def test_a_missing_region_is_that_of_a_source_or_the_home_of_the_partition() -> 
         load(chain + "[profile b]\nregion = cn-northwest-1\n"), "a", keys="b", environment={}
     )
     assert found.network.region == "cn-northwest-1"
+    own = chain + "region = cn-north-1\n[profile b]\nregion = cn-northwest-1\n"
+    found = plan(load(own), "a", keys="b", environment={})
+    assert found.network.region == "cn-north-1"
     found = plan(load(chain + "[profile b]\n"), "a", keys=["b"], environment={})
     assert found.network.region == "cn-north-1"
     assert network("[profile a]\n").region == ""

@@ -296,6 +296,7 @@ def test_no_flag_makes_a_plan_that_aws_would_refuse_for_its_times(
     if read_only:
         narrowed = made.steps[-1]
         assert not isinstance(narrowed, SessionStep)
+        assert not narrowed.policy  # AWS allows what any of the policies allows
         assert narrowed.policy_arns == ("arn:aws:iam::aws:policy/ReadOnlyAccess",)
     if no_session or (purpose == "login" and not any(isinstance(s, RoleStep) for s in made.steps)):
         assert not any(isinstance(step, SessionStep) for step in made.steps)

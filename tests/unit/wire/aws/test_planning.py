@@ -18,6 +18,7 @@ from privyseal.model.aws import (
     StoredKey,
     WebIdentity,
 )
+from privyseal.model.value import encode
 from privyseal.wire.aws.checking import check
 from privyseal.wire.aws.explain import explain
 from privyseal.wire.aws.planning import Purpose, plan
@@ -111,6 +112,10 @@ duration_seconds = 7200
 role_arn = {ROLE}
 credential_source = Ec2InstanceMetadata
 duration_seconds = 7200
+[profile ecs]
+role_arn = {ROLE}
+credential_source = EcsContainer
+duration_seconds = 7200
 [profile env]
 role_arn = {ROLE}
 credential_source = Environment
@@ -169,6 +174,7 @@ def _word(step: Step) -> str:
         ("process", []),
         ("role-of-process", ["one 2h"]),
         ("ec2", ["one 1h"]),
+        ("ecs", ["one 1h"]),
         ("env", ["one+S 1h"]),
         ("login", []),
     ],
@@ -349,6 +355,43 @@ def test_what_describes_a_role_counts_for_the_last_of_a_chain() -> None:
     assert second.policy_arns == ("arn:aws:iam::aws:policy/ReadOnlyAccess",)
 
 
+def test_what_describes_a_role_of_the_command_line_is_not_for_the_profiles_own() -> None:
+    given = Flags(role_arn=OTHER, external_id="outside")
+    made = plan(load(CONFIG), "role-s", keys=KEYS, environment={}, flags=given)
+    assert [step.external_id for step in made.steps if isinstance(step, RoleStep)] == [
+        "",
+        "outside",
+    ]
+    made = plan(
+        load(CONFIG), "role-s", keys=KEYS, environment={}, flags=Flags(external_id="outside")
+    )
+    assert [step.external_id for step in made.steps if isinstance(step, RoleStep)] == ["outside"]
+
+
+def test_every_value_that_counts_makes_another_plan() -> None:
+    base = f"source_profile = key\nrole_arn = {ROLE}\nregion = eu-west-1\n"
+    others = [
+        f"role_arn = {OTHER}",
+        "region = eu-west-2",
+        "duration_seconds = 1800",
+        "external_id = outside",
+        "role_session_name = work",
+        "source_identity = jon",
+        "session_tags = team=red",
+        "session_tags = team=red\ntransitive_session_tags = team",
+        f"mfa_serial = {S}",
+        'policy = {"Statement":[]}',
+        "policy_arns = arn:aws:iam::aws:policy/A",
+        "endpoint_url = http://127.0.0.1:1",
+        "use_fips_endpoint = true",
+        "use_dualstack_endpoint = true",
+        "sts_regional_endpoints = legacy",
+    ]
+    texts = [f"[profile a]\n{base}{other}\n[profile key]\n" for other in ["", *others]]
+    plans = {encode(plan(load(text), "a", keys=["key"], environment={})) for text in texts}
+    assert len(plans) == len(texts)
+
+
 def test_a_missing_profile_is_told_with_the_nearest_name() -> None:
     with pytest.raises(NotFoundError, match="'role-z' is not in the AWS configuration") as caught:
         steps("role-z")
@@ -489,6 +532,8 @@ def test_the_role_of_the_environment_is_told() -> None:
     made = plan(load(CONFIG), "key", keys=KEYS, environment={"AWS_ROLE_ARN": ROLE})
     assert [_word(step) for step in made.steps] == ["one 1h"]
     assert made.notes == ("the role is the one of the variable AWS_ROLE_ARN",)
+    made = plan(load(CONFIG), "role-s", keys=KEYS, environment={"AWS_ROLE_ARN": OTHER})
+    assert [_word(step) for step in made.steps] == ["session+S 8h", "two 1h"]
 
 
 def test_the_way_to_a_key_tells_the_command_that_prints_codes() -> None:
