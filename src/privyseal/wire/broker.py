@@ -41,11 +41,16 @@ PROFILE: Final = "profile"
 REGION: Final = r"[a-z]{2,8}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}"
 """What the name of a region looks like."""
 
+_ZONE: Final = rf"(?:{REGION}|us-gov|(?:aws(?:-[a-z]{{1,4}}){{0,2}}-)?global)"
 _AWS: Final = re.compile(
-    rf"https://(?:(?:sts|iam|oidc|sso|portal\.sso|signin)(?:-fips)?(?:\.(?:{REGION}|us-gov))?"
-    rf"|{REGION}\.signin)"
+    # The zone is told from other words: `sts.s3.amazonaws.com` is somebody's bucket.
+    rf"https://(?:(?:sts|iam|oidc|sso|portal\.sso|signin)(?:-fips)?(?:\.{_ZONE})?"
+    rf"|{_ZONE}\.signin(?:-fips)?)"
     r"\.(?:amazonaws\.(?:com|com\.cn|cn|eu)|api\.aws|aws\.amazon\.com|amazonaws-us-gov\.com"
-    r"|amazonaws-eusc\.eu|api\.amazonwebservices\.com\.cn|c2s\.ic\.gov|sc2s\.sgov\.gov)"
+    r"|amazonaws-eusc\.eu|api\.amazonwebservices\.(?:com\.cn|eu)"
+    r"|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov|api\.aws\.scloud"
+    r"|api\.aws\.(?:hci\.)?ic\.gov|api\.cloud-aws\.adc-e\.uk"
+    r"|c2shome\.ic\.gov|sc2shome\.sgov\.gov|csphome\.(?:adc-e\.uk|hci\.ic\.gov))"
     r"(?::443)?(?:/[!-~]*)?"
 )
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final, NamedTuple, assert_never
-from urllib.parse import urlsplit
 
 from privyseal.errors import NotFoundError, PrivysealError, UsageError
 from privyseal.model.aws import (
@@ -20,12 +19,12 @@ from privyseal.model.aws import (
 )
 from privyseal.wire.aws import arn
 from privyseal.wire.aws.durations import spoken
-from privyseal.wire.aws.partitions import is_aws_host
 from privyseal.wire.aws.planning import plan as make_plan
 from privyseal.wire.aws.profiles import Flags, Profile, Profiles
 from privyseal.wire.aws.roles import ALLOW_ALL
 from privyseal.wire.aws.route import route
 from privyseal.wire.aws.vocabulary import section_of
+from privyseal.wire.broker import is_endpoint
 
 _AMBIENT: Final = {
     "environment": "the environment",
@@ -108,11 +107,7 @@ def words(plan: Plan) -> Iterator[str]:
     region = network.region or "no region, so AWS's first one"
     yield f"AWS is called in {region}" + _manner(plan)
     for service, address in network.endpoints.items():
-        whose = (
-            ""
-            if is_aws_host(urlsplit(address).hostname or "")
-            else ", which is not AWS's own address"
-        )
+        whose = "" if is_endpoint(address) else ", which is not AWS's own address"
         yield f"{service} is reached at {address}{whose}"
 
 

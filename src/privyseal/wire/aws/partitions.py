@@ -1,4 +1,4 @@
-"""The parts AWS is divided into: their regions, and the hosts that are AWS's own."""
+"""The parts AWS is divided into: their regions, domains and hosts to sign in at."""
 
 import re
 from typing import Final, NamedTuple
@@ -123,20 +123,6 @@ LEGACY_GLOBAL: Final = frozenset(
 _BY_NAME: Final = {partition.name: partition for partition in PARTITIONS}
 
 _REGION: Final = re.compile(r"[a-z]{2,6}(-[a-z]{2,12}){1,3}-\d{1,2}", re.ASCII)
-_SERVICE: Final = r"(?:sts|iam|oidc|signin|portal\.sso)(?:-fips)?"
-_ZONE: Final = rf"(?:{_REGION.pattern}|global|us-gov|aws(?:-[a-z]+){{0,2}}-global)"
-_SUFFIXES: Final = "|".join(
-    sorted({re.escape(host) for part in PARTITIONS for host in (part.suffix, part.dual_stack)})
-)
-_SIGNIN: Final = "|".join(re.escape(part.signin.partition("signin.")[2]) for part in PARTITIONS)
-_AWS_HOST: Final = re.compile(
-    # A region is told from other words: `sts.s3.amazonaws.com` is somebody's bucket.
-    rf"{_SERVICE}(?:\.{_ZONE})?\.(?:{_SUFFIXES})"
-    rf"|(?:{_ZONE}\.)?signin(?:-fips)?\.(?:{_SIGNIN})"
-    r"|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:awsapps\.com|awsapps\.cn|app\.aws)",
-    re.ASCII,
-)
-_LONGEST_HOST: Final = 253
 
 
 def is_region(name: str) -> bool:
@@ -153,13 +139,3 @@ def of_region(region: str) -> Partition:
 def named(name: str) -> Partition | None:
     """Return the partition of this name, as it stands in an ARN."""
     return _BY_NAME.get(name)
-
-
-def is_aws_host(host: str) -> bool:
-    """Return whether a host is AWS's own for signing in, roles, users and sessions.
-
-    Hosts that customers of AWS may fill with what they like (buckets, functions, balancers) are
-    none. A port, an address in digits, or another service gives False.
-    """
-    name = host.lower().removesuffix(".")
-    return len(name) <= _LONGEST_HOST and bool(_AWS_HOST.fullmatch(name))
