@@ -37,6 +37,9 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "privyseal.cli.main": frozenset(),
     "privyseal.cli.list_": _LIGHT_BUS,
     "privyseal.cli.get": _LIGHT_BUS,
+    "privyseal.cli.aws.exec": _LIGHT_BUS,
+    "privyseal.cli.aws.credential_process": _LIGHT_BUS,
+    "privyseal.cli.aws.status": frozenset(),
 }
 """Third-party packages, by top-level module, that importing a program may load."""
 

@@ -17,6 +17,7 @@ _DOWN: Final = frozenset({b"\x1b[B", b"\x1bOB", b"\x0e"})
 _ENTER: Final = frozenset({b"\r", b"\n"})
 _ERASE: Final = frozenset({b"\x7f", b"\x08"})
 _LEAVE: Final = frozenset({b"\x03", b"\x04", b"\x1b"})
+_WIDE: Final = 80  # where the terminal does not say
 _PAUSE: Final = 0.05  # an escape sequence comes at once; a key that a person pressed does not
 
 
@@ -83,7 +84,7 @@ def pick(title: str, names: Sequence[str]) -> str:
 
 
 def _draw(title: str, choice: Choice, before: int) -> int:
-    wide = os.get_terminal_size(sys.stderr.fileno()).columns
+    wide = os.get_terminal_size(sys.stderr.fileno()).columns or _WIDE
     lines = [f"{title} {fit(choice.typed, 60)}", *choice.lines(wide)]
     _erase(before)
     sys.stderr.write("\r\n".join(lines) + "\r")

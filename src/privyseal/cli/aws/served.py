@@ -29,6 +29,7 @@ def run_served(values: Values, profile: str, command: tuple[str, ...]) -> int:
     # Codes and decisions come first, while Ctrl-C still is ours.
     found = survey(values, profile) if values["lazy"] else supply.first()
     environment = session(os.environ, profile, region=found.region, endpoint=found.endpoint)
+    supply.begin()
     mask = hold_signals()
     with ExitStack() as stack:
         way = stack.enter_context(_way(values, profile, supply, environment, found.region))
@@ -57,6 +58,11 @@ class _Supply:
         """Get the profile's own credentials now, and hand them out once."""
         self._first = obtain(self._values, self._profile, self._command)
         return self._first
+
+    def begin(self) -> None:
+        """Leave the terminal to the command: a person is asked elsewhere if she can be."""
+        spent = {"mfa_token": ""} if self._first else {}
+        self._values = self._values | {"busy": True} | spent
 
     def __call__(self, role: str) -> Credentials:
         """Return credentials of a role, or of the profile for ""."""

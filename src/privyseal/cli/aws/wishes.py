@@ -63,7 +63,7 @@ def person(values: Values, mfa_process: str = "") -> "Talk":
     """Return the person at this command, for codes, pages and words."""
     from privyseal.cli.aws.person import person_of  # noqa: PLC0415 - most orders need nothing of her
 
-    return person_of(values, mfa_process)
+    return person_of(values, mfa_process, busy=bool(values.get("busy")))
 
 
 def patience(values: Values) -> float | None:
