@@ -57,9 +57,10 @@ def ask_and_allow(desk: Desk) -> None:
     desk.command("secret-tool lookup service github.com; echo; echo status $?")
     seen = desk.asked("Read a secret", "GitHub token", "/usr/bin/secret-tool")
     assert "= program " in seen, seen
-    desk.vm.show(8)
+    desk.pair()
     desk.vm.picture("console-request")
     desk.allow()
+    desk.vm.shows(8, "Allowed")
     desk.vm.picture("console-allowed")
     desk.vm.show(1)
     desk.vm.shows(1, "tr0ub4dor", "status 0")
