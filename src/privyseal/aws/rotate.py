@@ -109,8 +109,10 @@ class Rotation:
             self._say(f"the old key is kept, deactivated, until {_when(journal.until)}")
             return True
         if journal.step == "verify" and not _listed(keys, journal.new):
-            self._say("the new key has been deleted meanwhile: the old one stays")
+            # It may have been kept already: then the journal alone has the one that works.
+            self._store.write(self._entry(journal.old))
             self._forget()
+            self._say("the new key has been deleted meanwhile: the old one stays")
             return False
         self._finish(journal, keys)
         return True
@@ -264,7 +266,7 @@ class Rotation:
 
     def _keep(self, old: AccessKey, new: AccessKey) -> None:
         name = self._order.name
-        self._store.write(items.key_item(name, new, added=self._clock.wall()))
+        self._store.write(self._entry(new))
         if self._stored(name).access_key_id != new.access_key_id:
             raise CorruptError(
                 f"{self._store.description} does not give back the new key", hint=self._advice()
@@ -292,6 +294,9 @@ class Rotation:
 
     def _keys(self, credentials: Credentials, user: str) -> Keys:
         return Keys(self._order.plan.network, credentials, user)
+
+    def _entry(self, key: AccessKey) -> Item:
+        return items.key_item(self._order.name, key, added=self._clock.wall())
 
     def _stored(self, name: str) -> AccessKey:
         return items.decode_access_key(self._store.read(name).value.expose())

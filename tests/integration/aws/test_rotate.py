@@ -23,6 +23,7 @@ from privyseal.aws.rotate import Rotation
 from privyseal.aws.stores.file import FileStore
 from privyseal.errors import (
     ConflictError,
+    CorruptError,
     DeniedError,
     LimitError,
     NotFoundError,
@@ -462,3 +463,97 @@ def test_a_rotation_that_cannot_tell_whether_a_key_was_made_says_so(
 
     assert "a new key whose secret was lost" in world.rotate(resume=True)[-1]
     assert world.at_aws() == {old.access_key_id: True}
+
+
+@pytest.mark.parametrize("change", [3, 4])
+def test_a_new_key_that_was_deleted_meanwhile_leaves_the_old_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, change: int
+):
+    old = world.begin()
+    assert _die_at(world, change, monkeypatch)
+    (new,) = set(world.at_aws()) - {old.access_key_id}
+    world.moto.admit()
+    world.moto.iam().delete_access_key(UserName="alice", AccessKeyId=new)
+    world.moto.enforce()
+
+    lines = world.rotate(resume=True)
+
+    assert lines[-1] == "the new key has been deleted meanwhile: the old one stays"
+    assert world.stored().access_key_id == old.access_key_id
+    assert world.at_aws() == {old.access_key_id: True}
+
+
+def test_a_new_key_that_aws_never_knows_leaves_both_until_it_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    old = world.begin()
+    real = sts.identity
+
+    def never(network, credentials):
+        if credentials.access_key_id != old.access_key_id:
+            raise UnknownKeyError("AWS does not know the access key")
+        return real(network, credentials)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sts, "identity", never)
+        with pytest.raises(UnreachableError, match="the old one is still in place"):
+            world.rotate()
+    assert world.stored().access_key_id == old.access_key_id
+    assert sum(world.waited) >= 90
+
+    world.rotate(resume=True)
+    assert world.at_aws() == {world.stored().access_key_id: True}
+
+
+def test_a_journal_that_cannot_be_read_stops_everything_unquoted(world: World):
+    old = world.begin()
+    world.store.write(Item(JOURNAL, Secret(b'{"step": "verify", "new": "precious"}')))
+
+    with pytest.raises(CorruptError, match="the journal of the rotation of 'base'") as caught:
+        world.rotate()
+
+    assert "precious" not in f"{caught.value} {caught.value.__cause__}"
+    assert world.at_aws() == {old.access_key_id: True}
+
+
+def test_a_store_that_gives_back_another_key_is_not_trusted(moto: Moto, tmp_path: Path):
+    class ForgetfulStore(MemoryStore):
+        def write(self, item: Item) -> None:
+            if item.key != "base" or "base" not in self.entries():
+                super().write(item)
+
+    world = World(moto, tmp_path, ForgetfulStore())
+    old = world.begin()
+
+    with pytest.raises(CorruptError, match="does not give back the new key") as caught:
+        world.rotate()
+
+    assert "finishes or undoes" in caught.value.hint
+    assert world.works(*next(iter(world.known().items())))
+    assert old.access_key_id in world.at_aws()
+    assert len(world.known()) == 2
+
+
+def test_a_key_that_can_neither_be_kept_nor_deleted_is_named(
+    moto: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class FullStore(MemoryStore):
+        def write(self, item: Item) -> None:
+            if b'"verify"' in item.value.expose():
+                raise UnreachableError("the disk is full")
+            super().write(item)
+
+    world = World(moto, tmp_path, FullStore())
+    old = world.begin(
+        {
+            "Effect": "Allow",
+            "Action": ["iam:CreateAccessKey", "iam:ListAccessKeys"],
+            "Resource": "*",
+        }
+    )
+
+    with pytest.raises(UnreachableError, match="the disk is full"):
+        world.rotate()
+
+    (new,) = set(world.at_aws()) - {old.access_key_id}
+    assert world.talk.told == [f"delete …{new[-4:]} in IAM by hand: its secret could not be kept"]
