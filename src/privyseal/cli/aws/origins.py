@@ -1,7 +1,9 @@
 """Where a user's keys may lie already: stores of aws-vault, and files with plain text."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from privyseal.aws import choice
 from privyseal.aws.choice import StoreOptions
@@ -9,19 +11,22 @@ from privyseal.aws.migrate import Origin, StoreOrigin
 from privyseal.aws.ports import KeyStore
 from privyseal.cli.aws.configedit import propose
 from privyseal.cli.aws.files import config_file, credentials_file, text
-from privyseal.errors import CorruptError, NotFoundError, UsageError
+from privyseal.cli.checkup import program_of
+from privyseal.errors import CorruptError, NotFoundError, PrivysealError, UsageError
 from privyseal.model.aws import AccessKey
 from privyseal.model.clock import Clock
+from privyseal.runtime.blockingbus import Bus
 from privyseal.wire.aws import inifile
 from privyseal.wire.aws.inifile import IniFile
 from privyseal.wire.aws.vocabulary import profile_of, section_of
 
-CREDENTIALS = "credentials"
-CONFIG = "config"
+CREDENTIALS: Final = "credentials"
+CONFIG: Final = "config"
 
-_ID = "aws_access_key_id"
-_SECRET = "aws_secret_access_key"  # noqa: S105 - the name of a setting
-_TOKEN = "aws_session_token"  # noqa: S105 - likewise
+_SECRETS: Final = "org.freedesktop.secrets"
+_ID: Final = "aws_access_key_id"
+_SECRET: Final = "aws_secret_access_key"  # noqa: S105 - the name of a setting
+_TOKEN: Final = "aws_session_token"  # noqa: S105 - likewise
 
 
 class FileOrigin:
@@ -95,4 +100,16 @@ def _there(backend: str, options: StoreOptions, environment: Mapping[str, str]) 
     here = choice.settings(backend, options, environment)
     if backend == "file" and not here.path(here.options.file_dir).is_dir():
         return False
-    return not choice.absent(here)
+    if choice.absent(here):
+        return False
+    return backend != "secret-service" or not _serves_ours(environment)
+
+
+def _serves_ours(environment: Mapping[str, str]) -> bool:
+    """Return whether the Secret Service is our agent: behind it is the keeper, no other store."""
+    try:
+        with closing(Bus.open(environment.get("DBUS_SESSION_BUS_ADDRESS", ""))) as bus:
+            _, words = program_of(int(bus.ask_bus("GetConnectionUnixProcessID", _SECRETS)))
+    except PrivysealError:
+        return False
+    return "privyseal.agent" in words

@@ -119,3 +119,10 @@ async def test_keys_of_a_store_are_copied_to_the_keeper(shell: Shell) -> None:
 
     assert b"copied: 1," in done.out, done.err
     assert (await kept(shell))["jon"] == user.key.access_key_id[-4:]
+
+
+async def test_secret_service_that_is_ours_is_no_place_to_take_keys_from(shell: Shell) -> None:
+    credentials(shell, "")
+    await shell.world.house.start_agent()
+    done = await shell.run("migrate")
+    assert b"no long-lived key lies anywhere else" in done.out, done.err
