@@ -27,7 +27,7 @@ from privyseal.wire.aws.vocabulary import section_of
 from privyseal.wire.sanitise import fit
 
 ENV: Final = Option("--env", "Take it from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
-TYPED: Final = Option("--typed", "Type it at the keeper's console; the default with a companion.")
+TYPED: Final = Option("--typed", "Type it at the console of your companion: the default with one.")
 HERE: Final = Option("--here", "Type it in this terminal, even with a companion.")
 ADD_CONFIG: Final = Option("--add-config", "Write a profile for it, if there is none: the default.")
 NO_ADD_CONFIG: Final = Option("--no-add-config", "Leave the configuration as it is.")

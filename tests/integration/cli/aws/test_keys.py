@@ -230,3 +230,35 @@ def test_clear_forgets_the_sessions_of_one_or_of_all(desk: Desk) -> None:
     assert desk.vault("clear", "dev").out == "Cleared 1 sessions.\n"
     assert desk.vault("clear").out == "Cleared 1 sessions.\n"
     assert desk.vault("clear").out == "Cleared 0 sessions.\n"
+
+
+def test_passphrase_of_a_new_store_is_asked_for_twice_and_later_once(desk: Desk) -> None:
+    key = desk.aws.people.add_user("dev").key
+    env = {"AWS_VAULT_FILE_PASSPHRASE": "", "AWS_ENDPOINT_URL": desk.aws.url, "AWS_REGION": "x"}
+    asked = f'Enter passphrase to unlock "{desk.folder}/keys": '
+    typed = [(ID, key.access_key_id), (SECRET, key.secret_access_key), (DEVICE, "")]
+    done = at_terminal(
+        desk,
+        ["aws-vault", "add", "dev"],
+        [*typed, (asked, "correct horse"), ("Once more: ", "correct horse")],
+        env=env,
+    )
+    assert done.status == 0, done.err
+    assert "correct horse" not in done.err
+    again = at_terminal(
+        desk, ["aws-vault", "export", "-n", "dev"], [(asked, "correct horse")], env=env
+    )
+    assert key.secret_access_key in again.out, again.err
+    wrong = at_terminal(desk, ["aws-vault", "export", "-n", "dev"], [(asked, "horse")], env=env)
+    assert wrong.status == 1
+    assert "passphrase" in wrong.err
+
+
+def test_passphrase_that_is_too_short_is_refused_where_it_is_chosen(desk: Desk) -> None:
+    key = desk.aws.people.add_user("dev").key
+    env = {"AWS_VAULT_FILE_PASSPHRASE": "", "AWS_ENDPOINT_URL": desk.aws.url, "AWS_REGION": "x"}
+    typed = [(ID, key.access_key_id), (SECRET, key.secret_access_key), (DEVICE, "")]
+    argv = ["aws-vault", "add", "dev"]
+    done = at_terminal(desk, argv, [*typed, ("Enter passphrase", "short")], env=env)
+    assert done.status == 1
+    assert not (desk.folder / "keys").exists()
