@@ -9,13 +9,14 @@ import hmac
 import secrets
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Final
 from urllib.parse import SplitResult
 
 from privyseal.aws.browser import check_page, open_page
 from privyseal.aws.loopback import Loopback, Verdict
 from privyseal.aws.servers.peers import Peers, open_peers
-from privyseal.errors import ExpiredError, UnreachableError
+from privyseal.errors import ExpiredError, UnreachableError, UnsupportedError
 from privyseal.model.clock import Clock
 
 PATIENCE: Final = 60
@@ -27,10 +28,16 @@ def open_secretly(url: str, environment: Mapping[str, str], clock: Clock) -> Non
 
     Raises:
         UnreachableError: There is no browser here.
+        UnsupportedError: This machine does not say whose program comes for the address.
         ExpiredError: The browser did not come for the address.
     """
     check_page(url)
-    with Loopback() as loopback, open_peers() as peers:
+    with ExitStack() as opened:
+        try:
+            peers = opened.enter_context(open_peers())
+        except UnsupportedError as error:
+            raise UnsupportedError(str(error), hint="use --stdout") from error
+        loopback = opened.enter_context(Loopback())
         path = f"/{secrets.token_urlsafe(32)}"
         if not open_page(loopback.url + path, environment):
             raise UnreachableError(
