@@ -66,14 +66,9 @@ class IniFile:
 
     def line(self, section: str, key: str = "") -> int:
         """Return the line, from 1, of a section's head or of the key that holds; 0 for none."""
-        kind = "entry" if key else "section"
-        found = 0
-        for number, line in enumerate(self._lines, 1):
-            if (line.kind, line.section, line.key) == (kind, section, key):
-                found = number
-                if not key:
-                    break
-        return found
+        wanted = ("entry" if key else "section", section, key)
+        places = [at for at, line in enumerate(self._lines, 1) if line[1:4] == wanted]
+        return places[-1 if key else 0] if places else 0
 
     def repeats(self) -> Iterator[Repeat]:
         """Yield what stands a second time: sections become one, of values the last holds."""
@@ -304,10 +299,14 @@ def _changed(
 
 def _quoted(section: str) -> str:
     kind, _, name = section.partition(" ")
-    if any(char in name for char in " '\""):
-        quote = "'" if '"' in name else '"'
-        return f"{kind} {quote}{name}{quote}"
-    return section
+    if not any(char in name for char in " '\"\\"):
+        return section
+    # botocore takes the words of a head apart as a shell does.
+    if "'" not in name:
+        return f"{kind} '{name}'"
+    if any(char in name for char in '"\\'):
+        raise UsageError(f"cannot be written to the file: {section[:80]!r}")
+    return f'{kind} "{name}"'
 
 
 def _ended(line: Line, end: str) -> Line:

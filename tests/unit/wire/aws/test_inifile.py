@@ -3,7 +3,7 @@
 from tempfile import NamedTemporaryFile
 
 import pytest
-from botocore.configloader import raw_config_parse
+from botocore.configloader import load_config, raw_config_parse
 from botocore.exceptions import ConfigParseError
 from hypothesis import given, settings, strategies as st
 from tests.soak import times
@@ -124,7 +124,7 @@ def test_a_block_is_replaced_by_a_value() -> None:
 
 def test_a_new_section_comes_last_with_its_name_quoted_where_it_must_be() -> None:
     changed = parse("[default]\nregion = x").with_values("profile a b", {"region": "y"})
-    assert changed.text() == '[default]\nregion = x\n\n[profile "a b"]\nregion = y\n'
+    assert changed.text() == "[default]\nregion = x\n\n[profile 'a b']\nregion = y\n"
     assert parse("").with_values("default", {}).text() == "[default]\n"
 
 
@@ -285,3 +285,17 @@ def test_a_file_is_read_as_botocore_reads_it(
                 assert {name.lower() for name in other} == set(block(text))
             else:
                 assert text == other
+
+
+@settings(max_examples=times(100, soak=5_000), deadline=None)
+@given(st.text("ab .:/@+-_'\"é\\#;[=", min_size=1, max_size=8))
+def test_a_profile_that_is_written_has_the_same_name_for_botocore(name: str) -> None:
+    try:
+        changed = parse("").with_values(f"profile {name}", {"region": "x"})
+    except UsageError:
+        return
+    with NamedTemporaryFile("w", suffix=".ini", newline="", encoding="utf-8") as file:
+        file.write(changed.text())
+        file.flush()
+        theirs = load_config(file.name)["profiles"]
+    assert theirs == {name: {"region": "x"}}

@@ -1,9 +1,11 @@
 """What holds for a profile, where it was set, and what a file's writer is told."""
 
 import pytest
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 
 from privyseal.errors import NotFoundError, UsageError
 from privyseal.wire.aws.profiles import Flags, Profile, Setting, load
+from privyseal.wire.aws.vocabulary import KNOWN, VARIABLES
 
 CONFIG = """\
 [default]
@@ -191,3 +193,18 @@ def test_a_file_without_fault_gives_no_warning() -> None:
 def test_many_unknown_keys_are_told_in_time() -> None:
     text = "[profile a]\n" + "".join(f"key_{number} = x\n" for number in range(300))
     assert len(load(text).warnings()) == 300
+
+
+def test_every_key_that_botocore_reads_is_known() -> None:
+    read = {row[0] for row in BOTOCORE_DEFAUT_SESSION_VARIABLES.values()}
+    assert {key for key in read if isinstance(key, str)} - KNOWN == set()
+
+
+def test_variables_have_the_names_that_botocore_gives_them() -> None:
+    theirs = {
+        row[0]: row[1]
+        for row in BOTOCORE_DEFAUT_SESSION_VARIABLES.values()
+        if isinstance(row[0], str) and row[0] in VARIABLES
+    }
+    assert len(theirs) >= 5
+    assert [key for key, variable in theirs.items() if variable not in VARIABLES[key]] == []
