@@ -23,7 +23,6 @@ from privyseal.wire.aws.planning import plan as make_plan
 from privyseal.wire.aws.profiles import Flags, Profile, Profiles
 from privyseal.wire.aws.roles import ALLOW_ALL
 from privyseal.wire.aws.route import route
-from privyseal.wire.aws.vocabulary import section_of
 from privyseal.wire.broker import is_endpoint
 
 _AMBIENT: Final = {
@@ -92,7 +91,7 @@ def explain(
         (
             *(made.notes if made else ()),
             *_inheritance(profiles, name),
-            *_remarks(profiles, [link.name for link in links]),
+            *profiles.warnings(*(link.name for link in links)),
         ),
         problem,
     )
@@ -125,11 +124,6 @@ def _inheritance(profiles: Profiles, name: str) -> Iterator[str]:
             f"{', '.join(keys)} of [default] counts for {name!r} in aws-vault and not here, unless"
             " it has include_profile = default"
         )
-
-
-def _remarks(profiles: Profiles, names: list[str]) -> list[str]:
-    heads = [f"[{section_of(name)}]" for name in names]
-    return [text for text in profiles.warnings() if any(head in text for head in heads)]
 
 
 def _source(source: Source) -> str:

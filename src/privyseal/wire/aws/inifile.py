@@ -16,7 +16,7 @@ MAX_FILE: Final = 4 * 1024 * 1024
 
 _BLANK: Final = " \t\r\n\f\v"
 _COMMENT: Final = ("#", ";")
-_QUOTES: Final = ("'", '"')
+_CONTROL: Final = frozenset(map(chr, [*range(32), 127])) - frozenset(_BLANK)
 
 
 class Line(NamedTuple):
@@ -64,11 +64,15 @@ class IniFile:
         """Return the file; of what was parsed, exactly what was read."""
         return "".join(line.raw for line in self._lines)
 
-    def line(self, section: str, key: str = "") -> int:
-        """Return the line, from 1, of a section's head or of the key that holds; 0 for none."""
-        wanted = ("entry" if key else "section", section, key)
-        places = [at for at, line in enumerate(self._lines, 1) if line[1:4] == wanted]
-        return places[-1 if key else 0] if places else 0
+    def places(self) -> Mapping[tuple[str, str], int]:
+        """Return the line, from 1, of each section's first head (its key is ""), and of its keys."""
+        found: dict[tuple[str, str], int] = {}
+        for number, line in enumerate(self._lines, 1):
+            if line.kind == "entry":
+                found[line.section, line.key] = number
+            elif line.kind == "section":
+                found.setdefault((line.section, ""), number)
+        return found
 
     def repeats(self) -> Iterator[Repeat]:
         """Yield what stands a second time: sections become one, of values the last holds."""
@@ -176,8 +180,8 @@ def _lines(raws: Iterable[str]) -> Iterator[Line]:
     for number, raw in enumerate(raws, 1):
         text = raw.removeprefix("\ufeff") if number == 1 else raw
         bare = text.strip(_BLANK)
-        if not bare.isprintable():
-            _check_printable(bare, number)
+        if not bare.isprintable() and _CONTROL.intersection(bare):
+            raise CorruptError(f"line {number}: a control character")
         indent = _indent(text)
         if not bare or bare.startswith(_COMMENT):
             yield Line(raw, "other", section)
@@ -200,7 +204,7 @@ def _section(bare: str, number: int) -> str:
     name, bracket, _ = bare[1:].partition("]")
     kind, _, rest = name.replace("\t", " ").strip().partition(" ")
     rest = rest.strip()
-    if len(rest) > 1 and rest[0] == rest[-1] and rest[0] in _QUOTES:
+    if len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "'\"":
         rest = rest[1:-1]
     if not bracket or not kind or not (kind + rest).isprintable():
         raise CorruptError(f"line {number}: the head of a section is not whole: {bare[:80]!r}")
@@ -235,11 +239,6 @@ def _uncommented(text: str) -> str:
             text = text[:at]
             break
     return text.strip(_BLANK)
-
-
-def _check_printable(bare: str, number: int) -> None:
-    if any((char < " " and char not in _BLANK) or char == "\x7f" for char in bare):
-        raise CorruptError(f"line {number}: a control character")
 
 
 def _collected(lines: Iterable[Line]) -> dict[str, dict[str, str]]:

@@ -205,11 +205,15 @@ class Profiles:
         """Return a hint that names the profile most like this name, "" when none is."""
         return _near(name, self.names())
 
-    def warnings(self) -> tuple[str, ...]:
-        """Return what in the file is not as its writer meant it, `line 3: …`, by line."""
+    def warnings(self, *names: str) -> tuple[str, ...]:
+        """Return what in the file is not as its writer meant it, `line 3: …`, by line.
+
+        With names of profiles only what stands in their sections.
+        """
         from privyseal.wire.aws import remarks  # noqa: PLC0415 - difflib, only for people
 
-        return tuple(map(str, sorted(remarks.of(self._file))))
+        found = remarks.of(self._file, [section_of(name) for name in names])
+        return tuple(map(str, sorted(found)))
 
     def left_behind(self, name: str) -> tuple[str, ...]:
         """Return the keys of `[default]` that aws-vault would have given to a profile."""

@@ -1,10 +1,10 @@
 """What in a configuration file is not as its writer meant it, line by line."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
-from privyseal.wire.aws.inifile import IniFile
+from privyseal.wire.aws.inifile import IniFile, Repeat
 from privyseal.wire.aws.vocabulary import HONOURED, KNOWN, SESSION_KEYS, profile_of, section_of
 
 _NAMED_KINDS: Final = ("profile", "sso-session", "services")
@@ -12,6 +12,9 @@ _OTHER_SECTIONS: Final = frozenset(["default", "plugins", "preview"])
 _RENAMED: Final = {"parent_profile": "include_profile"}
 _INHERITED: Final = HONOURED - {"include_profile"}
 _LONGEST: Final = 64
+
+Places = Mapping[tuple[str, str], int]
+"""The line of a section's head, under the key "", and of each of its keys."""
 
 
 class Remark(NamedTuple):
@@ -24,29 +27,23 @@ class Remark(NamedTuple):
         return f"line {self.line}: {self.text}"
 
 
-def of(file: IniFile) -> Iterator[Remark]:
-    """Yield what is wrong with a file, in no order."""
-    for section, values in file.sections().items():
-        yield from _about_section(file, section)
-        kind = section.partition(" ")[0]
-        if profile_of(section):
-            yield from _about_keys(file, section, values, KNOWN)
-            yield from _about_inclusion(file, section, values.get("include_profile", ""))
-        elif kind == "sso-session":
-            yield from _about_keys(file, section, values, SESSION_KEYS)
+def of(file: IniFile, only: Collection[str] = ()) -> Iterator[Remark]:
+    """Yield what is wrong with a file, in no order; with `only` what is in these sections."""
+    places = file.places()
+    sections = [section for section in file.sections() if not only or section in only]
+    for section in sections:
+        yield from _about_head(section, places[section, ""])
+        yield from _about_inclusion(file, section, places)
+    yield from _about_keys(file, sections, places)
     for repeat in file.repeats():
-        what = f"{repeat.key!r} of [{repeat.section}]" if repeat.key else f"[{repeat.section}]"
-        rule = (
-            "the last one counts"
-            if repeat.key
-            else "both count as one, and the AWS CLI refuses the file"
-        )
-        yield Remark(repeat.line, f"{what} stands a second time: {rule}")
+        if repeat.section in sections:
+            yield _about_repeat(repeat)
     for deep in file.indented():
-        yield Remark(
-            deep.line, f"{deep.key!r} is indented: the AWS CLI takes it for part of the line above"
-        )
-    yield from _left_behind(file)
+        if deep.section in sections:
+            rule = "the AWS CLI takes it for part of the line above"
+            yield Remark(deep.line, f"{deep.key!r} is indented: {rule}")
+    if not only:
+        yield from _left_behind(file, places)
 
 
 def left_behind(sections: Mapping[str, Mapping[str, str]], name: str) -> tuple[str, ...]:
@@ -70,48 +67,69 @@ def left_behind(sections: Mapping[str, Mapping[str, str]], name: str) -> tuple[s
     )
 
 
-def _left_behind(file: IniFile) -> Iterator[Remark]:
+def _left_behind(file: IniFile, places: Places) -> Iterator[Remark]:
     keys: dict[str, None] = {}
     for section in file.sections():
         if name := profile_of(section):
             keys |= dict.fromkeys(left_behind(file.sections(), name))
     if keys:
         yield Remark(
-            file.line("default"),
+            places["default", ""],
             f"{', '.join(sorted(keys))} of [default]: other profiles do not inherit this as in"
             " aws-vault, unless they have include_profile = default",
         )
 
 
-def _about_section(file: IniFile, section: str) -> Iterator[Remark]:
+def _about_head(section: str, line: int) -> Iterator[Remark]:
     kind, _, name = section.partition(" ")
     if section == "profile default":
-        yield Remark(file.line(section), "[profile default] is not read: write [default]")
+        yield Remark(line, "[profile default] is not read: write [default]")
     elif section in _OTHER_SECTIONS or (name and kind in _NAMED_KINDS):
         return
     elif name:
-        near = _nearest(kind, _NAMED_KINDS)
-        yield Remark(file.line(section), f"[{section}] is not read{near}")
+        yield Remark(line, f"[{section}] is not read{_nearest(kind, _NAMED_KINDS)}")
     else:
-        yield Remark(file.line(section), f"[{section}] is not read: write [profile {section}]")
+        yield Remark(line, f"[{section}] is not read: write [profile {section}]")
 
 
-def _about_keys(
-    file: IniFile, section: str, values: Mapping[str, str], known: Collection[str]
-) -> Iterator[Remark]:
-    for key in values:
-        if key not in known:
-            near = f": write {_RENAMED[key]}" if key in _RENAMED else _nearest(key, known)
-            yield Remark(file.line(section, key), f"unknown key {key!r} in [{section}]{near}")
+def _about_keys(file: IniFile, sections: Iterable[str], places: Places) -> Iterator[Remark]:
+    # Tools that write whole files write the same key into each profile: that is one remark.
+    found: dict[tuple[str, bool], list[str]] = {}
+    for section in sections:
+        portal = section.startswith("sso-session ")
+        known = SESSION_KEYS if portal else KNOWN
+        if portal or profile_of(section):
+            for key in file.sections()[section]:
+                if key not in known:
+                    found.setdefault((key, portal), []).append(section)
+    for (key, portal), where in found.items():
+        more = f" and {len(where) - 1} more sections" if len(where) > 1 else ""
+        near = _nearest(key, SESSION_KEYS if portal else KNOWN)
+        if key in _RENAMED:
+            near = f": write {_RENAMED[key]}"
+        line = places[where[0], key]
+        yield Remark(line, f"unknown key {key!r} in [{where[0]}]{more}{near}")
 
 
-def _about_inclusion(file: IniFile, section: str, name: str) -> Iterator[Remark]:
-    if name and section_of(name) not in file.sections():
+def _about_inclusion(file: IniFile, section: str, places: Places) -> Iterator[Remark]:
+    name = file.sections()[section].get("include_profile", "")
+    if name and profile_of(section) and section_of(name) not in file.sections():
         near = _nearest(name, [other for head in file.sections() if (other := profile_of(head))])
         yield Remark(
-            file.line(section, "include_profile"),
+            places[section, "include_profile"],
             f"[{section}] includes {name!r}, a profile that is missing{near}",
         )
+
+
+def _about_repeat(repeat: Repeat) -> Remark:
+    if repeat.key:
+        text = f"{repeat.key!r} of [{repeat.section}] stands a second time: the last one counts"
+    else:
+        text = (
+            f"[{repeat.section}] stands a second time: both count as one, and the AWS CLI refuses"
+            " the file"
+        )
+    return Remark(repeat.line, text)
 
 
 def _nearest(word: str, words: Collection[str]) -> str:

@@ -190,6 +190,14 @@ def test_a_file_without_fault_gives_no_warning() -> None:
     assert load(text + "[plugins]\n[preview]\n[services x]\nsts =\n  a = b\n").warnings() == ()
 
 
+def test_a_key_that_a_tool_wrote_everywhere_is_told_once() -> None:
+    text = "".join(f"[profile p{number}]\ngranted_sso = x\n" for number in range(5000))
+    assert load(text).warnings() == (
+        "line 2: unknown key 'granted_sso' in [profile p0] and 4999 more sections",
+    )
+    assert load(text).warnings("p7") == ("line 16: unknown key 'granted_sso' in [profile p7]",)
+
+
 def test_many_unknown_keys_are_told_in_time() -> None:
     text = "[profile a]\n" + "".join(f"key_{number} = x\n" for number in range(300))
     assert len(load(text).warnings()) == 300
