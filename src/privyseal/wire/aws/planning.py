@@ -264,6 +264,13 @@ class _Planner:
                 " can narrow",
                 hint="name a role with --role-arn",
             )
+        elif self._flags.duration and self._purpose == "exec" and self._given_as_they_are():
+            self._notes.append(
+                "--duration changes nothing: who gives the credentials says how long they last"
+            )
+
+    def _given_as_they_are(self) -> bool:
+        return not self._steps and not isinstance(self._source, WebIdentity)
 
     def _federate(self) -> None:
         target = self._way.target

@@ -285,6 +285,7 @@ def test_what_begins_elsewhere_cannot_be_rotated() -> None:
         ("role-of-sso", {}, "role/one: without MFA"),
         ("sso-and-role", {}, "role_arn of 'sso-and-role' is left out"),
         ("key", {"read_only": True}, "a federated session"),
+        ("sso", {"duration": 7200}, "--duration changes nothing"),
     ],
 )
 def test_a_note_says_what_the_plan_does_in_place_of_what_was_asked(
