@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
 from privyseal.aws import items, sts
 from privyseal.aws.calls import UnknownKeyError
 from privyseal.aws.flights import Flights
 from privyseal.aws.iam import Keys, Listed
+from privyseal.aws.journal import Book, Journal
 from privyseal.aws.ports import Item, KeyStore, Talk
 from privyseal.errors import (
     ConflictError,
@@ -33,8 +34,6 @@ from privyseal.errors import (
 )
 from privyseal.model.aws import AccessKey, Credentials, Plan, Rotate
 from privyseal.model.clock import Clock
-from privyseal.model.secret import Secret
-from privyseal.model.value import Name, Value, decode, encode
 
 Obtains = Callable[[Plan], Credentials]
 
@@ -43,19 +42,6 @@ _CONSISTENT_SECONDS: Final = 90
 _PAUSE_SECONDS: Final = 2
 _LISTED_SECONDS: Final = 20
 _ORPHAN_SECONDS: Final = 15 * 60
-
-
-class _Journal(Value, frozen=True):
-    """How far a rotation has come; `before` are the ids of the user's keys when it began."""
-
-    step: Literal["create", "verify", "deactivate", "delete"]
-    user: Name
-    old: AccessKey
-    before: tuple[Name, ...]
-    began: float
-    grace: int = 0
-    new: AccessKey | None = None
-    until: float = 0.0
 
 
 class Rotation:
@@ -78,6 +64,7 @@ class Rotation:
         self._clock = clock
         self._flights = flights
         self._obtain = obtain
+        self._book = Book(store, order.name)
         self._wait = wait
         self._lines: list[str] = []
 
@@ -90,7 +77,7 @@ class Rotation:
             PrivysealError: It stopped halfway: the message and the journal say where.
         """
         with self._flights.one(f"rotate {self._order.name}"):
-            journal = self._journal()
+            journal = self._book.read()
             if journal is None and self._order.resume:
                 raise NotFoundError(f"no rotation of {self._order.name!r} was left unfinished")
             settled = journal is not None and self._go_on(journal)
@@ -98,9 +85,19 @@ class Rotation:
                 self._finish(*self._begin())
         return self._lines
 
-    def _go_on(self, journal: _Journal) -> bool:
+    def _go_on(self, journal: Journal) -> bool:
         """Finish what a journal tells of; return False when that left the old key in place."""
         self._say(f"going on with the rotation of {_when(journal.began)}")
+        try:
+            return self._went_on(journal)
+        except UnknownKeyError:
+            # Somebody deleted the new key, which is kept already; the old one is active still.
+            if journal.step != "deactivate" or not self._works(journal.old):
+                raise
+            self._put_back(journal)
+            return False
+
+    def _went_on(self, journal: Journal) -> bool:
         keys = self._keys(self._credentials(journal), journal.user)
         if journal.step == "create":
             self._undo(journal, keys)
@@ -109,15 +106,25 @@ class Rotation:
             self._say(f"the old key is kept, deactivated, until {_when(journal.until)}")
             return True
         if journal.step == "verify" and not _listed(keys, journal.new):
-            # It may have been kept already: then the journal alone has the one that works.
-            self._store.write(self._entry(journal.old))
-            self._forget()
-            self._say("the new key has been deleted meanwhile: the old one stays")
+            self._put_back(journal)
             return False
         self._finish(journal, keys)
         return True
 
-    def _begin(self) -> tuple[_Journal, Keys]:
+    def _put_back(self, journal: Journal) -> None:
+        # The new key may have been kept already: then the journal alone has the one that works.
+        self._store.write(self._entry(journal.old))
+        self._book.forget()
+        self._say("the new key has been deleted meanwhile: the old one stays")
+
+    def _works(self, key: AccessKey) -> bool:
+        try:
+            sts.identity(self._order.plan.network, _credentials(key))
+        except UnknownKeyError:
+            return False
+        return True
+
+    def _begin(self) -> tuple[Journal, Keys]:
         name, network = self._order.name, self._order.plan.network
         old = self._stored(name)
         credentials = self._obtain(self._order.plan)
@@ -131,7 +138,7 @@ class Rotation:
             )
         keys = self._keys(credentials, who.user)
         before = self._before(keys, old)
-        journal = _Journal(
+        journal = Journal(
             step="create",
             user=who.user,
             old=_with_account(old, who.account),
@@ -139,7 +146,7 @@ class Rotation:
             began=self._clock.wall(),
             grace=self._order.grace,
         )
-        self._write(journal)
+        self._book.write(journal)
         return self._create(journal, keys), keys
 
     def _before(self, keys: Keys, old: AccessKey) -> tuple[str, ...]:
@@ -153,7 +160,7 @@ class Rotation:
             raise _two_keys(found, old)
         return tuple(key.access_key_id for key in found)
 
-    def _create(self, journal: _Journal, keys: Keys) -> _Journal:
+    def _create(self, journal: Journal, keys: Keys) -> Journal:
         try:
             made = keys.create()
         except UnreachableError as error:
@@ -161,7 +168,7 @@ class Rotation:
                 f"{error}; whether a key was made is not known", hint=self._advice()
             ) from error
         except PrivysealError:
-            self._forget()  # AWS said no: there is nothing to go on with
+            self._book.forget()  # AWS said no: there is nothing to go on with
             raise
         new = AccessKey(
             access_key_id=made.access_key_id,
@@ -169,29 +176,31 @@ class Rotation:
             account=journal.old.account,
             mfa=journal.old.mfa,
         )
-        journal = _advanced(journal, "verify", new=new)
+        journal = journal.advanced("verify", new=new)
         try:
-            self._write(journal)
+            self._book.write(journal)
         except BaseException:
             # Its secret is nowhere but here: a key that cannot be kept must not stay.
             self._take_back(keys, new)
             raise
         return journal
 
-    def _finish(self, journal: _Journal, keys: Keys) -> None:
+    def _finish(self, journal: Journal, keys: Keys) -> None:
         new = journal.new
         if new is None:
             raise CorruptError(f"the journal of the rotation of {self._order.name!r} has no key")
         if journal.step == "verify":
             self._verify(new)
             self._keep(journal.old, new)
-            journal = self._advance(journal, "deactivate")
+            journal = journal.advanced("deactivate")
+            self._book.write(journal)
             self._say(f"{self._order.name}: …{journal.old.access_key_id[-4:]} is now {_tail(new)}")
             keys = self._keys_after(journal, keys)
         if journal.step == "deactivate":
             self._deactivate(journal, keys)
             until = self._clock.wall() + journal.grace if journal.grace else 0.0
-            journal = self._advance(journal, "delete", until=until)
+            journal = journal.advanced("delete", until=until)
+            self._book.write(journal)
             if until:
                 self._say(
                     f"the old key is deactivated; from {_when(until)} on "
@@ -199,10 +208,10 @@ class Rotation:
                 )
                 return
         keys.delete(journal.old.access_key_id)
-        self._forget()
+        self._book.forget()
         self._say(f"the old key {_tail(journal.old)} is deleted")
 
-    def _deactivate(self, journal: _Journal, keys: Keys) -> None:
+    def _deactivate(self, journal: Journal, keys: Keys) -> None:
         try:
             keys.deactivate(journal.old.access_key_id)
         except NotFoundError:
@@ -212,7 +221,7 @@ class Rotation:
                 raise
             self._say("iam:UpdateAccessKey is denied: the old key is deleted at once")
 
-    def _undo(self, journal: _Journal, keys: Keys) -> None:
+    def _undo(self, journal: Journal, keys: Keys) -> None:
         for key in self._unknown(journal, keys):
             late = key.created - journal.began
             if not -_ORPHAN_SECONDS < late < _ORPHAN_SECONDS or keys.was_used(key.access_key_id):
@@ -222,9 +231,9 @@ class Rotation:
                 )
             keys.delete(key.access_key_id)
             self._say(f"deleted {key}, a new key whose secret was lost")
-        self._forget()
+        self._book.forget()
 
-    def _unknown(self, journal: _Journal, keys: Keys) -> list[Listed]:
+    def _unknown(self, journal: Journal, keys: Keys) -> list[Listed]:
         """Return the keys that came since the rotation began; IAM lists them after a while."""
         give_up = journal.began + _LISTED_SECONDS
         while True:
@@ -244,7 +253,7 @@ class Rotation:
             self._talk.tell(f"delete {_tail(new)} in IAM by hand: its secret could not be kept")
             return
         with suppress(PrivysealError):
-            self._forget()
+            self._book.forget()
 
     def _verify(self, new: AccessKey) -> None:
         """Return when AWS knows the new key; IAM is consistent only after a while."""
@@ -278,7 +287,7 @@ class Rotation:
                 with suppress(PrivysealError):
                     self._store.remove(key)
 
-    def _credentials(self, journal: _Journal) -> Credentials:
+    def _credentials(self, journal: Journal) -> Credentials:
         """Return what IAM is called with when a rotation goes on."""
         if not self._order.plan.steps:
             # Which of both keys is kept, the crash decided; which still works, the step says.
@@ -286,7 +295,7 @@ class Rotation:
             return _credentials(journal.new if deactivated and journal.new else journal.old)
         return self._obtain(self._order.plan)
 
-    def _keys_after(self, journal: _Journal, keys: Keys) -> Keys:
+    def _keys_after(self, journal: Journal, keys: Keys) -> Keys:
         """Return the way to IAM once the new key is kept: the old one must not cut its own branch."""
         if self._order.plan.steps or journal.new is None:
             return keys
@@ -300,39 +309,6 @@ class Rotation:
 
     def _stored(self, name: str) -> AccessKey:
         return items.decode_access_key(self._store.read(name).value.expose())
-
-    def _journal(self) -> _Journal | None:
-        try:
-            found = self._store.read(items.journal_key(self._order.name))
-        except NotFoundError:
-            return None
-        try:
-            return decode(found.value.expose(), _Journal, what="the journal")
-        except UsageError:
-            # The decoder's message quotes what it read.
-            raise CorruptError(
-                f"the journal of the rotation of {self._order.name!r} cannot be read"
-            ) from None
-
-    def _write(self, journal: _Journal) -> None:
-        key = items.journal_key(self._order.name)
-        label = f"unfinished rotation of {self._order.name}"
-        self._store.write(Item(key, Secret(encode(journal)), label, "privy rotation"))
-
-    def _advance(
-        self,
-        journal: _Journal,
-        step: Literal["verify", "deactivate", "delete"],
-        *,
-        until: float = 0.0,
-    ) -> _Journal:
-        journal = _advanced(journal, step, new=journal.new, until=until)
-        self._write(journal)
-        return journal
-
-    def _forget(self) -> None:
-        with suppress(NotFoundError):
-            self._store.remove(items.journal_key(self._order.name))
 
     def _advice(self) -> str:
         return f"run `privy aws rotate {self._order.name}` again: it finishes or undoes this"
@@ -353,25 +329,6 @@ def rotate(
 ) -> list[str]:
     """Carry out the order; for what it raises see `Rotation.run`."""
     return Rotation(order, store, talk, clock, flights, obtain, wait=wait).run()
-
-
-def _advanced(
-    journal: _Journal,
-    step: Literal["verify", "deactivate", "delete"],
-    *,
-    new: AccessKey | None,
-    until: float = 0.0,
-) -> _Journal:
-    return _Journal(
-        step=step,
-        user=journal.user,
-        old=journal.old,
-        before=journal.before,
-        began=journal.began,
-        grace=journal.grace,
-        new=new,
-        until=until,
-    )
 
 
 def _listed(keys: Keys, new: AccessKey | None) -> bool:
