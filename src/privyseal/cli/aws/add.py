@@ -53,7 +53,13 @@ def run(values: Values) -> int:
     if values["env"] and (values["typed"] or values["here"]):
         raise UsageError("--env cannot be used with --typed or --here")
     with open_door(values) as door:
-        typed = values["typed"] or (_guarded(door) and not values["env"] and not values["here"])
+        guarded = _guarded(door)
+        if values["typed"] and not guarded:
+            raise UsageError(
+                "a key is typed at the console of a companion, and there is none here",
+                hint="leave out --typed",
+            )
+        typed = guarded and not values["env"] and not values["here"]
         names = door.keys()
         if name in names and not _may_replace(values, name):
             return 0
