@@ -123,6 +123,8 @@ def _json(path: Path) -> Mapping[str, Any]:
 
 def _text(path: Path) -> str:
     try:
+        if not path.is_file():
+            return ""  # to open a pipe would be to wait for its other end
         with path.open("rb") as file:
             return file.read(_MAX_FILE).decode(errors="replace")
     except OSError:

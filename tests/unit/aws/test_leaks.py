@@ -1,6 +1,7 @@
 """What is found of AWS secrets in plain text, told without repeating any."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -110,4 +111,12 @@ def test_other_files_are_passed_over(tmp_path, content):
 
 def test_profiles_without_keys_are_no_leaks(tmp_path):
     put(tmp_path, "config", "[profile jon]\nregion = eu-west-1\n")
+    assert found(tmp_path) == []
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    for name in ("sso/cache/x.json", "credentials"):
+        path = tmp_path / ".aws" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(path)
     assert found(tmp_path) == []
