@@ -44,7 +44,7 @@ class Row(NamedTuple):
 def run(values: Values) -> int:
     """Print the table, or one kind of names, or everything as JSON."""
     profiles = load_profiles(os.environ)
-    with open_door({TIMEOUT.name: TIMEOUT.absent, **values}) as door:
+    with open_door({TIMEOUT.name: TIMEOUT.absent, **values}, wake=False) as door:
         kept = decode(door.carry_out(Known()), Vaulted, what="the list of the store")
     names = [n for n in profiles.names() if n != _DEFAULT or profiles.own(n)]
     if values["json"]:

@@ -118,6 +118,15 @@ def test_temporary_keys_and_keys_of_the_same_name_are_left(desk: Desk) -> None:
     assert not any(key["deleted"] for key in found.values())
 
 
+def test_key_in_the_configuration_is_taken_out_and_its_profile_stays(desk: Desk) -> None:
+    user = desk.aws.people.add_user("jon")
+    desk.write(section("profile jon", user) + "region = eu-west-1  # mine\n")
+    done = desk.privy("migrate", "--apply", "--delete-source", env=endpoint(desk))
+    assert done.status == 0, done.err
+    assert kept(desk) == ["jon"]
+    assert desk.config.read_text() == "[profile jon]\nregion = eu-west-1  # mine\n"
+
+
 def test_keys_of_aws_vault_in_pass_are_taken_over(desk: Desk) -> None:
     user = desk.aws.people.add_user("team/jon")
     with pass_world() as world:
