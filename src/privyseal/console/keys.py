@@ -260,7 +260,8 @@ def _entered(state: ScreenState) -> Outcome:
     if not entered or state.status is None:
         return state, None
     if state.view == "pins":
-        return replace(state, view="requests"), Answer(state.pin, _secret(entered))
+        others = tuple(pin for pin in state.pins if pin.id != state.pin)
+        return replace(state, view="requests", pins=others), Answer(state.pin, _secret(entered))
     if not state.status.initialised and not state.chosen:
         if len(entered) < SHORTEST:
             return replace(state, said=f"Too short: choose at least {SHORTEST} characters."), None

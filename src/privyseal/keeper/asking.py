@@ -116,10 +116,13 @@ class Asking:
             self._close(request, "leave", reason)
 
     def leave(self, requester: Requester, *, exited: bool) -> None:
-        """Cancel what a requester waits for; if its process is gone, its own leases end too."""
+        """Cancel what a requester waits for, orders under way included; if its process is gone, its own leases end too."""
         requester.left = True
         for request in self._core.book.waiting_of(requester):
             self.withdraw(request, "the requester has left")
+        for request, order in self._core.orders.items():
+            if request.requester is requester:
+                order.cancel()
         if exited:
             self._core.book.note_exit(requester.evidence.process)
         if exited and self._core.leases.end_process(requester.evidence.process):

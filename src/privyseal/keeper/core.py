@@ -94,6 +94,7 @@ class Core:
         self.denials = Denials(ports.clock, policy.timing)
         self.book = Book(policy.limits)
         self.store_locked = True
+        self.orders: dict[Request, asyncio.Task[None]] = {}
 
     def obey(self, policy: Policy) -> None:
         """Follow a new policy; what waits already keeps its deadline."""
@@ -199,11 +200,13 @@ class Core:
             self.book.record(approval, request.size)
             self.ports.audience.notice(Notice(what="resolved", approval=approval))
         if request.cleared:
-            self.ports.tasks.create_task(self._carry_out(request), name="order")
+            order = self.ports.tasks.create_task(self._carry_out(request), name="order")
+            self.orders[request] = order
         else:
             self._wake(request)
 
     def _wake(self, request: Request) -> None:
+        self.orders.pop(request, None)
         request.ended = self.ports.clock.monotonic()
         request.value = None
         if request.talk >= 0:

@@ -151,6 +151,18 @@ async def test_a_lock_ends_the_broker_with_all_that_it_knew(world: AwsHouse):
     assert outcome.status == 0, outcome.err
 
 
+async def test_an_order_ends_with_the_command_that_wanted_it(world: AwsHouse):
+    process = await waits_for_a_code(world)
+    process.kill()
+    await ended(process)
+
+    outcome = await world.granted(world.obtain())
+
+    assert outcome.status == 0, outcome.err
+    log = (world.house.folder / "keeper.log").read_text()
+    assert "internal error" not in log, log
+
+
 async def test_a_broker_ends_with_its_keeper(world: AwsHouse):
     process = await waits_for_a_code(world)
     [broker] = brokers(world.house.processes["keeper"])

@@ -398,6 +398,26 @@ async def test_without_a_broker_the_order_fails(bench: Bench) -> None:
         await granted(bench)
 
 
+async def test_who_leaves_takes_the_order_along(bench: Bench, broker: FakeBroker) -> None:
+    hung_up = threading.Event()
+
+    def waiting(order: socket.socket, _begin: Begin) -> None:
+        order.recv(1)
+        hung_up.set()
+
+    broker.behaviour = waiting
+    requester = bench.process()
+    answered = await ask(bench, requester)
+    await bench.decide(answered.request.id)
+    await eventually(lambda: bool(broker.begun))
+
+    bench.asking.leave(requester, exited=True)
+
+    await eventually(hung_up.is_set)
+    assert answered.request.done
+    assert not is_open(answered.request.talk)
+
+
 async def test_what_was_obtained_while_the_store_was_locked_is_not_released(
     bench: Bench, broker: FakeBroker
 ) -> None:
