@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.integration.aws.fake_connect import TOKEN, VAULT, FakeConnect, fake_connect
-from tests.integration.aws.fake_opsdk import Items, Sdk
+from tests.integration.aws.fake_opsdk import TOKEN as SDK_TOKEN, Items, Sdk
 
 from privyseal.aws.items import decode_access_key, encode_item, key_item
 from privyseal.aws.ports import Item
@@ -153,11 +153,20 @@ def test_address_that_is_none_is_refused(host):
         ConnectVault(host, VAULT, Secret(b"x"), timeout=1)
 
 
-def test_sdk_that_refuses_is_told_without_its_words(monkeypatch):
+def test_sdk_that_refuses_a_token_is_told_without_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onepassword", Sdk().module())
     vault = SdkVault(VAULT, token=Secret(b"hush"), timeout=5)
-    with pytest.raises(PrivysealError, match="RefusedError") as caught:
+    with pytest.raises(DeniedError, match="invalid token …") as caught:
         vault.overviews()
+    assert "hush" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_sdk_that_fails_later_is_told_without_its_words(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onepassword", Sdk().module())
+    vault = SdkVault(VAULT, token=Secret(SDK_TOKEN.encode()), timeout=5)
+    with pytest.raises(PrivysealError, match="KeyError") as caught:
+        vault.concealed("hush")
     assert "hush" not in str(caught.value)
     assert caught.value.__cause__ is None
 

@@ -9,11 +9,18 @@ from typing import Any, Final
 from privyseal.aws.choice import Settings
 from privyseal.aws.stores.notes import NotedStore, NoteFile
 from privyseal.aws.stores.onepassword import FIELD, OnePasswordStore, Overview
-from privyseal.errors import CorruptError, PrivysealError, UnreachableError, UnsupportedError
+from privyseal.errors import (
+    CorruptError,
+    DeniedError,
+    PrivysealError,
+    UnreachableError,
+    UnsupportedError,
+)
 from privyseal.model.secret import Secret
 
 _NAME: Final = "Privyseal"
 _VERSION: Final = "1"
+_SHOWN: Final = 300
 
 
 class SdkVault:
@@ -97,14 +104,16 @@ class SdkVault:
             return asyncio.run(work())
 
     async def _client(self) -> Any:
-        auth: Any
-        if self._account:
-            auth = self._sdk.DesktopAuth(account_name=self._account)
-        else:
-            auth = self._token.expose().decode(errors="replace") if self._token else ""
-        return await self._sdk.Client.authenticate(
-            auth=auth, integration_name=_NAME, integration_version=_VERSION
-        )
+        token = self._token.expose().decode(errors="replace") if self._token else ""
+        auth: Any = self._sdk.DesktopAuth(account_name=self._account) if self._account else token
+        try:
+            return await self._sdk.Client.authenticate(
+                auth=auth, integration_name=_NAME, integration_version=_VERSION
+            )
+        except Exception as error:  # noqa: BLE001 - the SDK raises nothing more special
+            # No item is known yet: what the text could hold of ours is the token alone.
+            text = str(error)[:_SHOWN].replace(token or "\0", "…")
+            raise DeniedError(f"1Password does not let us in: {text!r}") from None
 
 
 def open_store(settings: Settings) -> NotedStore:
