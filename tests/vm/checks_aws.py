@@ -151,10 +151,10 @@ def _typed_in(desk: Desk, cloud: Cloud) -> None:
 def _search(desk: Desk, needle: str, marker: str) -> Process:
     """Search the memory of every process of alice again and again, until /tmp/searched is there."""
     desk.vm.run("rm -f /tmp/searched")
-    desk.vm.write("/root/search.py", _SEARCH, mode=0o600)
+    desk.vm.write("/opt/search/search.py", _SEARCH, mode=0o600)
     told = f"{needle}\n{marker}\n1000\n/tmp/searched\n"
-    desk.vm.write("/root/needles", told, mode=0o600)
-    return desk.vm.start("exec python3 /root/search.py </root/needles")
+    desk.vm.write("/opt/search/needles", told, mode=0o600)
+    return desk.vm.start("exec python3 /opt/search/search.py </opt/search/needles")
 
 
 @check(
@@ -183,7 +183,7 @@ def aws_key_stays_away(desk: Desk) -> None:
         desk.vm.succeed("touch /tmp/searched")
         told = json.loads(search.finish(seconds=120).out)
     finally:
-        desk.vm.run("touch /tmp/searched; rm -f /root/needles")
+        desk.vm.run("touch /tmp/searched; rm -f /opt/search/needles")
         desk.vm.run("pkill -f held-by-; pkill -u bob -f server.py")
         holder.finish()
         desk.vm.run("rm -rf /home/alice/.aws /etc/privyseal/config.yaml /usr/local/bin/aws")

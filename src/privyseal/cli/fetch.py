@@ -77,7 +77,8 @@ def ask(
         request = str(ticket["id"])
         try:
             if not (grace and _soon(keeper, request, grace)):
-                say(f"waiting for a decision: {keeper.how_to_decide.format(request)}")
+                where = keeper.how_to_decide.format(request)
+                say(ticket.get("reason") or f"waiting for a decision: {where}")
                 keeper.resolved(request, seconds)
         except (KeyboardInterrupt, ExpiredError):
             with suppress(PrivysealError):
