@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.fakes_aws import browser
+from tests.fakes_aws.access import Assignment
 from tests.integration.aws.aws_house import AwsHouse, aws_house
 from tests.integration.rig import Outcome, ended
 
@@ -212,3 +214,50 @@ async def test_what_the_keeper_keeps_is_listed_without_asking_anybody(shell: She
     assert "prod" in str(listed)
     assert shell.world.user.key.secret_access_key not in str(listed)
     assert b"1 keys with the keeper" in doctor.out
+
+
+@pytest.fixture
+def portal(shell: Shell) -> Shell:
+    start = "https://example.awsapps.com/start"
+    shell.world.aws.access.add_portal(
+        Assignment("111122223333", "Sandbox", "admin"), start_url=start
+    )
+    shell.world.house.environment |= {
+        "BROWSER": f"{sys.executable} {browser.__file__}",
+        "AWS_ENDPOINT_URL": shell.world.aws.url,
+    }
+    shell.config.write_text(
+        f"[sso-session corp]\nsso_start_url = {start}\nsso_region = eu-central-1\n\n"
+        "[profile box]\nsso_session = corp\nsso_account_id = 111122223333\n"
+        "sso_role_name = admin\nregion = eu-west-1\n"
+    )
+    return shell
+
+
+async def test_the_browser_of_the_person_signs_in_for_the_broker(portal: Shell) -> None:
+    done = await portal.granted("exec", "box", "--", *IDENTITY, scope="15m")
+    assert "AWSReservedSSO_admin" in json.loads(done.out)["Arn"], done.err
+
+    again = await portal.run("exec", "box", "--", *IDENTITY)
+    assert again.out == done.out, again.err
+    assert portal.world.aws.calls["authorize"] == 1
+
+
+async def test_a_portal_is_listed_and_left_with_a_person_s_leave(portal: Shell) -> None:
+    listed = await portal.granted("sso", "list", "--json")
+    assert "Sandbox" in listed.out.decode(), listed.err
+
+    left = await portal.granted("logout")
+    assert left.status == 0, left.err
+    assert portal.world.aws.calls["Logout"] == 1
+
+
+async def test_the_console_is_opened_with_a_link_that_the_keeper_gives(portal: Shell) -> None:
+    signin = {"AWS_ENDPOINT_URL_SIGNIN": portal.world.aws.url}
+    portal.world.house.environment |= signin
+    # With --stdout no browser opens, for a portal either: she signs in beforehand.
+    assert (await portal.granted("sso", "login")).status == 0
+
+    done = await portal.granted("login", "--stdout", "box")
+
+    assert b"SigninToken" in done.out, done.err
