@@ -74,7 +74,7 @@ class TwoStores(RuleBasedStateMachine):
         assert self.store.entries() == self.model.entries()
 
 
-TestFileStore = TwoStores.TestCase
-TestFileStore.settings = settings(
+test_file_store_behaves_like_its_model = pytest.mark.timeout(900)(TwoStores.TestCase)
+TwoStores.TestCase.settings = settings(
     max_examples=times(30, soak=1000), stateful_step_count=20, deadline=None
 )
