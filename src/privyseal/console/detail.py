@@ -20,6 +20,8 @@ WIDE: Final = 110
 
 _NAME: Final = 14
 _VALUE_LINES: Final = 4
+_WHOLE: Final = 4096
+"""More lines than any text has: what an order for AWS does is drawn to its last character."""
 _ANSWERS: Final = 3
 _PAGED: Final = 4
 """Fewer lines than these are too few to page through."""
@@ -108,9 +110,11 @@ def _asked(state: ScreenState, subject: Approval) -> Iterator[Line]:
     for number, fact in enumerate(content.details):
         # Some of these names are attribute names, foreign text that belongs behind the gutter.
         name, value = "" if number else "change", f"{fact.name}: {fact.value}"
+        lines = _VALUE_LINES
         if isinstance(subject.ask, OfAws):
             name, value = fact.name, fact.value
-        yield from _row(state, *_MARKS[fact.grade], name, value)
+            lines = lines if fact.grade == "reported" else _WHOLE
+        yield from _row(state, *_MARKS[fact.grade], name, value, lines=lines)
 
 
 def _asker(state: ScreenState, subject: Approval) -> Iterator[Line]:

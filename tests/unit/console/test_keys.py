@@ -11,11 +11,13 @@ from tests.unit.console.sample import (
     PIN,
     STATUS,
     approval,
+    aws,
     companion,
     delete,
     hostile,
     item,
     screen,
+    terraform,
 )
 
 from privyseal.console.keys import (
@@ -32,6 +34,7 @@ from privyseal.console.keys import (
 )
 from privyseal.console.screen import frame_text
 from privyseal.console.state import LETTERS, ScreenState, left, rearmed, synced, told
+from privyseal.model.aws import Obtain, RoleStep
 from privyseal.model.decision import Scope
 from privyseal.model.secret import Secret
 from privyseal.wire.keeper import Notice
@@ -423,3 +426,23 @@ def test_from_one_page_another_is_one_key_away() -> None:
 def test_opening_the_rules_asks_for_them() -> None:
     state, commands = after(companion(), "i")
     assert (state.view, commands) == ("rules", [AskRules()])
+
+
+def test_what_an_order_for_aws_does_is_read_to_its_end_before_it_is_allowed() -> None:
+    actions = [f'"s3:Get{number:03}"' for number in range(200)]
+    policy = ",".join([*actions[:100], '"iam:PassRole"', *actions[100:]])
+    step = RoleStep(arn="arn:aws:iam::111122223333:role/Deploy", policy=policy)
+    plan = msgspec.structs.replace(terraform().plan, steps=(step,))
+    state = screen(aws(Obtain(plan=plan, command=("x" * 5000,))))
+    seen, commands = frame_text(state), list[Command]()
+
+    for _ in range(20):
+        state = later(state)
+        if commands := after(state, *state.challenge)[1]:
+            break
+        state, _ = after(state, "page-down")
+        seen += frame_text(state)
+
+    assert decision(commands).decision.allow
+    assert any("iam:PassRole" in line for line in seen)
+    assert any("5000 long" in line for line in seen), "what it is said to be for is cut as ever"

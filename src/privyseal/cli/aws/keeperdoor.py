@@ -23,8 +23,10 @@ GRACE: Final = 0.4
 """Seconds before a person is told that she has to decide: what a lease covers takes a tenth."""
 
 COMMAND_WORDS: Final = 64
-COMMAND_TEXT: Final = 16 * 1024
-"""The limits of `privyseal.model.aws.Command`; a test holds them equal."""
+"""The limit of `privyseal.model.aws.Command`; a test holds them equal."""
+
+COMMAND_SHOWN: Final = 4 * 1024
+"""How many characters of a command an order carries: a screen shows fewer, and orders have limits."""
 
 
 class NoKeeperError(UnreachableError):
@@ -86,8 +88,12 @@ def keeper_link(
 
 
 def shown(command: Sequence[str]) -> list[str]:
-    """Return the words of a command as an order carries them, cut where they exceed its limits."""
-    words = [word[:COMMAND_TEXT] for word in command]
-    if len(words) <= COMMAND_WORDS:
-        return words
-    return [*words[: COMMAND_WORDS - 1], f"… and {len(words) - COMMAND_WORDS + 1} more"]
+    """Return the words of a command as an order carries them, cut where they are long or many."""
+    words: list[str] = []
+    room = COMMAND_SHOWN
+    for number, word in enumerate(command):
+        if not room or len(words) == COMMAND_WORDS - 1 < len(command) - 1:
+            return [*words, f"… and {len(command) - number} more"]
+        words.append(word[:room])
+        room -= len(words[-1])
+    return words
