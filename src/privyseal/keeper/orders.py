@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
+from privyseal.errors import UsageError
 from privyseal.model import aws
 from privyseal.model.evidence import Fact, Grade
 from privyseal.model.secret import Secret
-from privyseal.model.value import Value, decode
-from privyseal.wire.broker import is_endpoint
+from privyseal.model.value import Value, decode, encode
+from privyseal.wire.broker import MAX_PACKET, is_endpoint
 
 _TAGGED: Final = aws.StoredKey | aws.SessionStep | aws.RoleStep | aws.FederationStep
 """What stands under its own name, whatever its first field says."""
@@ -20,6 +21,12 @@ _SECONDS: Final = {"duration", "grace"}
 _SAID: Final = {"notes", "command"}
 """What the command says of the order, and the broker does not act on."""
 
+_SEED: Final = "totp:"
+"""What the name of an MFA device's seed begins with: it comes as its text, and is no key."""
+
+_MAX_ORDER: Final = MAX_PACKET - 16 * 1024
+"""In bytes; beside it a broker is told which endpoints it may call."""
+
 _MATCHED: Final = {"profile", "stored key", "account", "role", "name"}
 
 
@@ -27,12 +34,15 @@ def order_facts(order: aws.Order, value: Secret | None = None) -> tuple[Fact, ..
     """Return everything that an order says, and which key comes with it, one line each.
 
     Raises:
-        UsageError: The value is no key.
+        UsageError: The value is no key, or the order is longer than a broker takes.
     """
+    if len(encode(order)) > _MAX_ORDER:
+        raise UsageError("the order is too long", hint="shorten its policies, or its command")
     facts = list(_facts(order))
-    if value is not None:
+    if value is not None and not getattr(order, "name", "").startswith(_SEED):
         key = decode(value.expose(), aws.AccessKey, what="the key")
-        facts.insert(1, Fact(grade="reported", name="key id", value=key.access_key_id))
+        said = {"key id": key.access_key_id, "account": key.account, "mfa": key.mfa}
+        facts[1:1] = [Fact(grade="reported", name=n, value=v) for n, v in said.items() if v]
     match order:
         case aws.Obtain(plan=aws.Plan(source=aws.StoredKey(), steps=())):
             facts.append(Fact(grade="warning", name="gives", value="the long-lived key itself"))

@@ -179,17 +179,37 @@ def test_a_long_lived_key_that_would_leave_is_a_warning():
 
 
 def test_a_key_that_is_kept_is_named_by_its_id_and_never_shown():
-    key = aws.AccessKey(access_key_id="AKIAEXAMPLE", secret_access_key="hunter2")
+    key = aws.AccessKey(
+        access_key_id="AKIAEXAMPLE", secret_access_key="hunter2", account="111122223333", mfa="me"
+    )
 
-    facts = order_facts(aws.Keep(name="prod"), Secret(encode(key)))
+    facts = order_facts(aws.Keep(name="prod", unverified=True), Secret(encode(key)))
 
-    assert [(fact.grade, fact.value) for fact in facts] == [
-        ("verified", "prod"),
-        ("reported", "AKIAEXAMPLE"),
+    assert [(fact.grade, fact.name, fact.value) for fact in facts] == [
+        ("verified", "name", "prod"),
+        ("reported", "key id", "AKIAEXAMPLE"),
+        ("reported", "account", "111122223333"),
+        ("reported", "mfa", "me"),
+        ("verified", "unverified", "yes"),
     ]
     with pytest.raises(UsageError, match="the key is malformed") as caught:
         order_facts(aws.Keep(name="prod"), Secret(b'{"secret_access_key": "hunter2", "x": 1}'))
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_seed_is_kept_without_being_shown():
+    order = aws.Keep(name="totp:arn:aws:iam::111122223333:mfa/me")
+
+    assert [fact.value for fact in order_facts(order, Secret(b"JBSWY3DPEHPK3PXP"))] == [order.name]
+
+
+def test_an_order_that_no_broker_takes_is_not_shown():
+    steps = tuple(aws.RoleStep(arn="arn", policy="p" * 16_000) for _ in range(4))
+    plan = aws.Plan(profile="prod", source=aws.StoredKey(name="base"), steps=steps)
+
+    with pytest.raises(UsageError, match="too long"):
+        order_facts(aws.Obtain(plan=plan))
+    assert order_facts(aws.Obtain(plan=msgspec.structs.replace(plan, steps=steps[:2])))
 
 
 @pytest.mark.parametrize(
