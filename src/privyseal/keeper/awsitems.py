@@ -3,6 +3,9 @@
 An item lies there as aws-vault writes it: an attribute `profile` with its key, and a JSON object.
 """
 
+import asyncio
+from collections.abc import Callable
+
 from privyseal.errors import LockedError, NotFoundError, UsageError
 from privyseal.model.keyring import ItemRef
 from privyseal.model.secret import Secret
@@ -12,10 +15,15 @@ from privyseal.wire import broker as wire
 
 
 class AwsItems:
-    """Answers what a broker asks of the store; nobody is asked: the order itself was allowed."""
+    """Answers what a broker asks of the store; nobody is asked: the order itself was allowed.
+
+    `rewritten` is called before an item gets another value.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._storing = asyncio.Lock()
+        self.rewritten: Callable[[ItemRef], object] = lambda _: None
 
     async def answer(
         self, question: wire.Question, value: Secret | None
@@ -31,7 +39,8 @@ class AwsItems:
             case wire.Fetch(key=key):
                 return wire.Reply(), await self._backend.read((await self._items(key))[-1])
             case wire.Store() if value is not None:
-                await self._store(question, Secret(value.expose(), "application/json"))
+                async with self._storing:  # or two orders would both make the collection
+                    await self._store(question, Secret(value.expose(), "application/json"))
             case wire.Drop(key=key):
                 for item in await self._items(key):
                     await self._backend.delete(item)
@@ -86,5 +95,6 @@ class AwsItems:
             label = question.label
             await backend.create(collection, label, attributes, value, replace=False)
             return
+        self.rewritten(found[-1])
         await backend.write(found[-1], value)
         await backend.change(found[-1], label=question.label, attributes=attributes)

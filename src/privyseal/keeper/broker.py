@@ -42,7 +42,7 @@ class Broker:
     """The broker across its lives; several orders are carried out at once."""
 
     def __init__(self, items: AwsItems, pins: Pins, path: Path | None, *, companion: bool) -> None:
-        self._items = items
+        self.items = items
         self._pins = pins
         self._path = path
         self._companion = companion
@@ -107,7 +107,7 @@ class Broker:
                 kind = type(from_bus(question.error_name, question.error))
                 raise kind(question.error or "the broker gave no result", hint=question.hint)
             try:
-                reply, value = await self._items.answer(question, value)
+                reply, value = await self.items.answer(question, value)
             except PrivysealError as error:
                 reply, value = wire.Reply(error=str(error), error_name=error.bus_name), None
             _send(peer, reply, value)

@@ -26,7 +26,9 @@ from privyseal.keeper.requests import Request
 from privyseal.model.approval import Approval
 from privyseal.model.ask import (
     Ask,
+    ChangeCollection,
     Create,
+    CreateCollection,
     Delete,
     DeleteCollection,
     Lock,
@@ -95,6 +97,8 @@ class Core:
         self.book = Book(policy.limits)
         self.store_locked = True
         self.orders: dict[Request, asyncio.Task[None]] = {}
+        # Whoever could read what lay there has no part in what the broker keeps in its place.
+        ports.broker.items.rewritten = lambda item: self.leases.end_item(item, own_only=False)
 
     def obey(self, policy: Policy) -> None:
         """Follow a new policy; what waits already keeps its deadline."""
@@ -146,10 +150,12 @@ class Core:
         touched = {getattr(ask, "collection", ""), *(item.collection for item in touched_by(ask))}
         if not self.ports.companion or isinstance(ask, Search):
             return
-        for info in await self.ports.backend.collections():
-            if info.label == COLLECTION and info.id in touched:
-                text = "what is kept for AWS stays with the companion"
-                raise DeniedError(text, hint="get short-lived credentials with `privy aws`")
+        # Nor may a program make it, or turn its own into it, and know what will lie there.
+        makes = isinstance(ask, CreateCollection | ChangeCollection) and ask.label == COLLECTION
+        known = await self.ports.backend.collections()
+        if makes or any(info.label == COLLECTION and info.id in touched for info in known):
+            text = "what is kept for AWS stays with the companion"
+            raise DeniedError(text, hint="get short-lived credentials with `privy aws`")
 
     def only_once(self, ask: Ask) -> bool:
         """Return whether a rule keeps this from being allowed for longer."""

@@ -35,12 +35,14 @@ from privyseal.model.ask import (
     ChangeAws,
     ChangeCollection,
     Create,
+    CreateCollection,
     Read,
     UseAws,
     Write,
     outcome_of,
 )
 from privyseal.model.aws import Obtain, Plan, Remove, SessionStep, StoredKey
+from privyseal.model.keyring import ItemRef
 from privyseal.model.policy import AwsRules, Policy, Verdicts
 from privyseal.model.secret import Secret
 from privyseal.model.value import decode, encode
@@ -543,3 +545,63 @@ async def test_no_program_reads_or_writes_what_a_companion_keeps_for_aws(
             await bench.ask(bench.process(), each, b"v" if isinstance(each, Write) else None)
     others = await bench.read(bench.process(), await bench.item())
     assert others.request.state == "pending", "others are read as ever"
+
+
+async def test_no_program_makes_what_a_companion_s_broker_will_take_for_its_own(
+    bench: Bench,
+) -> None:
+    mine = await bench.backend.create_collection("mine", "")
+    bench.core.ports = replace(bench.core.ports, companion=True)
+    asks: list[Ask] = [
+        CreateCollection(label="awsvault"),
+        ChangeCollection(collection=mine, label="awsvault"),
+    ]
+
+    for each in asks:
+        with pytest.raises(DeniedError, match="stays with the companion"):
+            await bench.ask(bench.process(), each)
+    other = await bench.ask(bench.process(), ChangeCollection(collection=mine, label="aws"))
+    assert other.request.state == "pending", "others are renamed as ever"
+
+
+async def test_who_could_read_an_item_has_no_part_in_the_key_that_takes_its_place(
+    bench: Bench, broker: FakeBroker
+) -> None:
+    planter = bench.process()
+    collection = await bench.backend.create_collection("awsvault", "")
+    plant = Create(collection=collection, label="harmless", attributes={"profile": "prod"})
+    planted = await bench.ask(planter, plant, b"harmless")
+    await bench.decide(planted.request.id)
+    [item] = [ItemRef(collection=collection, item=n) for n in await bench.backend.items(collection)]
+    assert (await bench.read(planter, item)).released == [Secret(b"harmless")]
+
+    def keeps(order: socket.socket, begin: Begin) -> None:
+        KeeperStore(order).write(Item("prod", Secret(b"long-lived")))
+        end(order, begin)
+
+    broker.behaviour = keeps
+    await granted(bench)
+
+    assert (await bench.backend.read(item)).expose() != b"harmless", "it lies in the same item"
+    again = await bench.read(planter, item)
+    assert (again.request.state, again.released) == ("pending", [])
+    bench.asking.withdraw(again.request, "the test is over")
+
+
+async def test_two_orders_at_once_make_one_collection(bench: Bench, broker: FakeBroker) -> None:
+    both = threading.Barrier(2)
+
+    def keeps(order: socket.socket, begin: Begin) -> None:
+        both.wait(10)
+        KeeperStore(order).write(Item(begin.order.plan.profile, Secret(b"key")))  # type: ignore[union-attr]  # both are Obtain
+        end(order, begin)
+
+    broker.behaviour = keeps
+    plans = [msgspec.structs.replace(PLAN, profile=name) for name in ("one", "two")]
+    asked = [await ask(bench, bench.process(), UseAws(order=Obtain(plan=plan))) for plan in plans]
+    for each in asked:
+        await bench.decide(each.request.id)
+    for each in asked:
+        await outcome(bench, each)
+
+    assert [c.label for c in await bench.backend.collections()].count("awsvault") == 1
