@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 from tests.fakes_aws.people import User
-from tests.integration.aws.worlds import PassWorld, pass_world
+from tests.integration.aws.worlds import PassWorld, gnome_keyring, pass_world
 from tests.integration.cli.aws.desk import Desk
 from tests.integration.cli.aws.person import at_terminal
 
 from privyseal.aws.items import key_item
 from privyseal.aws.stores.notes import NoteFile
 from privyseal.aws.stores.passtool import Pass
+from privyseal.aws.stores.secretservice import SecretServiceStore
 from privyseal.aws.stores.tree import TreeStore
 from privyseal.model.aws import AccessKey
 
@@ -141,6 +142,20 @@ def test_keys_of_aws_vault_in_pass_are_taken_over(desk: Desk) -> None:
         assert done.status == 0, done.err
         assert kept(desk) == ["team/jon"]
         assert tree(world, desk.folder).entries() == {}
+
+
+def test_keys_of_aws_vault_in_gnome_keyring_are_found_and_taken_over(desk: Desk) -> None:
+    user = desk.aws.people.add_user("jon")
+    with gnome_keyring(desk.folder) as address:
+        store = SecretServiceStore("awsvault", address=address)
+        store.write(key_item("jon", access_key(user), added=1)._replace(notes={}))
+        env = {**endpoint(desk), "DBUS_SESSION_BUS_ADDRESS": address}
+        shown = desk.privy("migrate", env=env)
+        assert "the collection 'awsvault'" in shown.out, shown.err
+        done = desk.privy("migrate", "--apply", "--delete-source", env=env)
+        assert done.status == 0, done.err
+        assert kept(desk) == ["jon"]
+        assert store.entries() == {}
 
 
 def access_key(user: User) -> AccessKey:
