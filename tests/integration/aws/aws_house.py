@@ -46,8 +46,8 @@ class AwsHouse:
         """Start a command that asks; its person knows a code of her device, or the one given."""
         assert self.user.device is not None
         code = code or self.user.device.code()
-        words = [encode(ask).decode(), code, *([value] if value else [])]
-        return await self.house.client(sys.executable, str(CLIENT), *words)
+        words = [encode(ask).decode(), code, *(["value"] if value else [])]
+        return await self.house.client(sys.executable, str(CLIENT), *words, value=value.encode())
 
     async def granted(self, ask: Ask, scope: str = "once") -> Outcome:
         """Ask, let the person allow it, and return how the command ended."""

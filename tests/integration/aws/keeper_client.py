@@ -1,4 +1,6 @@
-"""Asks a keeper for AWS as a command does: `keeper_client.py ASK CODE [VALUE]`.
+"""Asks a keeper for AWS as a command does: `keeper_client.py ASK CODE [value]`.
+
+With `value` that comes on standard input.
 
 The person at this command has one code of her device, and prints what she is told.
 """
@@ -98,8 +100,8 @@ async def ask(text: str, person: Person, value: Secret | None) -> bytes:
 
 def main() -> int:
     """Print the result, or the error and how it is called."""
-    text, code, *rest = sys.argv[1:]
-    value = Secret(rest[0].encode()) if rest else None
+    text, code, *with_value = sys.argv[1:]
+    value = Secret(sys.stdin.buffer.read()) if with_value else None
     status = 0
     try:
         sys.stdout.buffer.write(asyncio.run(ask(text, Person(code), value)))

@@ -8,15 +8,31 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.integration.aws.aws_house import AwsHouse, aws_house
 from tests.integration.rig import PASSPHRASE, PATIENCE, ended
 from tests.waiting import eventually
 
 from privyseal.errors import UsageError
-from privyseal.model.ask import UseAws
-from privyseal.model.aws import Ambient, Network, Obtain, Plan, RoleStep, SessionStep, Vaulted
+from privyseal.model.ask import ChangeAws, UseAws
+from privyseal.model.aws import (
+    AccessKey,
+    Ambient,
+    Clear,
+    Keep,
+    Network,
+    Obtain,
+    Plan,
+    Remove,
+    RoleStep,
+    Rotate,
+    SessionStep,
+    StoredKey,
+    Vaulted,
+)
 from privyseal.model.decision import Decision, Scope
+from privyseal.model.value import encode
 from privyseal.runtime.requestlink import RequestLink
 from privyseal.wire.keeper import KnownAws, LookAws
 
@@ -55,6 +71,49 @@ async def test_a_command_gets_a_session_once_a_person_allowed_it(world: AwsHouse
     assert got["session_token"]
     assert world.user.keys[-1].secret_access_key.encode() not in outcome.out
     assert world.aws.calls == {"GetSessionToken": 1}
+
+
+async def test_a_key_is_kept_used_replaced_and_forgotten_behind_the_gate(world: AwsHouse):
+    network = Network(region="eu-west-1", endpoints={"sts": world.aws.url, "iam": world.aws.url})
+    key = world.user.keys[-1]
+    key.secret_access_key = "s" * 40
+    value = encode(
+        AccessKey(access_key_id=key.access_key_id, secret_access_key=key.secret_access_key)
+    ).decode()
+    keeping = await world.ask(ChangeAws(order=Keep(name="mine", network=network)), value)
+    approval = await world.house.decide()
+    kept = await ended(keeping)
+    plan = Plan(profile="mine", source=StoredKey(name="mine"), network=network)
+    rotated = await world.granted(ChangeAws(order=Rotate(name="mine", plan=plan)))
+    session = msgspec.structs.replace(plan, steps=(SessionStep(),))
+    used = await world.granted(UseAws(order=Obtain(plan=session)))
+    forgotten = await world.granted(ChangeAws(order=Remove(name="mine")))
+    again = await world.granted(UseAws(order=Obtain(plan=session)), scope="1h")
+
+    drawn = [(fact.grade, fact.value) for fact in approval.content.details]
+    assert drawn[:2] == [("verified", "mine"), ("reported", key.access_key_id)]
+    assert kept.status == 0, kept.err
+    assert rotated.status == 0, rotated.err
+    assert [each.access_key_id for each in world.user.keys] != [key.access_key_id]
+    assert used.status == 0, used.err
+    assert forgotten.status == 0, forgotten.err
+    assert again.err.startswith("NotFoundError: the store has no key named 'mine'")
+    log = b"".join(file.read_bytes() for file in (world.house.folder / "state").rglob("*.jsonl"))
+    assert log
+    for secret in (key.secret_access_key, world.user.keys[-1].secret_access_key):
+        assert secret.encode() not in log
+
+
+async def test_many_commands_at_once_make_one_call(world: AwsHouse):
+    await world.granted(world.obtain(), scope="until-lock")
+    await world.granted(ChangeAws(order=Clear()))
+
+    processes = [await world.ask(world.obtain(command=str(number))) for number in range(8)]
+    outcomes = [await ended(process) for process in processes]
+
+    assert [outcome.err for outcome in outcomes] == [""] * 8
+    assert len({outcome.out for outcome in outcomes}) == 1
+    assert world.aws.calls["GetSessionToken"] == 2, "one for each cache that was empty"
 
 
 async def test_a_code_is_asked_for_at_the_command(world: AwsHouse):

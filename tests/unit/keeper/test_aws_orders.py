@@ -29,6 +29,7 @@ from privyseal.errors import (
 from privyseal.keeper import broker as broker_module
 from privyseal.keeper.asking import Answered
 from privyseal.keeper.book import MAX_CLEARED
+from privyseal.keeper.pins import Pins
 from privyseal.keeper.requests import Requester
 from privyseal.model.ask import (
     Ask,
@@ -41,12 +42,12 @@ from privyseal.model.ask import (
     Write,
     outcome_of,
 )
-from privyseal.model.aws import Obtain, Plan, Remove, SessionStep, StoredKey
+from privyseal.model.aws import AccessKey, Keep, Obtain, Plan, Remove, SessionStep, StoredKey
 from privyseal.model.keyring import ItemRef
 from privyseal.model.policy import AwsRules, Policy, Verdicts
 from privyseal.model.secret import Secret
 from privyseal.model.value import decode, encode
-from privyseal.runtime.memfd import seal
+from privyseal.runtime.memfd import read_sealed, seal
 from privyseal.wire.broker import MAX_PACKET, Begin, Drop, End, Fetch, List, Reply, Store
 from privyseal.wire.keeper import Values
 
@@ -63,6 +64,7 @@ class FakeBroker:
     def __init__(self, path: Path) -> None:
         self.behaviour: Behaviour = end
         self.begun: list[Begin] = []
+        self.values: list[bytes] = []
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(str(path))
         self._listener.listen()
@@ -100,6 +102,7 @@ class FakeBroker:
     def _serve(self, order: socket.socket) -> None:
         with order:
             packet, fds, _, _ = socket.recv_fds(order, MAX_PACKET, 2)
+            self.values += [read_sealed(fd, limit=4096) for fd in fds[1:]]
             for fd in fds:
                 os.close(fd)
             self.begun.append(decode(packet, Begin, what="an order"))
@@ -398,6 +401,46 @@ async def test_a_broker_that_says_nothing_is_given_up(
 async def test_without_a_broker_the_order_fails(bench: Bench) -> None:
     with pytest.raises(UnreachableError, match="does not start"):
         await granted(bench)
+
+
+async def test_a_key_is_typed_in_two_answers_at_the_console(
+    bench: Bench, broker: FakeBroker
+) -> None:
+    pins = Pins(lambda: None)
+    bench.core.ports.broker._pins = pins
+    answered = await ask(bench, bench.process(), ChangeAws(order=Keep(name="prod", typed=True)))
+    await bench.decide(answered.request.id)
+    asked: list[tuple[str, str]] = []
+    for text in (b"AKIAEXAMPLE\n", b" hunter2 "):
+        await eventually(lambda: bool(pins.waiting()))
+        [pin] = pins.waiting()
+        asked.append((pin.of, pin.text))
+        pins.answer(pin.id, Secret(text))
+        await eventually(lambda pin=pin: pin not in pins.waiting())  # type: ignore[misc]  # bound at once
+
+    await outcome(bench, answered)
+
+    assert asked == [
+        ("AWS", "The access key id of the key 'prod'"),
+        ("AWS", "The secret access key of the key 'prod'"),
+    ]
+    key = AccessKey(access_key_id="AKIAEXAMPLE", secret_access_key="hunter2")
+    assert broker.values == [encode(key)]
+
+
+async def test_a_key_that_nobody_wants_to_type_is_not_kept(
+    bench: Bench, broker: FakeBroker
+) -> None:
+    pins = Pins(lambda: None)
+    bench.core.ports.broker._pins = pins
+    answered = await ask(bench, bench.process(), ChangeAws(order=Keep(name="prod", typed=True)))
+    await bench.decide(answered.request.id)
+    await eventually(lambda: bool(pins.waiting()))
+    pins.answer(pins.waiting()[0].id, None)
+
+    with pytest.raises(DeniedError, match="cancelled"):
+        await outcome(bench, answered)
+    assert broker.begun == []
 
 
 async def test_who_leaves_takes_the_order_along(bench: Bench, broker: FakeBroker) -> None:
