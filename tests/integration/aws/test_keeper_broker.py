@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.integration.aws.aws_house import AwsHouse, aws_house
 from tests.integration.rig import PASSPHRASE, PATIENCE, ended
 from tests.waiting import eventually
 
-from privyseal.errors import UsageError
+from privyseal.errors import DeniedError, PrivysealError, UsageError
 from privyseal.model.ask import ChangeAws, UseAws
 from privyseal.model.aws import (
     AccessKey,
@@ -32,9 +33,10 @@ from privyseal.model.aws import (
     Vaulted,
 )
 from privyseal.model.decision import Decision, Scope
-from privyseal.model.value import encode
+from privyseal.model.value import decode, encode
+from privyseal.runtime.memfd import seal
 from privyseal.runtime.requestlink import RequestLink
-from privyseal.wire.keeper import KnownAws, LookAws
+from privyseal.wire.keeper import KnownAws, LookAws, Ticket
 
 
 @pytest.fixture
@@ -266,3 +268,64 @@ async def test_what_begins_outside_is_not_for_the_broker(world: AwsHouse, plan: 
 
     assert outcome.status == 1
     assert words in outcome.err
+
+
+def _socket(kind: int) -> int:
+    with socket.socket(socket.AF_UNIX, kind) as made:
+        return os.dup(made.fileno())
+
+
+async def test_orders_with_the_wrong_descriptors_end_in_one_clear_error(world: AwsHouse):
+    link = RequestLink(world.house.connection)
+    pidfd = os.pidfd_open(os.getpid())
+    token = await link.register(pidfd)
+    os.close(pidfd)
+    use = encode(world.obtain()).decode()
+    keep = encode(ChangeAws(order=Keep(name="k"))).decode()
+    typed = encode(ChangeAws(order=Keep(name="k", typed=True))).decode()
+    packets, memory = _socket(socket.SOCK_SEQPACKET), seal(b"{}")
+    attempts = [
+        (use, [], "lacks a descriptor"),
+        (use, [packets, memory], "takes no value"),
+        (typed, [packets, memory], "only a companion|takes no value"),
+        (keep, [packets], "exactly one value"),
+        (keep, [packets, memory], "the key is malformed"),
+        (keep, [packets, packets], "not a memfd"),
+        (use.replace("prod", "p" * 70_000), [packets], "longer than"),
+        (use.replace('"order":"obtain"', '"order":"known"'), [packets], "malformed"),
+        (use.replace("aws-use", "aws-change"), [packets], "malformed"),
+    ]
+    for text, fds, words in attempts:
+        body = [token, text, list(range(len(fds)))]
+        with pytest.raises(PrivysealError, match=words):
+            await link._call("Submit", "ssah", body, fds)
+    os.close(packets)
+    os.close(memory)
+
+    assert await world.house.person.pending() == []
+    outcome = await world.granted(world.obtain())
+    assert outcome.status == 0, outcome.err
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, None])
+async def test_a_talk_that_is_none_fails_the_order_alone(world: AwsHouse, kind: int | None):
+    """An unconnected socket, one of bytes, and no socket at all."""
+    assert world.user.device is not None
+    link = RequestLink(world.house.connection)
+    resolved = asyncio.Event()
+    await link.subscribe(lambda _request, _state: resolved.set(), lambda _change: None)
+    pidfd = os.pidfd_open(world.house.processes["keeper"].pid)
+    token = await link.register(pidfd)
+    os.close(pidfd)
+    talk = seal(b"") if kind is None else _socket(kind)
+    order = world.obtain(SessionStep(mfa=world.user.device.serial))
+    body = [token, encode(order).decode(), [0]]
+    answer, _ = await link._call("Submit", "ssah", body, [talk])
+    os.close(talk)
+    ticket = decode(str(answer[0]), Ticket, what="a ticket")
+    await world.house.decide()
+
+    async with asyncio.timeout(PATIENCE):
+        await resolved.wait()
+    with pytest.raises(DeniedError):
+        await link.collect(ticket.id)
