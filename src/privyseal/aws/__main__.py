@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from privyseal.aws import broker
-from privyseal.aws.engine import carry_out
 from privyseal.aws.flights import Flights
 from privyseal.aws.ports import KeyStore, Talk
 from privyseal.errors import UsageError
@@ -40,6 +39,8 @@ def main() -> int:
     clock, flights = SystemClock(), Flights(folder)
 
     def work(order: Order, store: KeyStore, talk: Talk, value: Secret | None) -> bytes:
+        from privyseal.aws.engine import carry_out  # noqa: PLC0415 - it needs more packages
+
         return carry_out(order, store, talk, clock, flights, value)
 
     if options.fd is None:

@@ -14,8 +14,13 @@ from typing import Final, TypeVar
 from privyseal.aws.bounds import check
 from privyseal.aws.items import decode_item, encode_item
 from privyseal.aws.ports import Item, KeyStore, Talk
-from privyseal.aws.talk import SocketTalk
-from privyseal.errors import DeniedError, PrivysealError, UnreachableError, from_bus
+from privyseal.errors import (
+    DeniedError,
+    PrivysealError,
+    UnreachableError,
+    UnsupportedError,
+    from_bus,
+)
 from privyseal.model.aws import Order
 from privyseal.model.secret import Secret
 from privyseal.model.value import decode, encode
@@ -169,6 +174,9 @@ def serve_order(link: socket.socket, carry_out: CarryOut) -> None:
         result = _carried_out(link, carry_out)
     except PrivysealError as error:
         end = _ended(error)
+    except ModuleNotFoundError as error:
+        text = f"Python's package {error.name!r} is not installed, and AWS cannot be called"
+        end = _ended(UnsupportedError(text, hint="install it: pip install 'privyseal[aws]'"))
     except Exception:  # a defect in one order must not end all others
         log.exception("internal error in an order")
         end = End(error="internal error in the AWS broker: see its log")
@@ -177,6 +185,8 @@ def serve_order(link: socket.socket, carry_out: CarryOut) -> None:
 
 
 def _carried_out(link: socket.socket, carry_out: CarryOut) -> bytes:
+    from privyseal.aws.talk import SocketTalk  # noqa: PLC0415 - where a package is missing, say so
+
     begin, fds = receive(link, Begin, "the order", fds=2)
     with ExitStack() as opened:
         opened.enter_context(_closing(fds))

@@ -23,6 +23,7 @@ from privyseal.errors import (
     NotFoundError,
     PrivysealError,
     UnreachableError,
+    UnsupportedError,
     UsageError,
 )
 from privyseal.model.aws import (
@@ -117,6 +118,14 @@ def test_an_order_is_carried_out_with_its_value_and_its_talk():
     [
         (NotFoundError("no key", hint="add one"), ("no key", NotFoundError.bus_name, "add one")),
         (PrivysealError("x" * 9000), ("x" * 4000, PrivysealError.bus_name, "")),
+        (
+            ModuleNotFoundError("No module named 'botocore'", name="botocore"),
+            (
+                "Python's package 'botocore' is not installed, and AWS cannot be called",
+                UnsupportedError.bus_name,
+                "install it: pip install 'privyseal[aws]'",
+            ),
+        ),
         (ZeroDivisionError("hunter2"), ("internal error in the AWS broker: see its log", "", "")),
     ],
 )
