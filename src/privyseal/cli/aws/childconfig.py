@@ -80,12 +80,23 @@ def with_process(config: str, profile: str, own: str) -> str:
 
     `own` is the path of the user's own file, where we find out how.
     """
-    # Our own interpreter, whatever PATH a child is given; and her own file, which this is not.
-    start = "import sys; from privyseal.cli.main import main; sys.exit(main())"
-    words = ["env", f"AWS_CONFIG_FILE={own}", sys.executable, "-P", "-c", start]
-    words += ["aws", "credential-process", profile]
+    # Her own file, which this is not, says where credentials come from.
+    words = ["env", f"AWS_CONFIG_FILE={own}", *_privy(), "aws", "credential-process", profile]
     values = {"credential_process": shlex.join(words)}
     return inifile.parse(config).with_values(section_of(profile), values).text()
+
+
+def _privy() -> list[str]:
+    # Whatever PATH the child is given. A lease is for a program with a name, so the script goes first.
+    script = Path(sys.executable).with_name("privy")
+    if script.exists():
+        return [str(script)]
+    return [
+        sys.executable,
+        "-P",
+        "-c",
+        "import sys; from privyseal.cli.main import main; sys.exit(main())",
+    ]
 
 
 @contextmanager

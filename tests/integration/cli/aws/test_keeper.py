@@ -261,3 +261,23 @@ async def test_the_console_is_opened_with_a_link_that_the_keeper_gives(portal: S
     done = await portal.granted("login", "--stdout", "box")
 
     assert b"SigninToken" in done.out, done.err
+
+
+async def test_a_lease_covers_what_the_tools_of_a_command_ask_by_credential_process(
+    shell: Shell,
+) -> None:
+    words = (
+        "exec",
+        "--profile-env",
+        "prod",
+        "--",
+        "sh",
+        "-c",
+        "aws sts get-caller-identity; $0",
+    )
+    again = " ".join(IDENTITY)
+
+    done = await shell.granted(*words, again, scope="15m")
+
+    assert done.out.count(shell.world.user.arn.encode()) == 2, done.err
+    assert b"AWS_SECRET" not in done.out
