@@ -36,7 +36,7 @@ def run(values: Values) -> int:
         from privyseal.cli.aws.export import print_one  # noqa: PLC0415 - an old form
 
         return print_one(values, profile, "json")
-    command = tuple(values["command"]) or _shell(values)
+    command = tuple(values["command"]) or _shell()
     if values["no_env"] or values["profile_env"] or any(values[name] for name in SERVERS):
         from privyseal.cli.aws.served import run_served  # noqa: PLC0415 - servers are slow to load
 
@@ -62,12 +62,11 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _shell(values: Values) -> tuple[str]:
+def _shell() -> tuple[str]:
     shell = os.environ.get("SHELL") or "/bin/sh"
     quiet = os.environ.get("AWS_VAULT_DISABLE_HELP_MESSAGE") == "1"
     if sys.stdout.isatty() and not quiet:
         say(f"starting a subshell {shell}: leave it with `exit`")
-    del values
     return (shell,)
 
 

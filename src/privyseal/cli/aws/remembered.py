@@ -38,7 +38,7 @@ def made_from(profile: str, flags: Mapping[str, Any], environment: Mapping[str, 
         sorted(
             [name, value]
             for name, value in environment.items()
-            if name.startswith("AWS_") and not any(word in name for word in _SECRET)
+            if name.startswith("AWS_") and not _is_secret(name)
         ),
         environment.get("HOME", ""),
         _state(config_file(environment)),
@@ -78,6 +78,10 @@ def forget() -> None:
         for entry in os.scandir(_folder()):
             with suppress(OSError):
                 os.unlink(entry.path)  # noqa: PTH108 - pathlib costs 6 ms
+
+
+def _is_secret(name: str) -> bool:
+    return any(word in name for word in _SECRET) and not name.endswith("_TTL")
 
 
 def _state(path: str) -> list[int]:
