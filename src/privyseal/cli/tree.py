@@ -166,7 +166,10 @@ def _refusal(error: click.ClickException, words: list[str]) -> PrivysealError:
         path = context.command_path
     else:  # click's parser of options knows no context
         path = f"{_PROGRAM} {words[0]}" if words and words[0] in COMMANDS else _PROGRAM
-    return UsageError(text[:1].lower() + text[1:], hint=f"see `{path} --help`")
+    hint = f"see `{path} --help`"
+    if isinstance(error, click.NoSuchOption) and context and isinstance(context.command, _Fenced):
+        hint = "put `--` before a command that has options"
+    return UsageError(text[:1].lower() + text[1:], hint=hint)
 
 
 root: Final = _Tree(

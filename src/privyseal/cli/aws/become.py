@@ -20,14 +20,12 @@ def program(name: str) -> str:
     raise NotFoundError(f"no such command: {name!r}")
 
 
-def become(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Turn this process into the command.
+def become(path: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Turn this process into the command, whose `program` is at the path.
 
     Raises:
-        NotFoundError: There is no such command.
         PrivysealError: The system refuses to run it.
     """
-    path = program(command[0])
     try:
         os.execve(path, [*command], {**environment})  # noqa: S606 - no shell may see the values
     except (OSError, ValueError) as error:

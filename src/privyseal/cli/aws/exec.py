@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Final
 
-from privyseal.cli.aws.become import become
+from privyseal.cli.aws.become import become, program
 from privyseal.cli.aws.credentials import obtain
 from privyseal.cli.aws.environment import session, variables
 from privyseal.cli.aws.profile import chosen_profile
@@ -41,9 +41,10 @@ def run(values: Values) -> int:
         from privyseal.cli.aws.served import run_served  # noqa: PLC0415 - servers are slow to load
 
         return run_served(values, profile, command)
+    path = program(command[0])  # nobody decides about a command that is not there
     found = obtain(values, profile, command)
     environment = session(os.environ, profile, region=found.region, endpoint=found.endpoint)
-    become(command, environment | variables(found.credentials))
+    become(path, command, environment | variables(found.credentials))
     return 0
 
 

@@ -302,13 +302,21 @@ def test_credentials_of_no_command_are_left_in_the_runtime_folder(desk: Desk) ->
     assert not any(path.name.startswith(("aws-config", "credentials")) for path in left)
 
 
-def test_a_missing_command_is_named_before_anything_is_asked(desk: Desk) -> None:
+@pytest.mark.parametrize("words", [["-s", "dev"], ["dev"]])
+def test_a_missing_command_is_named_before_anything_is_asked(desk: Desk, words: list[str]) -> None:
     desk.user()
 
-    done = desk.privy("exec", "-s", "dev", "--", "no-such-command")
+    done = desk.privy("exec", *words, "--", "no-such-command")
 
     assert (done.status, "no such command: 'no-such-command'" in done.err) == (3, True)
     assert desk.aws.calls.total() == 0
+
+
+def test_an_option_of_the_command_is_told_where_it_belongs(desk: Desk) -> None:
+    done = desk.privy("exec", "dev", "aws", "s3", "ls", "--recursive")
+
+    assert done.status == 2
+    assert "put `--` before a command that has options" in done.err
 
 
 def test_ctrl_c_while_a_code_is_waited_for_ends_in_silence(desk: Desk) -> None:
