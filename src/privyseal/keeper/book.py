@@ -16,6 +16,9 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_CLEARED: Final = 16
 """How many orders for AWS a process may have under way, or not come back for, by a lease."""
 
+MAX_UNDER_WAY: Final = 200
+"""How many of them may be under way for all: each holds a descriptor while it waits for its turn."""
+
 
 class Book:
     """Finds requests by identifier, by process and by leader without walking through all."""
@@ -78,11 +81,13 @@ class Book:
         """Let a request that nobody had to decide be found until `forget`.
 
         Raises:
-            LimitError: This process has not come back for many others.
+            LimitError: This process has not come back for many others, or many wait for the broker.
         """
         mine = [r for r in self._ended.values() if r.cleared and not r.collected]
         if sum(_owner(r.requester) == _owner(request.requester) for r in mine) >= MAX_CLEARED:
             raise LimitError(f"{MAX_CLEARED} orders of this process are being carried out already")
+        if sum(not r.done for r in mine) >= MAX_UNDER_WAY:
+            raise LimitError(f"{MAX_UNDER_WAY} orders are being carried out already")
         self._ended[request.id] = request
 
     def take_followers(self, request: Request) -> list[Request]:

@@ -28,7 +28,7 @@ from privyseal.errors import (
 )
 from privyseal.keeper import broker as broker_module
 from privyseal.keeper.asking import Answered
-from privyseal.keeper.book import MAX_CLEARED
+from privyseal.keeper.book import MAX_CLEARED, MAX_UNDER_WAY
 from privyseal.keeper.pins import Pins
 from privyseal.keeper.requests import Requester
 from privyseal.model.ask import (
@@ -308,6 +308,28 @@ async def test_a_process_that_never_comes_back_for_its_results_is_stopped(
         await ask(bench, requester)
     with pytest.raises(LimitError, match="orders of this process"):
         await ask(bench, requester)
+
+
+async def test_many_processes_with_one_lease_hold_no_more_than_a_number_of_orders(
+    bench: Bench, broker: FakeBroker
+) -> None:
+    first = await ask(bench, bench.process("privy", pid=1))
+    await bench.decide(first.request.id, "1h")
+    await outcome(bench, first)
+    over = threading.Event()
+
+    def waits(order: socket.socket, begin: Begin) -> None:
+        over.wait(20)
+        end(order, begin)
+
+    broker.behaviour = waits
+    shells = [bench.process("privy", pid=2 + n) for n in range(MAX_UNDER_WAY)]
+    under_way = [await ask(bench, shell) for shell in shells]
+    with pytest.raises(LimitError, match="orders are being carried out already"):
+        await ask(bench, bench.process("privy", pid=1000))
+    over.set()
+    for each in under_way:
+        await outcome(bench, each)
 
 
 def junk(order: socket.socket, _begin: Begin) -> None:
