@@ -1,6 +1,9 @@
 """The loopback redirect gives itself up to its own sign-in, and to nobody else."""
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPResponse
@@ -9,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given, settings, strategies as st
 from tests.fakes import FakeClock
+from tests.integration.aws.credential_servers import FETCH, STRANGER
 from tests.soak import times
 from tests.waiting import until
 
@@ -79,6 +83,24 @@ def test_what_is_not_this_sign_in_is_answered_and_forgotten(
     redirect: Redirect, waiting: Future[str], target: str, method: str, host: str, status: int
 ) -> None:
     assert get(redirect, target, method=method, host=host)[0] == status
+    get(redirect, f"/oauth/callback?code=mine&state={STATE}")
+    assert waiting.result(10) == f"code=mine&state={STATE}"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+def test_another_user_who_read_the_command_line_ends_no_sign_in(
+    redirect: Redirect, waiting: Future[str]
+) -> None:
+    target = f"{redirect.uri}?code=evil&state={STATE}"
+    forged = subprocess.run(
+        [sys.executable, "-I", "-c", FETCH, str(STRANGER), target],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "HTTP Error 403" in forged.stderr
     get(redirect, f"/oauth/callback?code=mine&state={STATE}")
     assert waiting.result(10) == f"code=mine&state={STATE}"
 
