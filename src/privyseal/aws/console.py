@@ -4,6 +4,7 @@ A link is as good as the credentials, for 15 minutes and for whoever opens it fi
 """
 
 import json
+import re
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -22,6 +23,7 @@ LONGEST: Final = 12 * 3600
 _SECONDS: Final = 30
 _MAX_ANSWER: Final = 64 * 1024
 _LONGEST: Final = 2048
+_HOST: Final = re.compile(r"[a-z0-9.-]+")
 
 
 def link(
@@ -103,7 +105,8 @@ def resolve(destination: str, region: str, partition: Partition) -> str:
     if "://" in destination:
         parts = parts_of(destination)
         aws = partition.console.removeprefix("console.")
-        if parts.scheme != "https" or not f".{parts.netloc}".endswith(f".{aws}"):
+        plain = _HOST.fullmatch(parts.netloc)  # to a browser a backslash ends the host
+        if parts.scheme != "https" or not plain or not f".{parts.netloc}".endswith(f".{aws}"):
             raise UsageError(
                 f"{destination!r} is no page of the console",
                 hint=f"give a path, or an address at {partition.console}",
