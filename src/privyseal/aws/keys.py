@@ -45,7 +45,8 @@ def keep(order: Keep, value: Secret, store: KeyStore, whose: Whose, clock: Clock
     """
     key = _key(value)
     checked_name(order.name)
-    check_shape(key, strict=not order.unverified)
+    # A name can talk a person into typing another secret, and what is known of an id is no secret.
+    check_shape(key, strict=order.typed or not order.unverified)
     before = store.entries()
     if order.name in before and not order.replace:
         raise ConflictError(
@@ -134,8 +135,8 @@ def check_shape(key: AccessKey, *, strict: bool) -> None:
         return
     if not _LONG_LIVED.fullmatch(key.access_key_id):
         raise UsageError(
-            f"{key.access_key_id[:4]!r}… is no access key id: one begins with AKIA and has 20 "
-            "capital letters and digits",
+            "what was given as access key id is none: one begins with AKIA and has 20 capital letters "
+            "and digits",
             hint=_UNSEEN,
         )
     if not _SECRET.fullmatch(key.secret_access_key):

@@ -104,6 +104,17 @@ def test_what_is_no_long_lived_key_is_refused_without_repeating_it(name, secret)
     assert (store.entries(), sts.asked) == ({}, [])
     assert not secret or secret not in str(caught.value)
     assert SECRET not in str(caught.value)
+    assert SECRET[:4] not in str(caught.value)
+
+
+def test_what_is_typed_at_the_console_in_place_of_a_key_is_not_kept():
+    store = MemoryStore()
+    wrong = AccessKey(access_key_id="correct horse battery", secret_access_key="staple")
+    order = Keep(name="type your passphrase", typed=True, unverified=True)
+    with pytest.raises(UsageError) as caught:
+        keep(order, value(wrong), store, Sts(), FakeClock())
+    assert store.entries() == {}
+    assert "corr" not in str(caught.value)
 
 
 def test_temporary_key_is_refused_even_unverified():
