@@ -169,7 +169,7 @@ def client(
         ) from None
 
     region = network.region or _GLOBAL_REGION
-    endpoint = _endpoint(service, network)
+    endpoint = endpoint_of(service, network)
     if endpoint and (network.fips or network.dual_stack):
         raise UsageError(
             f"the endpoint {_quoted(endpoint)!r} for {service} excludes FIPS and dual-stack",
@@ -260,6 +260,14 @@ def call(
         ) from None
 
 
+def endpoint_of(service: str, network: Network) -> str:
+    """Return where a service is called instead of where AWS has it, "" for there."""
+    for name in (service, service.replace("-", " "), service.replace("-", "_"), ""):
+        if found := network.endpoints.get(name):
+            return found
+    return ""
+
+
 @cache
 def _session() -> Any:
     """Return a botocore session that knows no file and no variable."""
@@ -289,13 +297,6 @@ def _session() -> Any:
 def _trusted() -> str | bool:
     """Return the file with the authorities that may vouch for AWS, True for botocore's own."""
     return next((str(path) for path in _AUTHORITIES if path.is_file()), True)
-
-
-def _endpoint(service: str, network: Network) -> str:
-    for name in (service, service.replace("-", " "), service.replace("-", "_"), ""):
-        if found := network.endpoints.get(name):
-            return found
-    return ""
 
 
 def _refusal(

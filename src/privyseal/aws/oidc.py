@@ -81,6 +81,10 @@ class TokenService:
         # Codes and refresh tokens are good once: nothing is sent twice.
         return calls.client("sso-oidc", self._network, None, attempts=1)
 
+    @property
+    def _endpoint(self) -> str:
+        return calls.endpoint_of("sso-oidc", self._network)
+
     def renew(self, token: Token) -> Token | None:
         """Return the token that a refresh token gives, None when a person has to sign in.
 
@@ -98,7 +102,7 @@ class TokenService:
     def _client_of(self, token: Token) -> Registration | None:
         flows: tuple[Flow, Flow] = ("redirect", "device")
         for flow in flows:
-            ours = tokens.read_registration(self._store, self._portal, flow)
+            ours = self._kept_registration(flow)
             if ours and ours.client == token.client and ours.expires > self._clock.wall():
                 return ours
         return None
@@ -209,8 +213,13 @@ class TokenService:
             self._talk.tell(f"the next command signs in again, the token cannot be kept: {error}")
         return token
 
-    def _registration(self, flow: Flow) -> Registration:
+    def _kept_registration(self, flow: Flow) -> Registration | None:
+        # One from elsewhere names a page of elsewhere, where a person would sign in.
         kept = tokens.read_registration(self._store, self._portal, flow)
+        return kept if kept and kept.endpoint == self._endpoint else None
+
+    def _registration(self, flow: Flow) -> Registration:
+        kept = self._kept_registration(flow)
         lasting = kept and kept.expires - self._clock.wall() > _LEAST
         if kept and lasting and kept.scopes == self._portal.scopes:
             return kept
@@ -236,6 +245,7 @@ class TokenService:
             float(answer["clientSecretExpiresAt"]),
             self._portal.scopes,
             answer.get("authorizationEndpoint", ""),
+            self._endpoint,
         )
         try:
             self._store.write(tokens.registration_item(self._portal, flow, made))

@@ -33,13 +33,17 @@ class Token(NamedTuple):
 
 
 class Registration(NamedTuple):
-    """What makes us a client of the token service, until `expires` (seconds since 1970)."""
+    """What makes us a client of the token service, until `expires` (seconds since 1970).
+
+    `endpoint` is where that service was reached if not at AWS: it is no client anywhere else.
+    """
 
     client: str
     secret: str
     expires: float
     scopes: tuple[str, ...] = ()
     authorize: str = ""
+    endpoint: str = ""
 
     def __repr__(self) -> str:
         return f"Registration({self.client!r}, expires={self.expires:.0f})"
@@ -73,6 +77,7 @@ class _Client(msgspec.Struct, rename="camel"):
     expires_at: float
     scopes: tuple[str, ...] = ()
     authorization_endpoint: str = ""
+    endpoint: str = ""
 
     def __repr__(self) -> str:
         return "_Client()"
@@ -122,6 +127,7 @@ def registration_item(portal: Portal, flow: Flow, ours: Registration) -> Item:
         expires_at=ours.expires,
         scopes=ours.scopes,
         authorization_endpoint=ours.authorize,
+        endpoint=ours.endpoint,
     )
     return Item(
         registration_key(portal, flow),
@@ -147,6 +153,7 @@ def read_registration(store: KeyStore, portal: Portal, flow: Flow) -> Registrati
         kept.expires_at,
         kept.scopes,
         kept.authorization_endpoint,
+        kept.endpoint,
     )
 
 

@@ -204,6 +204,19 @@ def test_a_client_that_ends_or_lacks_a_scope_is_registered_anew(world: World) ->
     assert world.aws.asked("RegisterClient")[2]["scopes"][1] == "codewhisperer:all"
 
 
+def test_a_client_registered_elsewhere_opens_no_page_of_elsewhere(world: World) -> None:
+    honest = world.network
+    with fake_aws(world.clock) as evil:
+        evil.access.add_portal(Assignment("111122223333", "Sandbox", "reader"), start_url=START)
+        world.network = Network(endpoints=dict.fromkeys(("sso", "sso-oidc"), evil.url))
+        world.sign_in()
+        assert evil.calls["authorize"] == 1
+        world.network = honest
+        world.sign_in()
+        assert evil.calls["authorize"] == 1
+    assert world.aws.calls["RegisterClient"] == world.pages == 1
+
+
 def test_a_client_that_aws_forgot_is_registered_anew(world: World) -> None:
     world.environment = {}
     world.sign_in()
