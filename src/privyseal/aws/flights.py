@@ -5,10 +5,12 @@ process that holds it, however that ends. Those who wait look again before they 
 fails, whoever waited for it shares its failure: one refusal at the prompt answers fifty shells.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -74,6 +76,10 @@ class Flights:
 
     def _prepare(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = self._folder.lstat()
+        # Where the runtime folder lies in a place for all, somebody else may have been faster.
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise PermissionError(errno.EPERM, "others can change what lies in it")
 
     def _take(self, path: Path, *, came: int, wait: bool) -> int:
         how = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB

@@ -165,6 +165,35 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path):
         pass
 
 
+@pytest.mark.parametrize("trap", ["link", "open to all"])
+def test_a_folder_that_others_can_change_is_not_used(tmp_path: Path, trap: str):
+    theirs, folder = tmp_path / "theirs", tmp_path / "flights"
+    theirs.mkdir()
+    if trap == "link":
+        folder.symlink_to(theirs)
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    flights = Flights(folder)
+
+    with pytest.raises(UnreachableError, match="others can change"), flights.one("k"):
+        pytest.fail("it took off")
+    with pytest.raises(UnreachableError, match="others can change"):
+        flights.note("k", "the digest of a code")
+    assert list(theirs.iterdir()) == []
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+def test_a_folder_of_another_user_is_not_used(tmp_path: Path):
+    folder = tmp_path / "flights"
+    folder.mkdir()
+    os.chown(folder, 65533, 65533)
+
+    with pytest.raises(UnreachableError, match="others can change"):
+        Flights(folder).note("k", "the digest of a code")
+
+
 def test_a_lock_that_points_elsewhere_is_not_followed(flights: Flights, tmp_path: Path):
     with flights.one("k"):
         (lock,) = (tmp_path / "flights").iterdir()
