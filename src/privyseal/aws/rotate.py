@@ -130,10 +130,14 @@ class Rotation:
         credentials = self._obtain(self._order.plan)
         own = Credentials(access_key_id=old.access_key_id, secret_access_key=old.secret_access_key)
         who = sts.identity(network, own)
-        if credentials.account not in {"", who.account}:
+        # Not by what is noted of a key: in another account a user of this name may get our new key.
+        account = who.account
+        if credentials.access_key_id != own.access_key_id:
+            account = sts.identity(network, credentials).account
+        if account != who.account:
             raise UsageError(
                 f"the key {name!r} is of account {who.account}, and profile "
-                f"{self._order.plan.profile!r} leads to {credentials.account}",
+                f"{self._order.plan.profile!r} leads to {account}",
                 hint="rotate it with the profile of the key itself, or with --no-session",
             )
         keys = self._keys(credentials, who.user)

@@ -93,7 +93,9 @@ class World:
         return Rotate(name="base", plan=plan, grace=grace, resume=resume)
 
     def rotate(self, *steps: Step, grace: int = 0, resume: bool = False) -> list[str]:
-        order = self.order(*steps, grace=grace, resume=resume)
+        return self.rotation(self.order(*steps, grace=grace, resume=resume)).run()
+
+    def rotation(self, order: Rotate) -> Rotation:
         engine = Engine(self.store, self.talk, self.clock, flights=self.flights)
         return Rotation(
             order,
@@ -103,7 +105,7 @@ class World:
             self.flights,
             engine.obtain,
             wait=self.wait,
-        ).run()
+        )
 
     def stored(self) -> AccessKey:
         return items.decode_access_key(self.store.read("base").value.expose())
@@ -191,6 +193,31 @@ def test_a_role_of_another_account_is_refused_before_anything_changes(world: Wor
     with pytest.raises(UsageError, match="leads to 210987654321"):
         world.rotate(step)
     assert world.at_aws() == {old.access_key_id: True}
+
+
+def test_a_key_of_another_account_makes_no_key_in_place_of_ours(world: World):
+    old = world.begin()
+    world.moto.admit()
+    mine = Credentials(access_key_id=old.access_key_id, secret_access_key=old.secret_access_key)
+    there = sts.role(
+        world.moto.network,
+        mine,
+        RoleStep(arn="arn:aws:iam::210987654321:role/any"),
+        "",
+        world.clock,
+    )
+    iam = calls.client("iam", world.moto.network, there)
+    iam.create_user(UserName="alice")
+    made = iam.create_access_key(UserName="alice")["AccessKey"]
+    theirs = AccessKey(access_key_id=made["AccessKeyId"], secret_access_key=made["SecretAccessKey"])
+    world.store.write(items.key_item("theirs", theirs, added=1.0))
+    order = world.order()
+    plan = msgspec.structs.replace(order.plan, source=StoredKey(name="theirs"))
+
+    with pytest.raises(UsageError, match="leads to 210987654321"):
+        world.rotation(msgspec.structs.replace(order, plan=plan)).run()
+    assert world.stored().access_key_id == old.access_key_id
+    assert len(iam.list_access_keys(UserName="alice")["AccessKeyMetadata"]) == 1
 
 
 def test_sessions_of_the_old_key_are_dropped(world: World):
