@@ -199,17 +199,16 @@ class Engine:
             case PortalRole():
                 from privyseal.aws import portal  # noqa: PLC0415 - seldom wanted
 
-                return portal.role_credentials(
+                access = portal.PortalAccess(
                     source.portal,
-                    source.account,
-                    source.role,
                     plan.network,
                     self._store,
                     self._talk,
                     self._clock,
-                    flights=self._flights,
-                    wait=self._wait,
+                    self._flights,
+                    self._wait,
                 )
+                return access.role_credentials(source.account, source.role)
             case WebIdentity() | Process() | Ambient():
                 return self._from_outside(source, plan)
             case _:

@@ -44,132 +44,28 @@ _AT_ONCE: Final = 8
 _UNAUTHORIZED: Final = "UnauthorizedException"
 
 
-def role_credentials(
-    portal: Portal,
-    account: str,
-    role: str,
-    network: Network,
-    store: KeyStore,
-    talk: Talk,
-    clock: Clock,
-    *,
-    flights: Flights,
-    wait: Wait | None = None,
-) -> Credentials:
-    """Return the credentials of a role; signs in when there is no token for the portal.
-
-    Raises:
-        DeniedError: The portal gives no such role, or the person gave up.
-        ExpiredError: Nobody signed in in time.
-        PrivysealError: AWS cannot be reached, or refuses.
-    """
-    try:
-        answer = _SignIn(portal, network, store, talk, clock, flights, wait).ask(
-            "get_role_credentials",
-            expected=("ForbiddenException", "ResourceNotFoundException"),
-            accountId=account,
-            roleName=role,
-        )
-    except ExpectedError as error:
-        raise DeniedError(
-            f"{portal.start_url} gives you no role {role!r} in account {account} ({error.code})",
-            hint="see what it offers with `privy aws sso list`",
-        ) from None
-    found = answer["roleCredentials"]
-    return Credentials(
-        access_key_id=found["accessKeyId"],
-        secret_access_key=found["secretAccessKey"],
-        session_token=found["sessionToken"],
-        expires=found["expiration"] / 1000,
-        account=account,
-    )
-
-
-def roles(
-    portal: Portal,
-    network: Network,
-    store: KeyStore,
-    talk: Talk,
-    clock: Clock,
-    *,
-    flights: Flights,
-    wait: Wait | None = None,
-) -> list[OfferedRole]:
-    """Return every role of every account that the portal offers, by account name and role.
-
-    Raises:
-        PrivysealError: As for `role_credentials`.
-    """
-    signed_in = _SignIn(portal, network, store, talk, clock, flights, wait)
-    accounts = signed_in.pages("list_accounts", "accountList")
-    # One call for each account: with hundreds of them a person would wait for a minute.
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        offered = [role for roles in pool.map(signed_in.roles_of, accounts) for role in roles]
-    return sorted(offered, key=lambda role: (role.account_name, role.account, role.role))
-
-
-def sign_in(
-    portal: Portal,
-    network: Network,
-    store: KeyStore,
-    talk: Talk,
-    clock: Clock,
-    *,
-    flights: Flights,
-    wait: Wait | None = None,
-) -> list[str]:
-    """Sign in anew, whatever is kept, and keep the token; return lines for the person.
-
-    Raises:
-        DeniedError: The person gave up, or refused at the page.
-        ExpiredError: Nobody signed in in time.
-    """
-    token = _SignIn(portal, network, store, talk, clock, flights, wait).anew()
-    minutes = (token.expires - clock.wall()) / 60
-    more = ", renewed without you for as long as the portal allows" if token.refresh else ""
-    return [f"signed in at {portal.start_url} for {minutes:.0f} minutes{more}"]
-
-
-def sign_out(
-    portal: Portal,
-    network: Network,
-    store: KeyStore,
-    talk: Talk,
-    clock: Clock,
-    *,
-    flights: Flights,
-    wait: Wait | None = None,
-) -> list[str]:
-    """Revoke the token, forget it and what was fetched with it; return lines for the person.
-
-    Raises:
-        UnreachableError: It is forgotten here, but AWS could not be told.
-    """
-    return _SignIn(portal, network, store, talk, clock, flights, wait).end()
-
-
 def carry_out(
     order: Roles | SignIn | SignOut, store: KeyStore, talk: Talk, clock: Clock, flights: Flights
 ) -> list[OfferedRole] | dict[str, list[str]]:
     """Carry out an order that a portal takes; return the roles, or `lines` for the person.
 
     Raises:
-        PrivysealError: As for the functions above.
+        PrivysealError: As for the methods of `PortalAccess`.
     """
-    asked = (order.portal, order.network, store, talk, clock)
+    access = PortalAccess(order.portal, order.network, store, talk, clock, flights, talk.wait)
     match order:
         case Roles():
-            return roles(*asked, flights=flights)
+            return access.roles()
         case SignIn():
-            return {"lines": sign_in(*asked, flights=flights)}
+            return {"lines": access.sign_in()}
         case SignOut():
-            return {"lines": sign_out(*asked, flights=flights)}
+            return {"lines": access.sign_out()}
         case _:
             assert_never(order)
 
 
-class _SignIn:
-    """One portal, as one order sees it."""
+class PortalAccess:
+    """One portal, as one order sees it; `wait` lets seconds pass."""
 
     def __init__(
         self,
@@ -179,7 +75,7 @@ class _SignIn:
         talk: Talk,
         clock: Clock,
         flights: Flights,
-        wait: Wait | None,
+        wait: Wait,
     ) -> None:
         self._portal = portal
         self._network = msgspec.structs.replace(network, region=portal.region)
@@ -187,56 +83,69 @@ class _SignIn:
         self._clock = clock
         self._flights = flights
         self._held: Token | None = None  # a store may take a second to read
-        self._tokens = TokenService(portal, self._network, store, talk, clock, wait or talk.wait)
+        self._tokens = TokenService(portal, self._network, store, talk, clock, wait)
 
-    def ask(
-        self, operation: str, *, expected: Collection[str] = (), **inputs: object
-    ) -> dict[str, Any]:
-        """Make one call of the portal; a token that it rejects is replaced once."""
-        rejected = ""
-        for _ in range(2):
-            token = self._token(rejected)
-            try:
-                return self._ask(token, operation, (*expected, _UNAUTHORIZED), inputs)
-            except ExpectedError as error:
-                if error.code != _UNAUTHORIZED:
-                    raise
-            rejected = token.access
-        raise DeniedError(
-            f"{self._portal.start_url} rejects a token that was issued just now",
-            hint="compare sso_start_url and sso_region with what the portal shows",
+    def role_credentials(self, account: str, role: str) -> Credentials:
+        """Return the credentials of a role; signs in when there is no token for the portal.
+
+        Raises:
+            DeniedError: The portal gives no such role, or the person gave up.
+            ExpiredError: Nobody signed in in time.
+            PrivysealError: AWS cannot be reached, or refuses.
+        """
+        try:
+            answer = self._ask(
+                "get_role_credentials",
+                expected=("ForbiddenException", "ResourceNotFoundException"),
+                accountId=account,
+                roleName=role,
+            )
+        except ExpectedError as error:
+            start = self._portal.start_url
+            raise DeniedError(
+                f"{start} gives you no role {role!r} in account {account} ({error.code})",
+                hint="see what it offers with `privy aws sso list`",
+            ) from None
+        found = answer["roleCredentials"]
+        return Credentials(
+            access_key_id=found["accessKeyId"],
+            secret_access_key=found["secretAccessKey"],
+            session_token=found["sessionToken"],
+            expires=found["expiration"] / 1000,
+            account=account,
         )
 
-    def pages(self, operation: str, field: str, **inputs: Any) -> Iterator[dict[str, Any]]:
-        """Yield the entries of all pages of a list."""
-        more: dict[str, Any] = {}
-        while True:
-            answer = self.ask(operation, maxResults=100, **inputs, **more)
-            yield from answer.get(field, ())
-            if not answer.get("nextToken"):
-                return
-            more = {"nextToken": answer["nextToken"]}
+    def roles(self) -> list[OfferedRole]:
+        """Return every role of every account that the portal offers, by account name and role.
 
-    def roles_of(self, account: Mapping[str, Any]) -> list[OfferedRole]:
-        """Return the roles of one account, as `list_accounts` gives it."""
-        number = account["accountId"]
-        return [
-            OfferedRole(
-                account=number,
-                account_name=account.get("accountName", ""),
-                role=role["roleName"],
-                email=account.get("emailAddress", ""),
-            )
-            for role in self.pages("list_account_roles", "roleList", accountId=number)
-        ]
+        Raises:
+            PrivysealError: As for `role_credentials`.
+        """
+        accounts = self._pages("list_accounts", "accountList")
+        # One call for each account: with hundreds of them a person would wait for a minute.
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            offered = [role for roles in pool.map(self._roles_of, accounts) for role in roles]
+        return sorted(offered, key=lambda role: (role.account_name, role.account, role.role))
 
-    def anew(self) -> Token:
-        """Let the person sign in, whatever is kept."""
+    def sign_in(self) -> list[str]:
+        """Sign in anew, whatever is kept, and keep the token; return lines for the person.
+
+        Raises:
+            DeniedError: The person gave up, or refused at the page.
+            ExpiredError: Nobody signed in in time.
+        """
         with self._flights.one(self._flight):
-            return self._tokens.by_person()
+            token = self._tokens.by_person()
+        minutes = (token.expires - self._clock.wall()) / 60
+        more = ", renewed without you for as long as the portal allows" if token.refresh else ""
+        return [f"signed in at {self._portal.start_url} for {minutes:.0f} minutes{more}"]
 
-    def end(self) -> list[str]:
-        """Revoke what is kept and forget it; return lines for the person."""
+    def sign_out(self) -> list[str]:
+        """Revoke the token, forget it and what was fetched with it; return lines for the person.
+
+        Raises:
+            UnreachableError: It is forgotten here, but AWS could not be told.
+        """
         with self._flights.one(self._flight):
             token = tokens.read_token(self._store, self._portal)
             sessions = self._forget()
@@ -263,6 +172,47 @@ class _SignIn:
         return f"portal {self._portal.start_url}"
 
     def _ask(
+        self, operation: str, *, expected: Collection[str] = (), **inputs: object
+    ) -> dict[str, Any]:
+        """Make one call of the portal; a token that it rejects is replaced once."""
+        rejected = ""
+        for _ in range(2):
+            token = self._token(rejected)
+            try:
+                return self._ask_once(token, operation, (*expected, _UNAUTHORIZED), inputs)
+            except ExpectedError as error:
+                if error.code != _UNAUTHORIZED:
+                    raise
+            rejected = token.access
+        raise DeniedError(
+            f"{self._portal.start_url} rejects a token that was issued just now",
+            hint="compare sso_start_url and sso_region with what the portal shows",
+        )
+
+    def _pages(self, operation: str, field: str, **inputs: Any) -> Iterator[dict[str, Any]]:
+        """Yield the entries of all pages of a list."""
+        more: dict[str, Any] = {}
+        while True:
+            answer = self._ask(operation, maxResults=100, **inputs, **more)
+            yield from answer.get(field, ())
+            if not answer.get("nextToken"):
+                return
+            more = {"nextToken": answer["nextToken"]}
+
+    def _roles_of(self, account: Mapping[str, Any]) -> list[OfferedRole]:
+        """Return the roles of one account, as `list_accounts` gives it."""
+        number = account["accountId"]
+        return [
+            OfferedRole(
+                account=number,
+                account_name=account.get("accountName", ""),
+                role=role["roleName"],
+                email=account.get("emailAddress", ""),
+            )
+            for role in self._pages("list_account_roles", "roleList", accountId=number)
+        ]
+
+    def _ask_once(
         self, token: Token, operation: str, expected: Collection[str], inputs: dict[str, Any]
     ) -> dict[str, Any]:
         return calls.call(
@@ -307,7 +257,7 @@ class _SignIn:
             token = renewed
             self._drop(items.token_key(self._portal.start_url))
         with suppress(ExpectedError):
-            self._ask(token, "logout", (_UNAUTHORIZED,), {})
+            self._ask_once(token, "logout", (_UNAUTHORIZED,), {})
 
     def _forget(self) -> int:
         """Forget the token and the sessions fetched with it; return how many these were."""

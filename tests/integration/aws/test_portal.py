@@ -17,9 +17,10 @@ from tests.fakes_aws.oidc import DAY
 from tests.fakes_aws.web import AwsError
 from tests.fakes_stores import MemoryStore
 
-from privyseal.aws import items, portal, sts
+from privyseal.aws import items, sts
 from privyseal.aws.engine import carry_out
 from privyseal.aws.flights import Flights
+from privyseal.aws.portal import PortalAccess
 from privyseal.aws.ports import Item
 from privyseal.aws.talk import TerminalTalk
 from privyseal.aws.tokens import Registration, Token
@@ -77,35 +78,32 @@ class World:
             for device in self.aws.oidc.devices.values():
                 self.aws.oidc.decide(device.user_code, self.aws.oidc.person)
 
-    @property
-    def around(self) -> dict[str, object]:
-        talk = TerminalTalk(lambda *_: "", SystemClock(), self.environment, self.screen)
-        return {
-            "network": self.network,
-            "store": self.store,
-            "talk": talk,
-            "clock": self.clock,
-            "flights": self._flights,
-            "wait": self.wait,
-        }
-
-    def credentials(self, role: str = "admin") -> Credentials:
-        return portal.role_credentials(
+    def access(self, talk: TerminalTalk | None = None) -> PortalAccess:
+        return PortalAccess(
             self.portal,
-            "111122223333",
-            role,
-            **self.around,  # type: ignore[arg-type]  # its parts have the right types
+            self.network,
+            self.store,
+            talk or self.talk,
+            self.clock,
+            self._flights,
+            self.wait,
         )
 
+    @property
+    def talk(self) -> TerminalTalk:
+        return TerminalTalk(lambda *_: "", SystemClock(), self.environment, self.screen)
+
+    def credentials(self, role: str = "admin") -> Credentials:
+        return self.access().role_credentials("111122223333", role)
+
     def sign_in(self) -> list[str]:
-        return portal.sign_in(self.portal, **self.around)  # type: ignore[arg-type]  # as above
+        return self.access().sign_in()
 
     def sign_out(self) -> list[str]:
-        return portal.sign_out(self.portal, **self.around)  # type: ignore[arg-type]  # as above
+        return self.access().sign_out()
 
     def carry_out(self, order: Order) -> bytes:
-        talk = TerminalTalk(lambda *_: "", SystemClock(), self.environment, self.screen)
-        return carry_out(order, self.store, talk, self.clock, self._flights)
+        return carry_out(order, self.store, self.talk, self.clock, self._flights)
 
     @property
     def pages(self) -> int:
@@ -243,10 +241,9 @@ def test_when_nobody_comes_back_from_the_page_the_client_is_registered_anew(worl
             self.close()
             raise ExpiredError("nobody came back")
 
-    around = world.around
-    around["talk"] = Impatient(lambda *_: "", SystemClock(), BROWSER, io.StringIO())
+    talk = Impatient(lambda *_: "", SystemClock(), BROWSER, io.StringIO())
     with pytest.raises(ExpiredError):
-        portal.sign_in(world.portal, **around)  # type: ignore[arg-type]  # as in World
+        world.access(talk).sign_in()
     world.sign_in()
     assert world.aws.calls["RegisterClient"] == 2
 
@@ -435,7 +432,7 @@ def test_signing_out_while_aws_is_away_forgets_and_says_so(world: World) -> None
 
 def test_roles_of_all_pages_are_listed_by_account_and_name(world: World) -> None:
     world.aws.access.page_size = 1
-    found = portal.roles(world.portal, **world.around)  # type: ignore[arg-type]  # as in World
+    found = world.access().roles()
     assert [(role.account_name, role.account, role.role) for role in found] == [
         ("Production", "444455556666", "reader"),
         ("Sandbox", "111122223333", "admin"),
@@ -451,11 +448,11 @@ def test_roles_of_many_accounts_are_all_listed_though_the_token_ends_meanwhile(
     world.aws.access.assignments[START] = [Assignment(name, name, "reader") for name in names]
     world.sign_in()
     world.aws.oidc.revoke_all()
-    found = portal.roles(world.portal, **world.around)  # type: ignore[arg-type]  # as in World
+    found = world.access().roles()
     assert [role.account for role in found] == names
     assert world.pages == 2
     world.aws.refuse("ListAccountRoles", AwsError(401, "UnauthorizedException"))
-    assert len(portal.roles(world.portal, **world.around)) == 100  # type: ignore[arg-type]  # as in World
+    assert len(world.access().roles()) == 100
     assert (world.pages, world.grants.count("refresh_token")) == (2, 2)
 
 
@@ -463,7 +460,7 @@ def test_a_list_of_many_pages_reads_the_store_once(world: World) -> None:
     world.sign_in()
     world.store.reads.clear()
     world.aws.access.page_size = 1
-    portal.roles(world.portal, **world.around)  # type: ignore[arg-type]  # as in World
+    world.access().roles()
     assert world.aws.calls["ListAccountRoles"] == 3
     assert world.store.reads == [items.token_key(START)]
 
@@ -501,10 +498,9 @@ def test_a_redirect_of_another_sign_in_is_refused(world: World) -> None:
             self.close()
             return "code=stolen&state=other"
 
-    around = world.around
-    around["talk"] = Forging(lambda *_: "", SystemClock(), BROWSER, io.StringIO())
+    talk = Forging(lambda *_: "", SystemClock(), BROWSER, io.StringIO())
     with pytest.raises(DeniedError, match="belongs to another sign-in"):
-        portal.sign_in(world.portal, **around)  # type: ignore[arg-type]  # as in World
+        world.access(talk).sign_in()
     assert world.aws.calls["CreateToken"] == 0
 
 
