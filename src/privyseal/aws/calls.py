@@ -146,6 +146,14 @@ _CAUSES: Final[Mapping[str, str]] = {
 _OTHER: Final = _Meaning(PrivysealError, "AWS refuses")
 
 
+def not_installed() -> UnsupportedError:
+    """Return what to say where botocore is missing."""
+    return UnsupportedError(
+        "calls to AWS need botocore, which is not installed",
+        hint="install the extra: pip install 'privyseal[aws]'",
+    )
+
+
 def client(
     service: str, network: Network, credentials: Credentials | None, *, attempts: int = _ATTEMPTS
 ) -> Any:
@@ -163,10 +171,7 @@ def client(
         from botocore.config import Config  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
     except ImportError:
-        raise UnsupportedError(
-            "calls to AWS need botocore, which is not installed",
-            hint="install privyseal with its extra `aws`",
-        ) from None
+        raise not_installed() from None
 
     region = network.region or _GLOBAL_REGION
     endpoint = endpoint_of(service, network)
@@ -201,7 +206,7 @@ def client(
             # No code is loaded because a variable names it.
             plugin.set_plugin_context(plugin.PluginContext(plugins="DISABLED"))
             return _session().create_client(
-                service, config=config, endpoint_url=endpoint or None, verify=_trusted(), **signing
+                service, config=config, endpoint_url=endpoint or None, verify=trusted(), **signing
             )
     except (BotoCoreError, ValueError) as error:
         raise UsageError(f"cannot reach {service} in {region!r}: {_quoted(str(error))}") from None
@@ -294,7 +299,7 @@ def _session() -> Any:
     return session
 
 
-def _trusted() -> str | bool:
+def trusted() -> str | bool:
     """Return the file with the authorities that may vouch for AWS, True for botocore's own."""
     return next((str(path) for path in _AUTHORITIES if path.is_file()), True)
 

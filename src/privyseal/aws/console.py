@@ -8,7 +8,8 @@ import re
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from privyseal.errors import DeniedError, UnreachableError, UnsupportedError, UsageError
+from privyseal.aws.calls import not_installed, trusted
+from privyseal.errors import DeniedError, UnreachableError, UsageError
 from privyseal.model.aws import Ambient, Credentials, FederationStep, Link, Network, Process
 from privyseal.wire.aws.addresses import parts_of
 from privyseal.wire.aws.partitions import Partition, is_region, of_region
@@ -165,11 +166,8 @@ def _fetch(url: str, host: str) -> tuple[int, bytes]:
         from botocore.httpsession import URLLib3Session  # noqa: PLC0415
         from botocore.utils import get_environ_proxies  # noqa: PLC0415
     except ImportError:
-        raise UnsupportedError(
-            "calls to AWS need botocore, which is not installed",
-            hint="install privyseal with its extra `aws`",
-        ) from None
-    session = URLLib3Session(timeout=_SECONDS, proxies=get_environ_proxies(url))
+        raise not_installed() from None
+    session = URLLib3Session(verify=trusted(), timeout=_SECONDS, proxies=get_environ_proxies(url))
     try:
         answer = session.send(AWSRequest("GET", url, stream_output=True).prepare())
         return answer.status_code, answer.raw.read(_MAX_ANSWER)

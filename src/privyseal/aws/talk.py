@@ -87,7 +87,7 @@ class TerminalTalk:
         except ImportError:
             raise UnsupportedError(
                 "a sign-in by the browser needs h11, which is not installed",
-                hint="install privyseal with its extra `aws`, or use --stdout",
+                hint="install the extra (pip install 'privyseal[aws]'), or use --stdout",
             ) from None
         self._redirect = Redirect()
         return self._redirect.uri

@@ -32,7 +32,6 @@ _VARIABLES: Final = {
     "https_proxy",
     "NO_PROXY",
     "no_proxy",
-    "AWS_CA_BUNDLE",
     "XDG_RUNTIME_DIR",
 }
 """What a broker of our own takes from the surroundings."""
