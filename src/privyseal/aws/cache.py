@@ -133,7 +133,7 @@ class Cache:
         digest = stage.digest(mark)
         key = items.session_key(stage.kind, stage.owner, stage.serial, digest, made.expires)
         source = stage.plan.source
-        notes = {"source": source.name, "mark": mark} if isinstance(source, StoredKey) else {}
+        notes = items.session_notes(source.name, mark) if isinstance(source, StoredKey) else {}
         self._store.write(items.session_item(key, made, notes))
         # What is stale harms nobody: whoever comes next tries again.
         with suppress(PrivysealError):

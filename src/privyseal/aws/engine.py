@@ -8,7 +8,7 @@ from privyseal.aws.cache import Cache, Entries, Stage
 from privyseal.aws.calls import EndedError, UnknownKeyError
 from privyseal.aws.flights import Flights
 from privyseal.aws.known import known
-from privyseal.aws.mfa import SEED, Codes, seed_item
+from privyseal.aws.mfa import Codes, seed_item
 from privyseal.aws.ports import KeyStore, Talk
 from privyseal.errors import (
     ConflictError,
@@ -257,9 +257,10 @@ def carry_out(
         case Known():
             return encode(engine.known())
         case Rotate():
-            from privyseal.aws.rotate import rotate  # noqa: PLC0415 - only what the order wants
+            from privyseal.aws.rotate import Rotation  # noqa: PLC0415 - only what the order wants
 
-            return encode({"lines": rotate(order, store, talk, clock, flights, engine.obtain)})
+            rotation = Rotation(order, store, talk, clock, flights, engine.obtain)
+            return encode({"lines": rotation.run()})
         case Roles() | SignIn() | SignOut():
             from privyseal.aws import portal  # noqa: PLC0415 - only what the order wants
 
@@ -283,12 +284,12 @@ def _change(
         case Keep():
             if value is None:
                 raise UsageError(f"no value came with the order to keep {order.name!r}")
-            if order.name.startswith(SEED):
+            if items.classify(order.name) == "seed":
                 return _keep_seed(order, store, value)
             return keys.keep(order, value, store, sts.identity, clock)
-        case Remove() if order.name.startswith(SEED):
+        case Remove() if items.classify(order.name) == "seed":
             store.remove(order.name)
-            return [f"Deleted the MFA device {order.name.removeprefix(SEED)}."]
+            return [f"Deleted the MFA device {items.seed_serial(order.name)}."]
         case Remove():
             return keys.remove(order, store)
         case Clear():
@@ -298,7 +299,7 @@ def _change(
 
 
 def _keep_seed(order: Keep, store: KeyStore, value: Secret) -> list[str]:
-    serial = order.name.removeprefix(SEED)
+    serial = items.seed_serial(order.name)
     if order.name in store.entries() and not order.replace:
         raise ConflictError(
             f"there is a seed of {serial!r} already", hint="add `--replace` to replace it"

@@ -121,6 +121,16 @@ def journal_name(key: str) -> str:
     return key.removeprefix(_JOURNAL)
 
 
+def seed_key(serial: str) -> str:
+    """Return the name of the seed of a virtual MFA device."""
+    return _SEED + serial
+
+
+def seed_serial(key: str) -> str:
+    """Return the serial number of the device whose seed has this name."""
+    return key.removeprefix(_SEED)
+
+
 def mark(access_key_id: str) -> str:
     """Return what stands for a key id in notes: enough to recognise it, too little to use it."""
     return hashlib.sha256(access_key_id.encode()).hexdigest()[:16]
@@ -137,9 +147,9 @@ def key_notes(key: "AccessKey", *, added: float) -> dict[str, str]:
     }
 
 
-def session_notes(source: str, access_key_id: str) -> dict[str, str]:
-    """Return what may be known of a session made from the stored key `source`."""
-    return {"source": source, "mark": mark(access_key_id)}
+def session_notes(source: str, key_mark: str) -> dict[str, str]:
+    """Return what may be known of a session made from the stored key `source` of this mark."""
+    return {"source": source, "mark": key_mark}
 
 
 def key_item(name: str, key: "AccessKey", *, added: float) -> Item:

@@ -8,10 +8,10 @@ import base64
 import binascii
 import hashlib
 import re
-import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from privyseal.aws import items
 from privyseal.aws.calls import WrongCodeError
 from privyseal.aws.flights import Flights
 from privyseal.aws.ports import Item, KeyStore, Talk
@@ -20,9 +20,6 @@ from privyseal.model.clock import Clock
 from privyseal.model.secret import Secret
 
 _T = TypeVar("_T")
-
-SEED: Final = "totp:"
-"""Prefix of the key under which the store keeps the seed of a virtual device."""
 
 _TRIES: Final = 3
 _STEP_SECONDS: Final = 30
@@ -42,7 +39,7 @@ class Codes:
         clock: Clock,
         flights: Flights,
         *,
-        wait: Callable[[float], None] = time.sleep,
+        wait: Callable[[float], None],
     ) -> None:
         self._store = store
         self._talk = talk
@@ -86,7 +83,7 @@ class Codes:
 
     def _seed(self, serial: str) -> bytes:
         try:
-            return _decoded(self._store.read(SEED + serial).value.expose())
+            return _decoded(self._store.read(items.seed_key(serial)).value.expose())
         except NotFoundError:
             return b""
 
@@ -132,7 +129,8 @@ def seed_item(serial: str, seed: str) -> Item:
         _decoded(text.encode())
     except CorruptError:
         raise UsageError("the seed is not base32 of at least 10 bytes") from None
-    return Item(SEED + serial, Secret(text.encode()), f"MFA seed ({serial})", "virtual MFA device")
+    value, label = Secret(text.encode()), f"MFA seed ({serial})"
+    return Item(items.seed_key(serial), value, label, "virtual MFA device")
 
 
 def _decoded(text: bytes) -> bytes:

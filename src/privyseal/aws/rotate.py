@@ -16,6 +16,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
+
 from privyseal.aws import items, sts
 from privyseal.aws.calls import UnknownKeyError
 from privyseal.aws.flights import Flights
@@ -128,7 +130,7 @@ class Rotation:
         name, network = self._order.name, self._order.plan.network
         old = self._stored(name)
         credentials = self._obtain(self._order.plan)
-        own = Credentials(access_key_id=old.access_key_id, secret_access_key=old.secret_access_key)
+        own = _credentials(old)
         who = sts.identity(network, own)
         # Not by what is noted of a key: in another account a user of this name may get our new key.
         account = who.account
@@ -145,7 +147,7 @@ class Rotation:
         journal = Journal(
             step="create",
             user=who.user,
-            old=_with_account(old, who.account),
+            old=msgspec.structs.replace(old, account=who.account),
             before=before,
             began=self._clock.wall(),
             grace=self._order.grace,
@@ -174,11 +176,10 @@ class Rotation:
         except PrivysealError:
             self._book.forget()  # AWS said no: there is nothing to go on with
             raise
-        new = AccessKey(
+        new = msgspec.structs.replace(
+            journal.old,
             access_key_id=made.access_key_id,
             secret_access_key=made.secret_access_key,
-            account=journal.old.account,
-            mfa=journal.old.mfa,
         )
         journal = journal.advanced("verify", new=new)
         try:
@@ -321,20 +322,6 @@ class Rotation:
         self._lines.append(line)
 
 
-def rotate(
-    order: Rotate,
-    store: KeyStore,
-    talk: Talk,
-    clock: Clock,
-    flights: Flights,
-    obtain: Obtains,
-    *,
-    wait: Callable[[float], None] = time.sleep,
-) -> list[str]:
-    """Carry out the order; for what it raises see `Rotation.run`."""
-    return Rotation(order, store, talk, clock, flights, obtain, wait=wait).run()
-
-
 def _listed(keys: Keys, new: AccessKey | None) -> bool:
     try:
         found = keys.all()
@@ -349,15 +336,6 @@ def _two_keys(found: list[Listed], old: AccessKey) -> LimitError:
     return LimitError(
         f"the user has {len(found)} access keys, and AWS allows no third: beside ours there is {named}",
         hint="delete in IAM what nobody uses; nothing was changed",
-    )
-
-
-def _with_account(key: AccessKey, account: str) -> AccessKey:
-    return AccessKey(
-        access_key_id=key.access_key_id,
-        secret_access_key=key.secret_access_key,
-        account=account,
-        mfa=key.mfa,
     )
 
 

@@ -228,10 +228,12 @@ def test_sessions_of_the_old_key_are_dropped(world: World):
     )
     session = Credentials(access_key_id="ASIAX", secret_access_key="x", expires=4e9)
     world.store.write(
-        items.session_item(ours, session, items.session_notes("base", old.access_key_id))
+        items.session_item(
+            ours, session, items.session_notes("base", items.mark(old.access_key_id))
+        )
     )
     world.store.write(
-        items.session_item(theirs, session, items.session_notes("other", "AKIAOTHER"))
+        items.session_item(theirs, session, items.session_notes("other", items.mark("AKIAOTHER")))
     )
 
     world.rotate()

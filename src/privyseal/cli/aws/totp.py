@@ -5,7 +5,8 @@ import re
 from typing import Final
 
 from privyseal.aws.asking import hidden
-from privyseal.aws.mfa import SEED, seed_item
+from privyseal.aws.items import seed_key
+from privyseal.aws.mfa import seed_item
 from privyseal.cli.aws import tty
 from privyseal.cli.aws.door import open_door
 from privyseal.cli.aws.options import STORE
@@ -36,11 +37,11 @@ def run(values: Values) -> int:
         question = f"Delete the seed of {serial}?"
         if not values["force"] and not tty.agreed(question, hint="use --force"):
             return 0
-        return _done(values, Remove(name=SEED + serial))
+        return _done(values, Remove(name=seed_key(serial)))
     seed = hidden(f"Enter the seed of {serial}: ").expose().decode(errors="replace")
     seed_item(serial, seed)  # refuses what is none, before anybody is asked
     value = AccessKey(access_key_id="MFA seed", secret_access_key=seed)
-    order = Keep(name=SEED + serial, replace=values["replace"])
+    order = Keep(name=seed_key(serial), replace=values["replace"])
     return _done(values, order, Secret(encode(value)))
 
 
