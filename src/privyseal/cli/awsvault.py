@@ -1,6 +1,5 @@
 """The `aws-vault` command: that program's command line, for the same modules as `privy aws`."""
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -9,7 +8,7 @@ from privyseal.cli.aws.extra import missing
 from privyseal.cli.aws.kingpin import Flag, Line, Reader
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.aws.table import GROUP
-from privyseal.cli.main import BROKEN_PIPE, INTERRUPTED
+from privyseal.cli.barrier import guard
 from privyseal.cli.spec import Option, Spec, positional
 from privyseal.errors import PrivysealError, UsageError
 from privyseal.wire.sanitise import fit
@@ -41,24 +40,17 @@ _WIDE: Final = 2000
 def main() -> int:
     """Run what the command line says; return the exit status."""
     words = sys.argv[1:]
-    debug = "--debug" in words
-    try:
-        status = run(words)
-        sys.stdout.flush()
-    except _CommandError as error:
-        return _complain(f"{error.command}: {error.cause}", error.cause.hint)
-    except PrivysealError as error:
-        return _complain(f"{error}, try --help", "")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
-        if debug:
-            raise
+
+    def told(error: Exception) -> int:
+        if isinstance(error, _CommandError):
+            return _complain(f"{error.command}: {error.cause}", error.cause.hint)
+        if isinstance(error, PrivysealError):
+            return _complain(f"{error}, try --help", "")
+        if "--debug" in words:
+            raise error
         return _complain(f"internal error: {type(error).__name__}", "")
-    return status
+
+    return guard(lambda: run(words), told)
 
 
 class _CommandError(Exception):

@@ -3,41 +3,25 @@
 import os
 import sys
 
+from privyseal.cli.barrier import guard
 from privyseal.cli.report import complain, defect
 from privyseal.cli.spec import Group, Spec, quick
 from privyseal.cli.table import ROOT
 from privyseal.errors import PrivysealError
-
-INTERRUPTED = 130
-BROKEN_PIPE = 141
 
 
 def main() -> int:
     """Run what the command line says; return the exit status."""
     words = sys.argv[1:]
     debug = words[:1] == ["--debug"]
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper
-    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper
-    try:
-        status = dispatch(words[1:] if debug else words)
-        sys.stdout.flush()
-    except PrivysealError as error:
+
+    def told(error: Exception) -> int:
         if debug:
-            raise
-        return complain(error)
-    except BrokenPipeError:
-        # The reader has left; what is still buffered must not be written when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
-        # The barrier of the program: a defect is told in one line; `--debug` shows where it is.
-        if debug:
-            raise
-        told = _not_installed(error)
-        return complain(told) if told else defect(error)
-    return status
+            raise error
+        known = error if isinstance(error, PrivysealError) else _not_installed(error)
+        return complain(known) if known else defect(error)
+
+    return guard(lambda: dispatch(words[1:] if debug else words), told)
 
 
 def _not_installed(error: Exception) -> PrivysealError | None:

@@ -129,3 +129,11 @@ def test_bash_completes_profiles_of_the_configuration_that_is_in_force(desk: Des
     done = desk.run("bash", "-c", script)
 
     assert done.out.split() == ["prod"], done.err
+
+
+def test_a_name_that_the_terminal_cannot_write_is_listed_escaped(desk: Desk) -> None:
+    desk.write("[profile 日本]\nregion = eu-west-1\n")
+
+    done = desk.vault("list", "--profiles", env={"PYTHONIOENCODING": "ascii"})
+
+    assert (done.status, done.out) == (0, "\\u65e5\\u672c\n"), done.err
