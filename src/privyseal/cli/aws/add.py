@@ -1,6 +1,5 @@
 """`privy aws add`: keep a long-lived key."""
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Final
@@ -12,6 +11,7 @@ from privyseal.cli.aws.configedit import propose
 from privyseal.cli.aws.door import Door, open_door
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import config_file, load_profiles
+from privyseal.cli.aws.lines import print_lines
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.reach import way_in
@@ -24,7 +24,6 @@ from privyseal.model.value import encode
 from privyseal.wire.aws.network import network
 from privyseal.wire.aws.profiles import Flags, Profiles
 from privyseal.wire.aws.vocabulary import section_of
-from privyseal.wire.sanitise import fit
 
 ENV: Final = Option("--env", "Take it from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
 TYPED: Final = Option("--typed", "Type it at the console of your companion: the default with one.")
@@ -37,7 +36,6 @@ REGION: Final = Option("--region", "The region whose STS is asked.", "REGION")
 MFA_SERIAL: Final = Option("--mfa-serial", "The MFA device, which is not asked for then.", "ARN")
 
 _NO_TERMINAL: Final = "use --env, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-_WIDE: Final = 1000
 
 
 def run(values: Values) -> int:
@@ -72,8 +70,7 @@ def run(values: Values) -> int:
             unverified=values["no_verify"],
         )
         result = door.carry_out(order, None if key is None else Secret(encode(key)))
-    for line in json.loads(result)["lines"]:
-        print(fit(line, _WIDE))
+    print_lines(result)
     _configure(values, profiles, name, key.mfa if key else values["mfa_serial"])
     return 0
 

@@ -1,20 +1,17 @@
 """`privy aws clear`: forget cached sessions and portal tokens."""
 
-import json
 import os
 from typing import Final
 
 from privyseal.cli.aws.door import open_door
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import load_profiles
+from privyseal.cli.aws.lines import print_lines
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.spec import Argument, Spec, Values
 from privyseal.model.aws import Clear, Portal
 from privyseal.wire.aws.sources import portal
-from privyseal.wire.sanitise import fit
-
-_WIDE: Final = 1000
 
 
 def run(values: Values) -> int:
@@ -23,8 +20,7 @@ def run(values: Values) -> int:
     order = Clear(name=name, portal=_portal(name) if name else None)
     with open_door(values) as door:
         result = door.carry_out(order)
-    for line in json.loads(result)["lines"]:
-        print(fit(line, _WIDE))
+    print_lines(result)
     return 0
 
 

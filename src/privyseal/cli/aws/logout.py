@@ -1,12 +1,12 @@
 """`privy aws logout`: sign out of a portal, and forget its token."""
 
-import json
 import os
 from typing import Final
 
 from privyseal.cli.aws.door import Door, open_door
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import load_profiles
+from privyseal.cli.aws.lines import print_lines
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.aws.portals import Where, all_portals, find_portal
 from privyseal.cli.fetch import TIMEOUT
@@ -57,8 +57,7 @@ def _sign_out_of_all(door: Door, known: dict[str, Where]) -> int:
 
 def _sign_out(door: Door, where: Where) -> None:
     order = SignOut(portal=where.portal, network=where.network)
-    for line in json.loads(door.carry_out(order))["lines"]:
-        print(fit(line, _WIDE))
+    print_lines(door.carry_out(order))
 
 
 SPEC: Final = Spec(

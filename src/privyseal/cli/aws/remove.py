@@ -1,10 +1,10 @@
 """`privy aws remove`: forget a long-lived key, or what was made from it."""
 
-import json
 from typing import Final
 
 from privyseal.cli.aws import tty
 from privyseal.cli.aws.door import open_door
+from privyseal.cli.aws.lines import print_lines
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.spec import Argument, Option, Spec, Values
@@ -24,8 +24,7 @@ def run(values: Values) -> int:
         return 0
     with open_door(values) as door:
         result = door.carry_out(Remove(name=name, sessions_only=only))
-    for line in json.loads(result)["lines"]:
-        print(fit(line, _WIDE))
+    print_lines(result)
     return 0
 
 

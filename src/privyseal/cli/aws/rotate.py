@@ -1,9 +1,9 @@
 """`privy aws rotate`: replace a long-lived key by a new one, or finish what stopped halfway."""
 
-import json
 from typing import Final
 
 from privyseal.cli.aws.door import open_door
+from privyseal.cli.aws.lines import print_lines
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.aws.planned import Survey
 from privyseal.cli.aws.profile import chosen_profile
@@ -14,14 +14,12 @@ from privyseal.cli.spec import Argument, Option, Spec, Values
 from privyseal.errors import UsageError
 from privyseal.model.aws import Plan, Rotate, StoredKey
 from privyseal.wire.aws import durations
-from privyseal.wire.sanitise import fit
 
 GRACE: Final = Option(
     "--grace", "Keep the old key so long, deactivated, before it is deleted: 12h.", "DURATION"
 )
 RESUME: Final = Option("--resume", "Only finish a rotation that stopped halfway.")
 _LONGEST_GRACE: Final = 36 * 3600
-_WIDE: Final = 1000
 
 
 def run(values: Values) -> int:
@@ -35,8 +33,7 @@ def run(values: Values) -> int:
         say(_announced(name, found.plan))
         order = Rotate(name=name, plan=found.plan, grace=grace, resume=bool(values["resume"]))
         result = door.carry_out(order)
-    for line in json.loads(result)["lines"]:
-        print(fit(line, _WIDE))
+    print_lines(result)
     return 0
 
 

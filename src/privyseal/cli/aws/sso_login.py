@@ -1,21 +1,18 @@
 """`privy aws sso login`: sign in at a portal now."""
 
-import json
 import os
 from typing import Final
 
 from privyseal.cli.aws.door import open_door
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import load_profiles
+from privyseal.cli.aws.lines import print_lines
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.aws.portals import find_portal
 from privyseal.cli.aws.wishes import STDOUT
 from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.spec import Argument, Spec, Values
 from privyseal.model.aws import SignIn
-from privyseal.wire.sanitise import fit
-
-_WIDE: Final = 300
 
 
 def run(values: Values) -> int:
@@ -24,8 +21,7 @@ def run(values: Values) -> int:
     where = find_portal(values["portal"], load_profiles(environment), environment)
     with open_door(values) as door:
         result = door.carry_out(SignIn(portal=where.portal, network=where.network))
-    for line in json.loads(result)["lines"]:
-        print(fit(line, _WIDE))
+    print_lines(result)
     return 0
 
 

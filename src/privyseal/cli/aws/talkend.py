@@ -4,10 +4,10 @@ The words are those of `privyseal.wire.broker`, as plain JSON: msgspec takes 18 
 orders need nothing of the person.
 """
 
-import contextlib
 import json
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -51,9 +51,7 @@ class TalkEnd:
             return False
         answer = self._answer(saying)
         if answer is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # the broker has left: how it ended is told elsewhere
+            with suppress(OSError):  # the broker has left: how it ended is told elsewhere
                 self._ours.send(json.dumps(answer).encode())
         return True
 

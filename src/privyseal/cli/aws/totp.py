@@ -1,6 +1,5 @@
 """`privy aws totp`: keep the seed of a virtual MFA device, and ask for no code any more."""
 
-import json
 import re
 from typing import Final
 
@@ -9,6 +8,7 @@ from privyseal.aws.items import seed_key
 from privyseal.aws.mfa import seed_item
 from privyseal.cli.aws import tty
 from privyseal.cli.aws.door import open_door
+from privyseal.cli.aws.lines import print_lines
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.spec import Argument, Option, Spec, Values
@@ -16,13 +16,11 @@ from privyseal.errors import UsageError
 from privyseal.model.aws import AccessKey, Keep, Remove
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
-from privyseal.wire.sanitise import fit
 
 REMOVE: Final = Option("--remove", "Forget the seed: codes are asked for again.")
 REPLACE: Final = Option("--replace", "Replace the seed that is there.")
 FORCE: Final = Option("--force", "Do not ask.", short="-f")
 _SERIAL: Final = re.compile(r"arn:[a-z-]+:iam::\d{12}:mfa/[\w+=/:,.@-]+", re.ASCII)
-_WIDE: Final = 1000
 
 
 def run(values: Values) -> int:
@@ -48,8 +46,7 @@ def run(values: Values) -> int:
 def _done(values: Values, order: Keep | Remove, value: Secret | None = None) -> int:
     with open_door(values) as door:
         result = door.carry_out(order, value)
-    for line in json.loads(result)["lines"]:
-        print(fit(line, _WIDE))
+    print_lines(result)
     return 0
 
 

@@ -26,11 +26,6 @@ class Route(NamedTuple):
         """The profile whose credentials all others are made from."""
         return self.links[-1]
 
-    @property
-    def mfa_process(self) -> str:
-        """The command that prints MFA codes, "" for none: the nearest profile's that has one."""
-        return next((link["mfa_process"] for link in self.links if link["mfa_process"]), "")
-
 
 def route(
     profiles: Profiles,

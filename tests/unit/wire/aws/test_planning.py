@@ -537,10 +537,10 @@ def test_the_role_of_the_environment_is_told() -> None:
     assert [_word(step) for step in made.steps] == ["session+S 8h", "two 1h"]
 
 
-def test_the_way_to_a_key_tells_the_command_that_prints_codes() -> None:
-    config = "[profile a]\nsource_profile = b\n[profile b]\nmfa_process = pass otp x\n"
+def test_the_way_to_a_key_ends_with_its_profile() -> None:
+    config = "[profile a]\nsource_profile = b\n[profile b]\nsource_profile = c\n"
     way = route(load(config), "a", keys=["b"], environment={})
-    assert way.mfa_process == "pass otp x"
+    assert [link.name for link in way.links] == ["a", "b"]
     assert (way.target.name, way.begin.name, way.stored) == ("a", "b", True)
 
 
