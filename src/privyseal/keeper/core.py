@@ -207,6 +207,8 @@ class Core:
             self.ports.audience.notice(Notice(what="resolved", approval=approval))
         if request.cleared:
             order = self.ports.tasks.create_task(self._carry_out(request), name="order")
+            # Not in the task itself: one that is cancelled before it begins never runs at all.
+            order.add_done_callback(lambda _: self._wake(request))
             self.orders[request] = order
         else:
             self._wake(request)
@@ -222,7 +224,7 @@ class Core:
             self.ports.audience.resolved(request.requester.face, request.id, request.state)
 
     async def _carry_out(self, request: Request) -> None:
-        """Let the broker do what was granted, and wake the caller with what came of it."""
+        """Let the broker do what was granted, and note what came of it."""
         try:
             request.outcome = await self._outcome(request)
         except Exception as error:  # a defect about one order must not end all others
@@ -232,8 +234,6 @@ class Core:
             request.outcome = error
             request.reason = f"it was allowed, but failed: {error}"
             self.log(request)
-        finally:
-            self._wake(request)
 
     async def _outcome(self, request: Request) -> Secret:
         ask, era, via = request.ask, self.leases.era, ""

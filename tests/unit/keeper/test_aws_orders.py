@@ -670,3 +670,21 @@ async def test_two_orders_at_once_make_one_collection(bench: Bench, broker: Fake
         await outcome(bench, each)
 
     assert [c.label for c in await bench.backend.collections()].count("awsvault") == 1
+
+
+async def test_an_order_whose_command_leaves_before_it_begins_leaves_nothing_behind(
+    bench: Bench, broker: FakeBroker
+) -> None:
+    first = await ask(bench, bench.process("privy", pid=1))
+    await bench.decide(first.request.id, "1h")
+    await outcome(bench, first)
+    requester = bench.process("privy", pid=2)
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    with far:
+        answered = await bench.asking.submit(requester, USE, None, near.detach())
+        bench.asking.leave(requester, exited=True)
+
+        await eventually(lambda: answered.request.done)
+        assert far.recv(1) == b"", "the keeper holds its end no longer"
+    assert bench.core.orders == {}
