@@ -199,7 +199,7 @@ class Asking:
         verdict = self._verdict(request.ask)
         if verdict == "deny":
             return self._refuse(request, f"the policy denies every {kind_of(request.ask)}")
-        if verdict == "allow":
+        if verdict == "allow" and not self._core.only_once(request.ask):
             return await self._ruled(request)
         evidence, kind = request.requester.evidence, kind_of(request.ask)
         subject = next(iter(leasable(request.ask)), encode(request.ask))

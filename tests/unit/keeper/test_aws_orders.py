@@ -273,6 +273,16 @@ async def test_equal_changes_are_asked_one_by_one(bench: Bench, broker: FakeBrok
     await bench.decide(second.request.id, allow=False)
 
 
+async def test_what_is_always_asked_no_rule_allows(bench: Bench) -> None:
+    rules = AwsRules(always_ask=("prod",))
+    bench.core.obey(Policy(verdicts=Verdicts(aws_use="allow"), aws=rules))
+
+    answered = await ask(bench, bench.process())
+
+    assert answered.request.state == "pending"
+    bench.asking.withdraw(answered.request, "the test is over")
+
+
 async def test_a_rule_may_decide_in_place_of_a_person(bench: Bench, broker: FakeBroker) -> None:
     bench.core.obey(Policy(verdicts=Verdicts(aws_use="allow", aws_change="deny")))
 
