@@ -126,6 +126,9 @@ class Engine:
         return items.mark(self._stored(plan.source).access_key_id)
 
     def _stored(self, source: StoredKey) -> AccessKey:
+        # What was fetched by another plan is handed over by that plan alone.
+        if items.classify(source.name) != "credential":
+            raise _no_key(source.name)
         try:
             return items.decode_access_key(self._store.read(source.name).value.expose())
         except NotFoundError:

@@ -304,6 +304,16 @@ def test_a_plain_key_is_handed_over_as_it_is(world: World):
     assert world.sessions() == []
 
 
+def test_nothing_that_is_kept_but_a_key_is_begun_with(world: World):
+    kept = Credentials(access_key_id="AKIAX", secret_access_key="kept", expires=4e9)
+    session = items.session_key("credential_process", "other", "", "ab", kept.expires)
+    world.store.write(items.session_item(session, kept, {}))
+    plan = msgspec.structs.replace(world.plan(), source=StoredKey(name=session))
+
+    with pytest.raises(NotFoundError, match="no key named"):
+        world.engine().obtain(plan)
+
+
 def test_a_missing_key_is_named(world: World):
     world.store.remove("base")
 
