@@ -171,7 +171,8 @@ def outcome_of(order: aws.Order) -> ItemRef:
     """Return what stands for the result of an order: the same for whatever command wants it."""
     if isinstance(order, aws.Obtain):
         order = aws.Obtain(plan=msgspec.structs.replace(order.plan, notes=(), fresh=False, least=0))
-    return ItemRef(collection="aws", item=hashlib.sha256(encode(order)).hexdigest())
+    # No item of a store has a colon in its name, so no lease on one is a lease on this.
+    return ItemRef(collection="aws", item=f"order:{hashlib.sha256(encode(order)).hexdigest()}")
 
 
 def leasable(ask: Ask) -> tuple[ItemRef, ...]:

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from tests.soak import times
 
-from privyseal.errors import UsageError
+from privyseal.errors import NotFoundError, UsageError
+from privyseal.keeper.backends.objects import item_path
 from privyseal.keeper.orders import matches, order_facts
 from privyseal.model import aws
 from privyseal.model.ask import ChangeAws, UseAws, decode_ask, leasable, outcome_of, title_of
 from privyseal.model.secret import Secret
 from privyseal.model.value import Value, encode
 from privyseal.wire.broker import decode_question, is_endpoint
+from privyseal.wire.passnames import identifier
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 SECONDS = st.integers(0, 36 * 3600)
@@ -128,6 +130,16 @@ def test_a_packet_is_a_question_or_a_clear_error(packet: bytes):
     except UsageError:
         return
     assert decode_question(encode(question)) == question
+
+
+def test_no_item_of_a_store_passes_for_what_an_order_gives():
+    # Who wrote a pass store named its collections, and what lies in them has the names that it has there.
+    plan = aws.Plan(profile="prod", source=aws.StoredKey(name="base"))
+    outcome = outcome_of(aws.Obtain(plan=plan))
+
+    with pytest.raises(NotFoundError):
+        item_path(outcome)
+    assert identifier(outcome.item) != outcome.item
 
 
 def test_a_request_reads_as_a_person_thinks_of_it():
