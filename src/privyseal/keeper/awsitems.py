@@ -4,7 +4,9 @@ An item lies there as aws-vault writes it: an attribute `profile` with its key, 
 """
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Callable
+from typing import Final
 
 from privyseal.errors import LockedError, NotFoundError, UsageError
 from privyseal.model.keyring import ItemRef
@@ -12,6 +14,8 @@ from privyseal.model.secret import Secret
 from privyseal.model.value import encode
 from privyseal.runtime.backend import Backend
 from privyseal.wire import broker as wire
+
+_ROOM: Final = wire.MAX_PACKET - 1024
 
 
 class AwsItems:
@@ -23,6 +27,7 @@ class AwsItems:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._storing = asyncio.Lock()
+        self._looked: list[wire.Entry] | None = None
         self.rewritten: Callable[[ItemRef], object] = lambda _: None
 
     async def answer(
@@ -59,23 +64,32 @@ class AwsItems:
         return ""
 
     async def _list(self, after: str) -> wire.Reply:
-        keys: dict[str, wire.Entry] = {}
+        # All pages come from one look: to describe every item again for each page takes minutes.
+        if not after or self._looked is None:
+            self._looked = await self._look()
+        entries: list[wire.Entry] = []
+        room = _ROOM
+        for entry in self._looked[bisect_right(self._looked, after, key=lambda each: each.key) :]:
+            room -= len(encode(entry)) + 1
+            if room < 0:
+                break
+            entries.append(entry)
+        if not entries:
+            self._looked = None
+        return wire.Reply(entries=tuple(entries))
+
+    async def _look(self) -> list[wire.Entry]:
+        """Return every entry by its key; what fits in no packet is none of ours."""
+        found: dict[str, wire.Entry] = {}
         if collection := await self._collection():
             for name in await self._backend.items(collection):
                 info = await self._backend.describe(ItemRef(collection=collection, item=name))
                 if info.locked and not info.attributes:
                     raise LockedError("the store is locked", hint="unlock it with `privy unlock`")
                 notes = dict(info.attributes)
-                if (key := notes.pop(wire.PROFILE, "")) > after:
-                    keys[key] = wire.Entry(key=key, notes=notes)
-        entries: list[wire.Entry] = []
-        room = wire.MAX_PACKET - 1024
-        for _, entry in sorted(keys.items()):
-            room -= len(encode(entry)) + 1
-            if room < 0:
-                break
-            entries.append(entry)
-        return wire.Reply(entries=tuple(entries))
+                if key := notes.pop(wire.PROFILE, ""):
+                    found[key] = wire.Entry(key=key, notes=notes)
+        return [entry for _, entry in sorted(found.items()) if len(encode(entry)) < _ROOM]
 
     async def _items(self, key: str) -> tuple[ItemRef, ...]:
         """Return what lies under a key, the newest last: there may be several of other programs."""
