@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from privyseal.aws import items
-from privyseal.aws.ports import KeyStore
+from privyseal.aws.ports import Entries, KeyStore
 from privyseal.errors import CorruptError, NotFoundError, PrivysealError
 from privyseal.model.aws import (
     Credentials,
@@ -25,9 +25,6 @@ from privyseal.model.aws import (
 )
 from privyseal.model.clock import Clock
 from privyseal.model.value import encode
-
-Entries = Mapping[str, Mapping[str, str]]
-"""The keys of a store with their notes."""
 
 _KINDS: Final[Mapping[type, str]] = {
     SessionStep: "sts.GetSessionToken",

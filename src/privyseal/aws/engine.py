@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 from privyseal.aws import items, sts
-from privyseal.aws.cache import Cache, Entries, Stage
+from privyseal.aws.cache import Cache, Stage
 from privyseal.aws.calls import EndedError, UnknownKeyError
 from privyseal.aws.flights import Flights
 from privyseal.aws.known import known
 from privyseal.aws.mfa import Codes, seed_item
-from privyseal.aws.ports import KeyStore, Talk
+from privyseal.aws.ports import Entries, KeyStore, Talk
 from privyseal.errors import (
     ConflictError,
     DeniedError,
@@ -193,12 +193,7 @@ class Engine:
         source = plan.source
         match source:
             case StoredKey():
-                key = self._stored(source)
-                return Credentials(
-                    access_key_id=key.access_key_id,
-                    secret_access_key=key.secret_access_key,
-                    account=key.account,
-                )
+                return sts.of_key(self._stored(source))
             case PortalRole():
                 from privyseal.aws import portal  # noqa: PLC0415 - seldom wanted
 

@@ -1,12 +1,15 @@
 """Orders that change what a store keeps: a key is kept, forgotten, or what came from it cleared."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
+import msgspec
+
 from privyseal.aws import items
-from privyseal.aws.ports import KeyStore
+from privyseal.aws.ports import Entries, KeyStore
+from privyseal.aws.sts import of_key
 from privyseal.errors import (
     ConflictError,
     CorruptError,
@@ -21,8 +24,6 @@ from privyseal.model.value import decode
 
 Whose = Callable[[Network, Credentials], tuple[str, str]]
 """Returns account and ARN of who credentials belong to (STS GetCallerIdentity)."""
-
-Entries = Mapping[str, Mapping[str, str]]
 
 _LONG_LIVED: Final = re.compile(r"AKIA[A-Z0-9]{12,28}")
 _TEMPORARY: Final = "ASIA"
@@ -155,19 +156,11 @@ def _key(value: Secret) -> AccessKey:
 
 
 def _verified(key: AccessKey, network: Network, whose: Whose) -> AccessKey:
-    credentials = Credentials(
-        access_key_id=key.access_key_id, secret_access_key=key.secret_access_key
-    )
     try:
-        account, _ = whose(network, credentials)
+        account, _ = whose(network, of_key(key))
     except UnreachableError as error:
         raise UnreachableError(f"{error}; nothing was stored", hint=_UNSEEN) from error
-    return AccessKey(
-        access_key_id=key.access_key_id,
-        secret_access_key=key.secret_access_key,
-        account=account,
-        mfa=key.mfa,
-    )
+    return msgspec.structs.replace(key, account=account)
 
 
 def _mark_before(name: str, entries: Entries, store: KeyStore) -> str:

@@ -1,12 +1,11 @@
 """What a store keeps for AWS, as far as names and notes tell: no value is read."""
 
-from collections.abc import Mapping
-
 from privyseal.aws import items
+from privyseal.aws.ports import Entries
 from privyseal.model.aws import KeptKey, KeptSession, KeptToken, Vaulted
 
 
-def known(entries: Mapping[str, Mapping[str, str]]) -> Vaulted:
+def known(entries: Entries) -> Vaulted:
     """Return what the names and notes of a store's entries tell."""
     keys, sessions, tokens, journals = [], [], [], []
     for name, notes in sorted(entries.items()):

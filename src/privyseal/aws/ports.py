@@ -23,6 +23,10 @@ class Item(NamedTuple):
     notes: Mapping[str, str] = {}
 
 
+Entries = Mapping[str, Mapping[str, str]]
+"""The key of every entry of a store with its notes."""
+
+
 class KeyStore(Protocol):
     """A store of keys, sessions and tokens by name."""
 
@@ -31,7 +35,7 @@ class KeyStore(Protocol):
         """Name the store in a person's words."""
         ...
 
-    def entries(self) -> Mapping[str, Mapping[str, str]]:
+    def entries(self) -> Entries:
         """Return the key of every entry with its notes; reads no value where that can be helped.
 
         Raises:

@@ -121,7 +121,7 @@ class Rotation:
 
     def _works(self, key: AccessKey) -> bool:
         try:
-            sts.identity(self._order.plan.network, _credentials(key))
+            sts.identity(self._order.plan.network, sts.of_key(key))
         except UnknownKeyError:
             return False
         return True
@@ -130,7 +130,7 @@ class Rotation:
         name, network = self._order.name, self._order.plan.network
         old = self._stored(name)
         credentials = self._obtain(self._order.plan)
-        own = _credentials(old)
+        own = sts.of_key(old)
         who = sts.identity(network, own)
         # Not by what is noted of a key: in another account a user of this name may get our new key.
         account = who.account
@@ -263,7 +263,7 @@ class Rotation:
     def _verify(self, new: AccessKey) -> None:
         """Return when AWS knows the new key; IAM is consistent only after a while."""
         give_up = self._clock.monotonic() + _CONSISTENT_SECONDS
-        own = _credentials(new)
+        own = sts.of_key(new)
         while True:
             try:
                 sts.identity(self._order.plan.network, own)
@@ -297,14 +297,14 @@ class Rotation:
         if not self._order.plan.steps:
             # Which of both keys is kept, the crash decided; which still works, the step says.
             deactivated = journal.step in {"deactivate", "delete"} and journal.new
-            return _credentials(journal.new if deactivated and journal.new else journal.old)
+            return sts.of_key(journal.new if deactivated and journal.new else journal.old)
         return self._obtain(self._order.plan)
 
     def _keys_after(self, journal: Journal, keys: Keys) -> Keys:
         """Return the way to IAM once the new key is kept: the old one must not cut its own branch."""
         if self._order.plan.steps or journal.new is None:
             return keys
-        return self._keys(_credentials(journal.new), journal.user)
+        return self._keys(sts.of_key(journal.new), journal.user)
 
     def _keys(self, credentials: Credentials, user: str) -> Keys:
         return Keys(self._order.plan.network, credentials, user)
@@ -337,10 +337,6 @@ def _two_keys(found: list[Listed], old: AccessKey) -> LimitError:
         f"the user has {len(found)} access keys, and AWS allows no third: beside ours there is {named}",
         hint="delete in IAM what nobody uses; nothing was changed",
     )
-
-
-def _credentials(key: AccessKey) -> Credentials:
-    return Credentials(access_key_id=key.access_key_id, secret_access_key=key.secret_access_key)
 
 
 def _tail(key: AccessKey) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from privyseal.aws import calls
 from privyseal.errors import PrivysealError
 from privyseal.model.aws import (
+    AccessKey,
     Credentials,
     FederationStep,
     Network,
@@ -37,6 +38,15 @@ class Identity(NamedTuple):
         """The name of the IAM user, "" when it is the root user, a role or a federated user."""
         kind, _, name = self.arn.rpartition(":")[2].partition("/")
         return name.rpartition("/")[2] if kind == "user" else ""
+
+
+def of_key(key: AccessKey) -> Credentials:
+    """Return a long-lived key as credentials, which have no end."""
+    return Credentials(
+        access_key_id=key.access_key_id,
+        secret_access_key=key.secret_access_key,
+        account=key.account,
+    )
 
 
 def identity(network: Network, credentials: Credentials) -> Identity:

@@ -15,8 +15,7 @@ from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.report import print_json
 from privyseal.cli.spec import JSON, Option, Spec, Values
 from privyseal.errors import PrivysealError
-from privyseal.model.aws import KeptSession, KeptToken, Known, Vaulted
-from privyseal.model.value import decode
+from privyseal.model.aws import KeptSession, KeptToken, Vaulted
 from privyseal.runtime.clock import SystemClock
 from privyseal.wire.aws import durations
 from privyseal.wire.aws.profiles import Profiles
@@ -45,7 +44,7 @@ def run(values: Values) -> int:
     """Print the table, or one kind of names, or everything as JSON."""
     profiles = load_profiles(os.environ)
     with open_door({TIMEOUT.name: TIMEOUT.absent, **values}, wake=False) as door:
-        kept = decode(door.carry_out(Known()), Vaulted, what="the list of the store")
+        kept = door.known()
     names = [n for n in profiles.names() if n != _DEFAULT or profiles.own(n)]
     if values["json"]:
         print_json({"profiles": names, **to_builtins(kept)})
@@ -72,18 +71,21 @@ def table(
     `portals` are the start URLs of profiles that sign in at one.
     """
     keys = {key.name for key in kept.keys}
-    used: set[KeptSession | KeptToken] = set()
+    sessions: dict[str, list[KeptSession | KeptToken]] = {}
+    for session in kept.sessions:
+        sessions.setdefault(session.profile, []).append(session)
+    tokens = {token.start_url: token for token in kept.tokens}
     for name in names:
-        own: list[KeptSession | KeptToken] = [s for s in kept.sessions if s.profile == name]
-        own += [token for token in kept.tokens if token.start_url == portals.get(name)]
-        used.update(own)
+        token = tokens.get(portals[name]) if name in portals else None
+        own = [*sessions.get(name, ()), *([token] if token else [])]
         yield Row(name, name if name in keys else "", _labels(own, now))
     for key in sorted(keys - set(names)):
         yield Row("", key, "")
-    everything: list[KeptSession | KeptToken] = [*kept.sessions, *kept.tokens]
-    for each in everything:
-        if each not in used:
-            yield Row("", "", _label(each, now))
+    listed, signed_in = set(names), set(portals.values())
+    others: list[KeptSession | KeptToken] = [s for s in kept.sessions if s.profile not in listed]
+    others += [token for token in kept.tokens if token.start_url not in signed_in]
+    for each in others:
+        yield Row("", "", _label(each, now))
 
 
 def drawn(rows: Iterable[Row]) -> Iterator[str]:
