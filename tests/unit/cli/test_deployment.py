@@ -54,3 +54,12 @@ def test_words_for_the_keeper_are_quoted_for_systemd(tmp_path: Path) -> None:
     files = wanted(_places(tmp_path), ("--store", 'a "b" $HOME %h\\'))
     unit = files[tmp_path / "config/systemd/user/privyseal-keeper.service"].content.decode()
     assert '--store "a \\"b\\" $$HOME %%h\\\\"' in unit
+
+
+def test_the_keeper_of_a_session_leaves_the_network_to_the_broker_its_child(
+    tmp_path: Path,
+) -> None:
+    files = wanted(_places(tmp_path))
+    unit = files[tmp_path / "config/systemd/user/privyseal-keeper.service"].content.decode()
+    [families] = [line for line in unit.splitlines() if line.startswith("RestrictAddressFamilies=")]
+    assert {"AF_INET", "AF_INET6"} <= {*families.partition("=")[2].split()}
