@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-from privyseal.aws.asking import hidden
 from privyseal.aws.keys import checked_name
 from privyseal.cli.aws import tty
 from privyseal.cli.aws.configedit import propose
@@ -113,7 +112,7 @@ def _from_environment(values: Values) -> AccessKey:
 
 def _asked(values: Values) -> AccessKey:
     access_key_id = tty.line("Enter Access Key ID: ", hint=_NO_TERMINAL)
-    secret = hidden("Enter Secret Access Key: ").expose().decode(errors="replace").strip()
+    secret = tty.secret("Enter Secret Access Key: ", hint=_NO_TERMINAL)
     mfa = values["mfa_serial"] or tty.line(
         "Enter MFA Device ARN (If MFA is not enabled, leave this blank): ", hint=_NO_TERMINAL
     )

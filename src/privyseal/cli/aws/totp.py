@@ -3,7 +3,6 @@
 import re
 from typing import Final
 
-from privyseal.aws.asking import hidden
 from privyseal.aws.items import seed_key
 from privyseal.aws.mfa import seed_item
 from privyseal.cli.aws import tty
@@ -36,7 +35,7 @@ def run(values: Values) -> int:
         if not values["force"] and not tty.agreed(question, hint="use --force"):
             return 0
         return _done(values, Remove(name=seed_key(serial)))
-    seed = hidden(f"Enter the seed of {serial}: ").expose().decode(errors="replace")
+    seed = tty.secret(f"Enter the seed of {serial}: ", hint="run it from a terminal")
     seed_item(serial, seed)  # refuses what is none, before anybody is asked
     value = AccessKey(access_key_id="MFA seed", secret_access_key=seed)
     order = Keep(name=seed_key(serial), replace=values["replace"])

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Final
 
-from privyseal.errors import UsageError
+from privyseal.aws.asking import hidden
+from privyseal.errors import LockedError, UsageError
 
 _TERMINAL: Final = "/dev/tty"
 _LONGEST: Final = 4096
@@ -27,6 +28,18 @@ def line(prompt: str, *, hint: str) -> str:
 def agreed(question: str, *, hint: str) -> bool:
     """Return whether a person says yes; no is what anything else means."""
     return line(f"{question} (y|N) ", hint=hint).lower() in {"y", "yes"}
+
+
+def secret(prompt: str, *, hint: str) -> str:
+    """Return what a person types unseen, without the blanks around it.
+
+    Raises:
+        UsageError: She typed nothing, or there is no terminal; `hint` says what to do then.
+    """
+    try:
+        return hidden(prompt).expose().decode(errors="replace").strip()
+    except LockedError as error:  # which it is for a store's passphrase
+        raise UsageError(str(error), hint=hint) from error
 
 
 @contextmanager

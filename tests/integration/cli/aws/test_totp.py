@@ -51,3 +51,11 @@ def test_a_name_that_is_no_device_is_refused(desk: Desk) -> None:
 
     assert done.status == 2
     assert "'dev' is no virtual MFA device" in done.err
+
+
+def test_without_a_terminal_no_seed_is_asked_for(desk: Desk) -> None:
+    done = desk.privy("totp", SERIAL)
+
+    assert done.status == 2
+    assert "there is no terminal to ask on" in done.err
+    assert "try: run it from a terminal\n" in done.err
