@@ -28,9 +28,9 @@ from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.report import print_json, print_table, say
 from privyseal.cli.spec import JSON, Option, Spec, Values
 from privyseal.errors import PrivysealError, UsageError
-from privyseal.model.aws import AccessKey, Keep, Known, Network, Vaulted
+from privyseal.model.aws import AccessKey, Keep, Network
 from privyseal.model.secret import Secret
-from privyseal.model.value import decode, encode
+from privyseal.model.value import encode
 from privyseal.runtime.clock import SystemClock
 from privyseal.wire.aws.network import network
 from privyseal.wire.aws.profiles import Profiles
@@ -84,8 +84,8 @@ class DoorTarget:
 
     def compare(self, name: str, key: AccessKey) -> Comparison:
         """Return whether this key, by the end of its id, or another is kept."""
-        kept = decode(self._door.carry_out(Known()), Vaulted, what="the list of the store")
-        found = next((each for each in kept.keys if each.name == name), None)
+        # Asked anew each time: an old copy is deleted on what this says.
+        found = next((each for each in self._door.known().keys if each.name == name), None)
         if found is None:
             return "absent"
         return "same" if found.tail == key.access_key_id[-4:] else "other"

@@ -20,7 +20,7 @@ from privyseal.model.aws import (
 from privyseal.wire.aws import arn
 from privyseal.wire.aws.durations import spoken
 from privyseal.wire.aws.planning import plan as make_plan
-from privyseal.wire.aws.profiles import Flags, Profile, Profiles
+from privyseal.wire.aws.profiles import NO_FLAGS, Flags, Profile, Profiles
 from privyseal.wire.aws.roles import ALLOW_ALL
 from privyseal.wire.aws.route import route
 from privyseal.wire.broker import is_endpoint
@@ -61,7 +61,7 @@ def explain(
     *,
     keys: Collection[str],
     environment: Mapping[str, str],
-    flags: Flags = Flags(),  # noqa: B008 - a tuple, which never changes
+    flags: Flags = NO_FLAGS,
 ) -> Explanation:
     """Return what a profile comes to; `keys` names the keys in the store.
 

@@ -33,7 +33,7 @@ from privyseal.model.value import decode, encode
 from privyseal.wire.aws import limits, partitions, roles, sources
 from privyseal.wire.aws.durations import spoken
 from privyseal.wire.aws.network import network, region
-from privyseal.wire.aws.profiles import DESCRIBING, Flags, Profile, Profiles, Setting
+from privyseal.wire.aws.profiles import DESCRIBING, NO_FLAGS, Flags, Profile, Profiles, Setting
 from privyseal.wire.aws.route import Route, route
 
 Purpose = Literal["exec", "login", "rotate"]
@@ -59,7 +59,7 @@ def plan(
     *,
     keys: Collection[str],
     environment: Mapping[str, str],
-    flags: Flags = Flags(),  # noqa: B008 - a tuple, which never changes
+    flags: Flags = NO_FLAGS,
     purpose: Purpose = "exec",
 ) -> Plan:
     """Return how credentials for a profile come about; `keys` names the keys in the store.

@@ -53,6 +53,9 @@ class Flags(NamedTuple):
     least: int = 0
 
 
+NO_FLAGS: Final = Flags()
+
+
 class Setting(NamedTuple):
     """One value, and where it was set: `--region`, `AWS_REGION`, `[profile dev]`, `default`."""
 
@@ -154,7 +157,7 @@ class Profiles:
         self,
         name: str,
         environment: Mapping[str, str],
-        flags: Flags = Flags(),  # noqa: B008 - a tuple, which never changes
+        flags: Flags = NO_FLAGS,
         *,
         target: bool = True,
     ) -> Profile:

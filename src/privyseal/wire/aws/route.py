@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from privyseal.errors import NotFoundError, UsageError
-from privyseal.wire.aws.profiles import Flags, Profile, Profiles, circle
+from privyseal.wire.aws.profiles import NO_FLAGS, Flags, Profile, Profiles, circle
 
 
 class Route(NamedTuple):
@@ -33,7 +33,7 @@ def route(
     *,
     keys: Collection[str],
     environment: Mapping[str, str],
-    flags: Flags = Flags(),  # noqa: B008 - a tuple, which never changes
+    flags: Flags = NO_FLAGS,
 ) -> Route:
     """Return the way from a profile to its beginning; `keys` names the keys in the store.
 
