@@ -32,6 +32,7 @@ def false_console(desk: Desk) -> None:
     asked = desk.lookup("copied.example")
     desk.asked("Read a secret", "copied.example")
     letters = desk.pair()
+    desk.vm.run("rm -f /tmp/copy.txt")
     desk.vm.write("/tmp/copy.txt", desk.vm.screen(8), owner="alice")
     desk.vm.write("/tmp/false.py", _FALSE)
     desk.vm.run("rm -f /tmp/keys")
