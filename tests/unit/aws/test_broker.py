@@ -155,7 +155,7 @@ def test_what_is_no_order_is_not_carried_out(packet: bytes):
     assert "internal" not in end.error
 
 
-@settings(max_examples=times(100, soak=20_000), deadline=None)
+@settings(max_examples=times(100, soak=4_000), deadline=None)
 @given(packet=st.binary(min_size=1, max_size=300))
 def test_any_bytes_end_an_order_with_words(packet: bytes):
     end, _ = ended(packet, nothing)

@@ -85,7 +85,7 @@ def texts(part: object) -> Iterator[str]:
             yield from texts(getattr(part, name))
 
 
-@settings(max_examples=times(200, soak=20_000), deadline=None)
+@settings(max_examples=times(200, soak=4_000), deadline=None)
 @given(order=ORDERS)
 def test_every_text_of_an_order_is_drawn(order: aws.Order):
     facts = order_facts(order)
@@ -97,7 +97,7 @@ def test_every_text_of_an_order_is_drawn(order: aws.Order):
     assert all(fact.name for fact in facts)
 
 
-@settings(max_examples=times(200, soak=20_000), deadline=None)
+@settings(max_examples=times(200, soak=4_000), deadline=None)
 @given(order=ORDERS)
 def test_an_order_survives_the_wire(order: aws.Order):
     kind = UseAws if isinstance(order, aws.Obtain | aws.Link | aws.Roles) else ChangeAws
@@ -108,7 +108,7 @@ def test_an_order_survives_the_wire(order: aws.Order):
     assert len(leasable(ask)) == (kind is UseAws)
 
 
-@settings(max_examples=times(200, soak=20_000), deadline=None)
+@settings(max_examples=times(200, soak=4_000), deadline=None)
 @given(first=PLANS, second=PLANS)
 def test_a_lease_tells_plans_apart_by_all_that_obtains_something(first: aws.Plan, second: aws.Plan):
     bare = [
@@ -122,7 +122,7 @@ def test_a_lease_tells_plans_apart_by_all_that_obtains_something(first: aws.Plan
     assert outcome_of(aws.Obtain(plan=first)) != outcome_of(aws.Link(plan=first))
 
 
-@settings(max_examples=times(300, soak=20_000), deadline=None)
+@settings(max_examples=times(300, soak=4_000), deadline=None)
 @given(packet=st.binary(max_size=200) | TEXT.map(str.encode) | ORDERS.map(encode))
 def test_a_packet_is_a_question_or_a_clear_error(packet: bytes):
     try:
@@ -304,7 +304,7 @@ def test_further_endpoints_are_taken_whole():
     assert not is_endpoint("http://10.0.2.2:5000.evil.example", others)
 
 
-@settings(max_examples=times(300, soak=20_000), deadline=None)
+@settings(max_examples=times(300, soak=4_000), deadline=None)
 @given(
     url=st.from_regex(
         re.compile(r"https://[a-z0-9.@:/?#-]{1,60}amazonaws\.com[a-z0-9.@:/?#-]{0,30}")
