@@ -18,7 +18,7 @@ _TAGGED: Final = aws.StoredKey | aws.SessionStep | aws.RoleStep | aws.Federation
 _ALWAYS: Final = {"profile", "start_url"}
 _CALLED: Final = {"endpoints", "federation"}
 _SECONDS: Final = {"duration", "grace"}
-_SAID: Final = {"notes", "command"}
+_SAID: Final = {"profile", "session", "notes", "command"}
 """What the command says of the order, and the broker does not act on."""
 
 _SEED: Final = "totp:"

@@ -166,7 +166,7 @@ def test_a_request_reads_as_a_person_thinks_of_it():
     facts = order_facts(aws.Obtain(plan=plan, command=("sh", "-c", "a b")))
 
     assert [(fact.grade[0], fact.name, fact.value) for fact in facts] == [
-        ("v", "profile", "prod"),
+        ("r", "profile", "prod"),
         ("v", "stored key", "base"),
         ("v", "session", "as AWS decides"),
         ("v", "mfa", "arn:aws:iam::999988887777:mfa/me"),
