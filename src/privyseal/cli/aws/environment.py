@@ -116,7 +116,9 @@ def session(
     child |= settings
     child[SESSION] = profile
     child[STACK] = BETWEEN.join([*stack(environment), profile])
-    child[OURS] = " ".join(settings)
+    # What she set herself holds for an inner session, too: an endpoint must not turn into AWS's own.
+    before = outside(environment)
+    child[OURS] = " ".join(name for name, text in settings.items() if before.get(name) != text)
     return child
 
 

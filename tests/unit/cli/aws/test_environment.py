@@ -89,6 +89,15 @@ def test_the_region_of_an_outer_session_is_not_that_of_an_inner_one() -> None:
     assert outside({"AWS_REGION": "eu-west-1"}) == {"AWS_REGION": "eu-west-1"}
 
 
+def test_what_a_person_set_herself_holds_for_an_inner_session_too() -> None:
+    mine = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
+    outer = session(mine, "prod", region="us-east-1", endpoint=mine["AWS_ENDPOINT_URL"])
+    inner = session(outer, "dev", region="us-east-1", endpoint="http://127.0.0.1:1")
+
+    assert outside(outer) == mine
+    assert outside(inner) == {}
+
+
 def test_credentials_become_the_variables_that_every_sdk_reads() -> None:
     assert variables(KEY | {"expires": 1_700_000_000.7}) == {
         "AWS_ACCESS_KEY_ID": "ASIAEXAMPLE",
