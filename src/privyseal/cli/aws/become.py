@@ -17,6 +17,8 @@ def program(name: str) -> str:
         path = os.path.join(place, name)  # noqa: PTH118 - pathlib costs 6 ms
         if os.path.isfile(path) and os.access(path, os.X_OK):  # noqa: PTH113 - the same
             return path
+    if "/" in name and os.path.exists(name):  # noqa: PTH110 - the same
+        raise NotFoundError(f"no command: {name!r} cannot be executed")
     raise NotFoundError(f"no such command: {name!r}")
 
 

@@ -312,6 +312,14 @@ def test_a_missing_command_is_named_before_anything_is_asked(desk: Desk, words: 
     assert desk.aws.calls.total() == 0
 
 
+def test_a_file_that_is_no_program_is_not_said_to_be_missing(desk: Desk) -> None:
+    desk.user()
+
+    done = desk.privy("exec", "dev", "--", str(desk.config))
+
+    assert (done.status, "cannot be executed" in done.err) == (3, True)
+
+
 def test_an_option_of_the_command_is_told_where_it_belongs(desk: Desk) -> None:
     done = desk.privy("exec", "dev", "aws", "s3", "ls", "--recursive")
 
