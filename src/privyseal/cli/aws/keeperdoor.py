@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from privyseal.cli.aws.talkend import TalkEnd
 from privyseal.cli.fetch import ask
 from privyseal.cli.reach import reach
-from privyseal.errors import PrivysealError, UnreachableError
+from privyseal.errors import LockedError, PrivysealError, UnreachableError
 from privyseal.model.secret import Secret
 from privyseal.runtime.blocking import Json, Keeper
 from privyseal.runtime.memfd import seal
@@ -84,7 +84,10 @@ def keeper_link(
             keeper = stack.enter_context(reach(wake=wake))
         except UnreachableError as error:
             raise NoKeeperError(str(error), hint=error.hint) from error
-        yield KeeperLink(keeper, person, seconds)
+        try:
+            yield KeeperLink(keeper, person, seconds)
+        except LockedError as error:  # a hint does not travel over the bus
+            raise LockedError(str(error), hint=error.hint or keeper.how_to_unlock) from error
 
 
 def shown(command: Sequence[str]) -> list[str]:

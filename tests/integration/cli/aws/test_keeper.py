@@ -91,6 +91,16 @@ async def test_a_denial_is_told_and_runs_nothing(shell: Shell) -> None:
     assert shell.world.aws.calls.total() == 0
 
 
+async def test_a_locked_store_is_told_with_the_way_to_unlock_it(shell: Shell) -> None:
+    locked = await shell.world.house.run("privy", "lock")
+    assert locked.status == 0, locked.err
+
+    for words in (["list"], ["exec", "prod", "--", "true"]):
+        done = await shell.run(*words)
+        assert done.status == 7, done.err
+        assert "privy unlock" in done.err
+
+
 async def test_under_a_lease_nobody_is_asked_and_an_edited_profile_asks_again(
     shell: Shell,
 ) -> None:
