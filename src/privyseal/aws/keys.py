@@ -31,6 +31,7 @@ _SECRET: Final = re.compile(r"[!-~]{16,128}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _RESERVED: Final = "privy-"
 _UNSEEN: Final = "add `--no-verify` to store it unseen"
+_AGAIN: Final = f"copy it again; if it really looks like that, {_UNSEEN}"
 
 
 def keep(order: Keep, value: Secret, store: KeyStore, whose: Whose, clock: Clock) -> list[str]:
@@ -125,26 +126,37 @@ def check_shape(key: AccessKey, *, strict: bool) -> None:
     Raises:
         UsageError: It does not; the message holds nothing of the secret.
     """
-    if key.access_key_id.startswith(_TEMPORARY):
-        raise UsageError(
-            "an access key id that begins with ASIA is of temporary credentials, which end",
-            hint="store the long-lived key, which begins with AKIA",
-        )
-    if not key.access_key_id or not key.secret_access_key:
+    check_id(key.access_key_id, strict=strict)
+    if not key.secret_access_key:
         raise UsageError("a key has an access key id and a secret access key")
     if not strict:
         return
-    if not _LONG_LIVED.fullmatch(key.access_key_id):
-        raise UsageError(
-            "what was given as access key id is none: one begins with AKIA and has 20 capital letters "
-            "and digits",
-            hint=_UNSEEN,
-        )
     if not _SECRET.fullmatch(key.secret_access_key):
         raise UsageError(
             f"what was given as secret access key has {len(key.secret_access_key)} characters: "
             "one has 40, and no spaces among them",
-            hint=_UNSEEN,
+            hint=_AGAIN,
+        )
+
+
+def check_id(access_key_id: str, *, strict: bool) -> None:
+    """Check that this looks like the id of a long-lived key; `strict` as in `check_shape`.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if access_key_id.startswith(_TEMPORARY):
+        raise UsageError(
+            "an access key id that begins with ASIA is of temporary credentials, which end",
+            hint="store the long-lived key, which begins with AKIA",
+        )
+    if not access_key_id:
+        raise UsageError("a key has an access key id and a secret access key")
+    if strict and not _LONG_LIVED.fullmatch(access_key_id):
+        raise UsageError(
+            "what was given as access key id is none: one begins with AKIA and has 20 capital letters "
+            "and digits",
+            hint=_AGAIN,
         )
 
 

@@ -24,6 +24,8 @@ def guard(run: Callable[[], int], told: Callable[[Exception], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            sys.stderr.write("\n")  # the shell's prompt would stand behind our question
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place of a program that takes everything
         return told(error)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-from privyseal.aws.keys import checked_name
+from privyseal.aws.keys import check_id, check_shape, checked_name
 from privyseal.cli.aws import tty
 from privyseal.cli.aws.configedit import propose
 from privyseal.cli.aws.door import Door, open_door
@@ -20,6 +20,7 @@ from privyseal.errors import UsageError
 from privyseal.model.aws import AccessKey, Keep, Network
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
+from privyseal.wire.aws import limits
 from privyseal.wire.aws.network import network
 from privyseal.wire.aws.profiles import Flags, Profiles
 from privyseal.wire.aws.vocabulary import section_of
@@ -31,7 +32,7 @@ ADD_CONFIG: Final = Option("--add-config", "Write a profile for it, if there is 
 NO_ADD_CONFIG: Final = Option("--no-add-config", "Leave the configuration as it is.")
 NO_VERIFY: Final = Option("--no-verify", "Do not ask AWS whose it is.")
 REPLACE: Final = Option("--replace", "Replace the key that is there without asking.")
-REGION: Final = Option("--region", "The region whose STS is asked.", "REGION")
+REGION: Final = Option("--region", "The region whose STS is asked, and of the profile.", "REGION")
 MFA_SERIAL: Final = Option("--mfa-serial", "The MFA device, which is not asked for then.", "ARN")
 
 _NO_TERMINAL: Final = "use --env, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -51,6 +52,8 @@ def run(values: Values) -> int:
         raise UsageError("--env cannot be used with --typed or --here")
     with open_door(values) as door:
         guarded = _guarded(door)
+        if door.remark:
+            say(door.remark)
         if values["typed"] and not guarded:
             raise UsageError(
                 "a key is typed at the console of a companion, and there is none here",
@@ -106,16 +109,22 @@ def _from_environment(values: Values) -> AccessKey:
     return AccessKey(
         access_key_id=found["AWS_ACCESS_KEY_ID"],
         secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
-        mfa=values["mfa_serial"],
+        mfa=limits.serial(mfa, "--mfa-serial") if (mfa := values["mfa_serial"]) else "",
     )
 
 
 def _asked(values: Values) -> AccessKey:
+    # What is mistyped ends at its prompt, before more is typed and before somebody decides.
+    strict = not values["no_verify"]
     access_key_id = tty.line("Enter Access Key ID: ", hint=_NO_TERMINAL)
+    check_id(access_key_id, strict=strict)
     secret = tty.secret("Enter Secret Access Key: ", hint=_NO_TERMINAL)
+    check_shape(AccessKey(access_key_id=access_key_id, secret_access_key=secret), strict=strict)
     mfa = values["mfa_serial"] or tty.line(
         "Enter MFA Device ARN (If MFA is not enabled, leave this blank): ", hint=_NO_TERMINAL
     )
+    if mfa:
+        limits.serial(mfa, "--mfa-serial" if values["mfa_serial"] else "this")
     return AccessKey(access_key_id=access_key_id, secret_access_key=secret, mfa=mfa)
 
 
@@ -126,7 +135,8 @@ def _configure(values: Values, profiles: Profiles, name: str, mfa: str) -> None:
     own: Mapping[str, str] = profiles.own(name)
     path = config_file(os.environ)
     there = name in profiles.names()
-    wanted = {"mfa_serial": mfa} if mfa else {}
+    typed = {"region": "" if there else values["region"], "mfa_serial": mfa}
+    wanted = {key: text for key, text in typed.items() if text}
     if there and own.get("mfa_serial", "") == mfa:
         return
     if there and (not mfa or not tty.agreed(_question(name, own, mfa), hint=_NO_TERMINAL)):

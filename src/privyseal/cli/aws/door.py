@@ -13,6 +13,7 @@ from privyseal.cli.aws.options import KEEPER, backend, chosen
 from privyseal.cli.aws.wishes import patience, person
 from privyseal.cli.reach import way_in
 from privyseal.cli.spec import Values
+from privyseal.errors import NotFoundError
 from privyseal.model.aws import (
     Clear,
     Keep,
@@ -49,6 +50,7 @@ class KeeperDoor:
     """The keeper keeps the keys and asks a person; what begins outside is done in this process."""
 
     description = "the keeper"
+    remark = ""
     remembers = True
 
     def __init__(self, link: KeeperLink, asked: Asked) -> None:
@@ -86,14 +88,20 @@ class KeeperDoor:
 
 
 class StoreDoor:
-    """The keys lie in a store of the user's, and the engine runs in this process."""
+    """The keys lie in a store of the user's, and the engine runs in this process.
+
+    `remark` says so where it was not she who chose it, but the lack of a keeper; else it is "".
+    """
 
     remembers = False
 
-    def __init__(self, store: KeyStore, asked: Asked) -> None:
+    def __init__(self, store: KeyStore, asked: Asked, *, instead: bool) -> None:
         self._store = store
         self.asked = asked
         self.description = store.description
+        self.remark = (
+            f"no keeper answers here, so keys are with {store.description}" if instead else ""
+        )
 
     def carry_out(self, order: Order, value: Secret | None = None) -> bytes:
         """Carry out an order; return its result as a JSON text.
@@ -141,4 +149,11 @@ def open_door(values: Values, *, wake: bool = True) -> Iterator[Door]:
                 return
         from privyseal.cli.aws.direct import open_direct  # noqa: PLC0415 - slow
 
-        yield StoreDoor(open_direct(chosen(values)), asked)
+        door = StoreDoor(open_direct(chosen(values)), asked, instead=not wanted)
+        try:
+            yield door
+        except NotFoundError as error:
+            if wanted:
+                raise
+            hint = f"{error.hint}; {door.remark}" if error.hint else door.remark
+            raise NotFoundError(str(error), hint=hint) from error

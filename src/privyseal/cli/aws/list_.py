@@ -12,7 +12,7 @@ from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import load_profiles
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.fetch import TIMEOUT
-from privyseal.cli.report import print_json
+from privyseal.cli.report import print_json, say
 from privyseal.cli.spec import JSON, Option, Spec, Values
 from privyseal.errors import PrivysealError
 from privyseal.model.aws import KeptSession, KeptToken, Vaulted
@@ -45,6 +45,7 @@ def run(values: Values) -> int:
     profiles = load_profiles(os.environ)
     with open_door({TIMEOUT.name: TIMEOUT.absent, **values}, wake=False) as door:
         kept = door.known()
+        remark = door.remark
     names = [n for n in profiles.names() if n != _DEFAULT or profiles.own(n)]
     if values["json"]:
         print_json({"profiles": names, **to_builtins(kept)})
@@ -58,6 +59,8 @@ def run(values: Values) -> int:
         lines = [label for row in rows for label in row.sessions.split(", ") if label]
     else:
         lines = list(drawn(rows))
+        if remark and not kept.keys:
+            say(remark)
     for each in lines:
         print(fit(each, _WIDE * len(_HEAD)))
     return 0

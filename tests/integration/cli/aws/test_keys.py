@@ -82,6 +82,44 @@ def test_person_is_asked_as_by_aws_vault_and_what_is_secret_is_not_shown(desk: D
     assert known(desk)["keys"][0]["mfa"] == SERIAL
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ([(ID, "")], "access key id"),
+        ([(ID, "jon")], "access key id"),
+        ([(ID, "AKIAIOSFODNN7EXAMPLE"), (SECRET, "short")], "has 5 characters"),
+        ([(ID, "AKIAIOSFODNN7EXAMPLE"), (SECRET, "x" * 40), (DEVICE, "non sense")], "MFA device"),
+    ],
+)
+def test_what_is_mistyped_ends_at_its_prompt(
+    desk: Desk, typed: list[tuple[str, str]], told: str
+) -> None:
+    done = at_terminal(desk, ["privy", "aws", "add", "dev"], typed)
+
+    assert (done.status, done.out) == (2, "")
+    assert told in done.err
+    assert not desk.aws.calls
+    assert desk.config.read_text() == ""
+
+
+def test_interrupt_at_a_prompt_leaves_the_shell_a_line_of_its_own(desk: Desk) -> None:
+    typed = [(ID, "AKIAIOSFODNN7EXAMPLE"), (SECRET, "\x03")]
+
+    done = at_terminal(desk, ["privy", "aws", "add", "dev"], typed)
+
+    assert done.status == 130
+    assert done.err.endswith("\r\n")
+
+
+def test_region_that_was_given_is_that_of_the_new_profile(desk: Desk) -> None:
+    env = {**variables(desk, desk.aws.people.add_user("dev")), "AWS_REGION": ""}
+
+    done = desk.privy("add", "dev", "--env", "--region", "eu-west-1", env=env)
+
+    assert done.status == 0, done.err
+    assert desk.config.read_text() == "[profile dev]\nregion = eu-west-1\n"
+
+
 @pytest.mark.parametrize(("answer", "written"), [("y", True), ("", False), ("n", False)])
 def test_device_that_was_typed_is_written_into_a_profile_that_is_there_if_wanted(
     desk: Desk, answer: str, written: bool
@@ -171,6 +209,16 @@ def test_list_is_a_table_in_the_widths_of_aws_vault(desk: Desk) -> None:
     assert re.fullmatch(r"dev {22}dev {22}sts\.GetSessionToken:(59m\d+s|1h0m0s) +", lines[2])
     assert [line.split() for line in lines[3:]] == [["sso", "-", "-"], ["-", "loose", "-"]]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_without_a_keeper_it_is_said_where_keys_are_instead(desk: Desk) -> None:
+    env = {"AWS_VAULT_BACKEND": "", "AWS_VAULT_FILE_DIR": str(desk.folder / "none")}
+    words = f"no keeper answers here, so keys are with the encrypted files in '{desk.folder}/none'"
+
+    for command in (["list"], ["exec", "dev", "--", "true"], ["add", "dev", "--env"]):
+        assert words in desk.privy(*command, env=env).err, command
+    named = {**env, "AWS_VAULT_BACKEND": "file"}
+    assert words not in desk.privy("exec", "dev", "--", "true", env=named).err
 
 
 @pytest.mark.parametrize(
