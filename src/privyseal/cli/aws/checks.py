@@ -4,13 +4,14 @@ import http.client
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from privyseal.aws.choice import StoreOptions
 from privyseal.cli.aws.door import open_door
 from privyseal.cli.aws.environment import CREDENTIAL_INPUTS, OUR_SECRETS, SESSION, outside
 from privyseal.cli.aws.extra import INSTALL, PACKAGES
@@ -76,12 +77,18 @@ class Checks:
         return Finding(name, "ok", found)
 
     def _permissions(self, name: str) -> Finding:
-        wrong = [*_open_files(os.environ)]
+        wrong = [*_open_files(os.environ, self._key_files())]
         if wrong:
             path, text = wrong[0]
             more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
             return Finding(name, "FAIL", f"{text}: {path}{more}", f"chmod go-rwx {path}")
         return Finding(name, "ok", "nobody else can read keys or change profiles")
+
+    def _key_files(self) -> list[Path]:
+        """Return the folder of the store `file` and what lies in it, used just now or not."""
+        options = StoreOptions(file_dir=str(self._values.get("file_dir") or ""))
+        folder = Path(options.completed(os.environ).file_dir).expanduser()
+        return [folder, *sorted(folder.glob("*"))] if folder.is_dir() else []
 
     def _plaintext(self, name: str) -> Finding:
         profiles = load_profiles(os.environ).plaintext()
@@ -131,10 +138,11 @@ class Checks:
         return Finding(name, "ok", f"agrees with {url}")
 
 
-def _open_files(environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+def _open_files(environment: Mapping[str, str], keys: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     """Yield what others may read or write and should not, and why."""
     config, credentials = Path(config_file(environment)), Path(credentials_file(environment))
-    for path in (config.parent, config, credentials):
+    secret = {credentials, *keys[1:]}
+    for path in (config.parent, config, credentials, *keys):
         try:
             found = path.stat()
         except FileNotFoundError:
@@ -142,7 +150,7 @@ def _open_files(environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
         sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
         if found.st_mode & _OTHERS_WRITE and not sticky:
             yield path, "others can change it, and with it what runs as you"
-        elif path == credentials and found.st_mode & _OTHERS_READ:
+        elif path in secret and found.st_mode & _OTHERS_READ:
             yield path, "others can read the keys in it"
         elif found.st_uid not in {os.getuid(), 0}:
             yield path, "it belongs to another user"

@@ -68,6 +68,16 @@ def test_files_that_others_can_read_or_change_are_named(desk: Desk) -> None:
     desk.config.chmod(0o666)
     state, text = findings(desk)["permissions"]
     assert (state, "others can change it" in text) == ("FAIL", True)
+    desk.config.chmod(0o600)
+
+    key = desk.folder / "keys" / "dev"
+    key.chmod(0o644)
+    state, text = findings(desk)["permissions"]
+    assert (state, f"others can read the keys in it: {key}" in text) == ("FAIL", True)
+    key.chmod(0o600)
+    key.parent.chmod(0o777)
+    state, text = findings(desk)["permissions"]
+    assert (state, f"runs as you: {key.parent}" in text) == ("FAIL", True)
 
 
 def test_a_clock_that_goes_wrong_is_told(desk: Desk) -> None:

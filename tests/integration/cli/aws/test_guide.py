@@ -44,7 +44,6 @@ class Newcomer:
             **world.environment,
             "PATH": f"{Path(sys.executable).parent}:{world.environment['PATH']}",
             "AWS_ENDPOINT_URL": aws.url,
-            "AWS_REGION": "eu-west-1",
             "AWS_EC2_METADATA_DISABLED": "true",
             "SHELL": "/bin/true",
         }
@@ -101,6 +100,7 @@ def keep_as_aws_vault(folder: Path, name: str, key: Key) -> None:
     jwe.add_recipient(JWK.from_password(PASSPHRASE))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(jwe.serialize(compact=True))
+    (folder / name).chmod(0o600)
 
 
 async def test_a_mover_from_aws_vault_gets_there_word_for_word(person: Newcomer) -> None:
