@@ -105,9 +105,12 @@ def words(plan: Plan) -> Iterator[str]:
     network = plan.network
     region = network.region or "no region, so AWS's first one"
     yield f"AWS is called in {region}" + _manner(plan)
+    services: dict[str, list[str]] = {}
     for service, address in network.endpoints.items():
+        services.setdefault(address, []).append(service)
+    for address, names in services.items():
         whose = "" if is_endpoint(address) else ", which is not AWS's own address"
-        yield f"{service} is reached at {address}{whose}"
+        yield f"{', '.join(names)} {'are' if names[1:] else 'is'} reached at {address}{whose}"
 
 
 def _rows(profile: Profile) -> Iterator[Row]:

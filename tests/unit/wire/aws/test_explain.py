@@ -108,7 +108,11 @@ def test_policies_federation_and_ways_to_aws_have_their_sentences() -> None:
             RoleStep(arn="odd", duration=5400, policy="{}"),
         ),
         network=Network(
-            endpoints={"sts": "http://127.0.0.1:5000", "iam": "https://iam.amazonaws.com"},
+            endpoints={
+                "sts": "http://127.0.0.1:5000",
+                "iam": "https://iam.amazonaws.com",
+                "sso": "http://127.0.0.1:5000",
+            },
             dual_stack=True,
             fips=True,
             global_sts=True,
@@ -122,7 +126,7 @@ def test_policies_federation_and_ways_to_aws_have_their_sentences() -> None:
             "AWS is called in no region, so AWS's first one, by FIPS endpoints, by dual-stack endpoints,"
             " STS by its global endpoint"
         ),
-        "sts is reached at http://127.0.0.1:5000, which is not AWS's own address",
+        "sts, sso are reached at http://127.0.0.1:5000, which is not AWS's own address",
         "iam is reached at https://iam.amazonaws.com",
     ]
 
