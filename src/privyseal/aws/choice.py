@@ -227,7 +227,9 @@ def _module(backend: str) -> _Module:
     if backend in _LEFT_OUT:
         raise UnsupportedError(f"the store {backend!r} is not supported: {_LEFT_OUT[backend]}")
     if backend not in _STORES:
-        raise UsageError(f"there is no store {backend!r}", hint=f"choose {', '.join(_STORES)}")
+        raise UsageError(
+            f"there is no store {backend!r}", hint=f"choose keeper, {', '.join(_STORES)}"
+        )
     # Each brings libraries of its own, and only one of them is wanted.
     return cast("_Module", import_module(_STORES[backend]))
 

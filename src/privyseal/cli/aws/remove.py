@@ -8,6 +8,7 @@ from privyseal.cli.aws.lines import print_lines
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.spec import Argument, Option, Spec, Values
+from privyseal.errors import NotFoundError
 from privyseal.model.aws import Remove
 from privyseal.wire.sanitise import fit
 
@@ -20,9 +21,12 @@ def run(values: Values) -> int:
     """Ask, unless that is not wanted, and forget the key."""
     name, only = values["profile"], values["sessions_only"]
     question = f'Delete credentials for profile "{fit(name, _WIDE)}"?'
-    if not only and not values["force"] and not tty.agreed(question, hint="use --force"):
-        return 0
     with open_door(values) as door:
+        kept = door.keys()
+        if not only and name not in kept:  # nobody is asked about what is not there
+            raise NotFoundError(f"there is no key named {name!r} with {door.description}")
+        if not only and not values["force"] and not tty.agreed(question, hint="use --force"):
+            return 0
         result = door.carry_out(Remove(name=name, sessions_only=only))
     print_lines(result)
     return 0

@@ -264,6 +264,17 @@ def test_remove_without_a_terminal_wants_to_be_forced(desk: Desk) -> None:
     assert desk.privy("rm", "dev", "-f").status == 3
 
 
+def test_remove_asks_nothing_about_a_key_that_is_not_there(desk: Desk) -> None:
+    done = desk.privy("remove", "dve")
+    assert (done.status, "there is no key named 'dve'" in done.err) == (3, True)
+
+
+def test_store_that_there_is_none_of_is_answered_with_all_that_there_are(desk: Desk) -> None:
+    done = desk.privy("list", "--backend", "none")
+    assert done.status == 2
+    assert "choose keeper, keychain, " in done.err
+
+
 def test_remove_of_sessions_alone_leaves_the_key(desk: Desk) -> None:
     desk.user()
     desk.privy("exec", "dev", "--", "true")
