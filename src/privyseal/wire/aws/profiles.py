@@ -89,7 +89,9 @@ class Profile:
     def where(self, key: str) -> str:
         """Return where the value of a key was set, as an error names it."""
         setting = self.settings.get(key)
-        return f"{key} of {setting.origin}" if setting else key
+        if setting is None:
+            return key
+        return setting.origin if setting.origin.startswith("--") else f"{key} of {setting.origin}"
 
     def flag(self, key: str) -> bool:
         """Return a value that says yes or no; no where it is not set.

@@ -308,9 +308,7 @@ def test_a_time_that_aws_refuses_is_refused_before_it_is_asked(
 ) -> None:
     with pytest.raises(UsageError) as caught:
         steps(name, **flags)
-    assert text in str(caught.value).replace("duration_seconds of ", "").replace(
-        "session_ttl of ", ""
-    )
+    assert str(caught.value).startswith(text)
 
 
 @pytest.mark.parametrize(
