@@ -8,6 +8,8 @@ from typing import Final
 from privyseal.errors import LimitError, PrivysealError, UnsupportedError
 
 _MAX_OUTPUT: Final = 16 * 1024 * 1024
+_LINES: Final = 3  # pass says in the first of three that something is missing, in the second what
+_SHOWN: Final = 300
 
 
 def run(
@@ -19,7 +21,7 @@ def run(
 
     Raises:
         UnsupportedError: There is no such program.
-        ProgramError: It failed; holds the last line of its complaint.
+        ProgramError: It failed; holds the last lines of its complaint.
     """
     try:
         done = subprocess.run(argv, env=environment, input=given, capture_output=True, check=False)
@@ -40,5 +42,5 @@ class ProgramError(PrivysealError):
     def __init__(self, program: str, status: int, complaint: bytes) -> None:
         self.complaint = complaint.decode(errors="replace")
         lines = [line.strip() for line in self.complaint.splitlines() if line.strip()]
-        why = f": {lines[-1][:200]!r}" if lines else ""
+        why = f": {' '.join(lines[-_LINES:])[:_SHOWN]!r}" if lines else ""
         super().__init__(f"{program} ended with status {status}{why}")
