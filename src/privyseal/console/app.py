@@ -179,8 +179,9 @@ class Console:
 
     def _typed(self) -> None:
         data = self._terminal.read()
-        if not data:
+        if data is None:
             self._quit.set()
+        if not data:
             return
         if self._vt is not None and not self._vt.in_front:
             return

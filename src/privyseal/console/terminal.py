@@ -148,6 +148,7 @@ class Terminal:
         raw[6] = [*raw[6]]
         raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
         termios.tcsetattr(self.fd, termios.TCSAFLUSH, raw)
+        os.set_blocking(self.fd, not self.kernel_console)
         self._inside = True
         self._write(_ENTER + (_FORGET if self.kernel_console else b""))
 
@@ -158,6 +159,7 @@ class Terminal:
         self._inside = False
         with contextlib.suppress(OSError, termios.error):
             self._write((_FORGET if self.kernel_console else b"") + _LEAVE)
+            os.set_blocking(self.fd, True)
             termios.tcsetattr(self.fd, termios.TCSAFLUSH, self._before)
 
     def suspend(self) -> None:
@@ -173,12 +175,14 @@ class Terminal:
         )
         return columns or 80, rows or 25
 
-    def read(self) -> bytes:
-        """Return what was typed; empty when the terminal is gone."""
+    def read(self) -> bytes | None:
+        """Return what was typed, which may have been thrown away; None: the terminal is gone."""
         try:
-            return os.read(self.fd, _READ)
-        except OSError:
+            return os.read(self.fd, _READ) or None
+        except BlockingIOError:
             return b""
+        except OSError:
+            return None
 
     def draw(self, lines: Sequence[Line], *, flush: bool) -> None:
         """Paint one whole frame; with `flush`, throw away what was typed before it appeared."""
@@ -186,9 +190,6 @@ class Terminal:
         if self.kernel_console:
             # It knows not how; but all of its glyphs have one width, so a line needs no erasing.
             out = ["\x1b[0m", _SETTLE]
-            # Scroll Lock stops it, and this write would wait: start it again (tcflow(3)).
-            termios.tcflow(self.fd, termios.TCOOFF)
-            termios.tcflow(self.fd, termios.TCOON)
         erase = "" if self.kernel_console else "\x1b[2K"
         for number, row in enumerate(lines, 1):
             out.append(f"\x1b[{number};1H{erase}")
@@ -207,4 +208,10 @@ class Terminal:
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(self.fd, view[:_DRAIN]) :]
+            try:
+                view = view[os.write(self.fd, view[:_DRAIN]) :]
+            except BlockingIOError:
+                # Scroll Lock stopped it. Whoever waited for it here could not let go of the
+                # terminal, and nobody could switch away: start it again (tcflow(3)).
+                termios.tcflow(self.fd, termios.TCOOFF)
+                termios.tcflow(self.fd, termios.TCOON)
