@@ -170,7 +170,7 @@ def other_ways_in(desk: Desk) -> None:
 @check("B: logged out on the console, the companion rests until somebody asks", seconds=300)
 def log_out_on_the_console(desk: Desk) -> None:
     desk.unlocked()
-    desk.vm.show(8)
+    desk.sit_at()
     desk.vm.type("o", vt=8)
     desk.confirm()
     desk.vm.wait_for(
