@@ -6,8 +6,12 @@ import select
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from tests.integration.cli.aws.desk import PATIENCE, Desk, Done
+
+INTERRUPT: Final = "\x03"
+_AGAIN_SECONDS: Final = 3.0
 
 
 def at_terminal(
@@ -31,15 +35,34 @@ def at_terminal(
             stderr=slave,
         ) as process:
             os.close(slave)
-            shown = b""
-            for question, answer in answers:
-                shown += _until(master, question)
-                os.write(master, f"{answer}\n".encode())
-            out, _ = process.communicate(timeout=PATIENCE)
+            shown, answer = b"", ""
+            try:
+                for question, answer in answers:
+                    shown += _until(master, question)
+                    os.write(master, f"{answer}\n".encode())
+                out = _ended(process, master, INTERRUPT if INTERRUPT in answer else "")
+            except BaseException:
+                process.kill()
+                raise
             shown += _rest(master)
     finally:
         os.close(master)
     return Done(process.returncode, out.decode(), shown.decode(errors="replace"))
+
+
+def _ended(process: "subprocess.Popen[bytes]", master: int, again: str) -> bytes:
+    """Return the output of a command that ends; like a person, press Ctrl-C again if it does not.
+
+    A signal that comes just before a read(2) does not end it.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return process.communicate(timeout=_AGAIN_SECONDS if again else PATIENCE)[0]
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > deadline or not again:
+                raise
+            os.write(master, again.encode())
 
 
 def _until(master: int, question: str) -> bytes:
