@@ -157,6 +157,7 @@ def pass_pinentry(desk: Desk) -> None:
 )
 def pass_store_from_elsewhere(desk: Desk) -> None:
     vm = desk.vm
+    begun = vm.succeed("date +%s").strip()
     vm.succeed(
         "gpg --batch --passphrase 'correct horse' --pinentry-mode loopback"
         " --quick-generate-key alice@example.org default default never 2>&1"
@@ -196,7 +197,7 @@ def pass_store_from_elsewhere(desk: Desk) -> None:
             assert _pass(desk, "pass show Mail").out.startswith("tr0ub4dor\n")
             assert len(_pass(desk, "pass ls many").out.splitlines()) == MANY + 1
             # While the tree was root's, the provider could not read it, and said so.
-            vm.succeed("! journalctl -b -u privyseal-provider@1000 | grep Traceback")
+            vm.succeed(f"! journalctl --since @{begun} -u privyseal-provider@1000 | grep Traceback")
     finally:
         vm.run("rm -rf ~/.gnupg ~/.password-store ~/key; gpgconf --kill all", user="alice")
 
