@@ -239,4 +239,6 @@ def _ended(state: ScreenState, approval: Approval, fresh: bytes) -> ScreenState:
     left = replace(state, listed=tuple(a for a in state.listed if a.id != approval.id))
     if left.subject is None or left.subject.id != approval.id:
         return left
+    if left.subject.state != "pending":  # told once more: a key pressed since is not to be lost
+        return replace(left, subject=approval)
     return rearmed(replace(left, subject=approval), fresh)

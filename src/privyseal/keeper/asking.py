@@ -69,11 +69,12 @@ class Asking:
             DeniedError: It asks for what no program gets.
         """
         core = self._core
-        await core.guard(ask)
         if isinstance(ask, Read):
+            await core.guard(ask)
             return await self._read(requester, ask)
         if not isinstance(ask, Search):
             core.book.make_room(requester, len(value) if value else 0)
+            await core.guard(ask)
             await self._freshen(requester)
         description = await describe(ask, core.ports.backend, value)
         request = self._new(requester, ask, description, value)

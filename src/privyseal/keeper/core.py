@@ -51,7 +51,7 @@ from privyseal.model.receipt import EventName
 from privyseal.model.secret import Secret
 from privyseal.runtime.backend import Backend
 from privyseal.wire.broker import COLLECTION
-from privyseal.wire.keeper import Found, MadeItem, Notice, Slice, Values
+from privyseal.wire.keeper import Found, MadeItem, Notice, Slice, StoreChange, Values
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +97,9 @@ class Core:
         self.book = Book(policy.limits)
         self.store_locked = True
         self.orders: dict[Request, asyncio.Task[None]] = {}
+        self._changes = 0
+        self._aws: tuple[tuple[int, bool], frozenset[str]] = (-1, True), frozenset()
+        ports.backend.listen(self._changed)
         # Whoever could read what lay there has no part in what the broker keeps in its place.
         ports.broker.items.rewritten = lambda item: self.leases.end_item(item, own_only=False)
 
@@ -141,8 +144,10 @@ class Core:
         self.leases.end_all()
         self.ports.broker.end()
 
-    async def guard(self, ask: Ask) -> None:
+    async def guard(self, ask: Ask, *, afresh: bool = False) -> None:
         """Keep from programs what a companion's broker uses.
+
+        `afresh`: ask the store again which collections those are.
 
         Raises:
             DeniedError: The ask is for that.
@@ -150,12 +155,22 @@ class Core:
         touched = {getattr(ask, "collection", ""), *(item.collection for item in touched_by(ask))}
         if not self.ports.companion or isinstance(ask, Search):
             return
+        self._changes += afresh
         # Nor may a program make it, or turn its own into it, and know what will lie there.
         makes = isinstance(ask, CreateCollection | ChangeCollection) and ask.label == COLLECTION
-        known = await self.ports.backend.collections()
-        if makes or any(info.label == COLLECTION and info.id in touched for info in known):
+        if makes or not touched.isdisjoint(await self._kept_for_aws()):
             text = "what is kept for AWS stays with the companion"
             raise DeniedError(text, hint="get short-lived credentials with `privy aws`")
+
+    async def _kept_for_aws(self) -> frozenset[str]:
+        """Return the collections of the broker, from memory while none of the store's changes."""
+        while self._aws[0] != (now := (self._changes, self.store_locked)):
+            known = await self.ports.backend.collections()
+            self._aws = now, frozenset(info.id for info in known if info.label == COLLECTION)
+        return self._aws[1]
+
+    def _changed(self, change: StoreChange) -> None:
+        self._changes += not change.item
 
     def only_once(self, ask: Ask) -> bool:
         """Return whether a rule keeps this from being allowed for longer."""

@@ -71,7 +71,7 @@ class Deciding:
         if decision.allow:
             if core.store_locked and needs_key(request.ask):
                 raise LockedError("the store is locked", hint="unlock it first: `privy unlock`")
-            await core.guard(request.ask)  # what a locked store did not show
+            await core.guard(request.ask, afresh=True)  # what a locked store did not show
             await self._check_unchanged(request)
             # Another decision, an expiry or a departure may have come while that was looked up.
             request = self._find(decision, decider)

@@ -92,6 +92,13 @@ def test_a_key_puts_away_what_has_ended_and_nothing_that_waits(key: str) -> None
     assert following.id == "second"
 
 
+def test_an_end_told_twice_takes_no_key_pressed_between() -> None:
+    over = Notice(what="resolved", approval=approval(state="allowed"))
+    once = told(screen(approval()), over, b"\x11")
+
+    assert told(once, over, b"\x22").challenge == once.challenge
+
+
 def test_a_decision_from_this_screen_is_told_from_others() -> None:
     state = screen(approval())
     allowed = Notice(what="resolved", approval=approval(state="allowed", resolved=NOW))

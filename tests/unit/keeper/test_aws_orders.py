@@ -43,7 +43,7 @@ from privyseal.model.ask import (
     outcome_of,
 )
 from privyseal.model.aws import AccessKey, Keep, Obtain, Plan, Remove, SessionStep, StoredKey
-from privyseal.model.keyring import ItemRef
+from privyseal.model.keyring import CollectionInfo, ItemRef
 from privyseal.model.policy import AwsRules, Policy, Verdicts
 from privyseal.model.secret import Secret
 from privyseal.model.value import decode, encode
@@ -620,6 +620,37 @@ async def test_no_program_reads_or_writes_what_a_companion_keeps_for_aws(
             await bench.ask(bench.process(), each, b"v" if isinstance(each, Write) else None)
     others = await bench.read(bench.process(), await bench.item())
     assert others.request.state == "pending", "others are read as ever"
+
+
+async def test_what_is_kept_for_aws_is_known_without_asking_the_store_for_each_request(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    collections = bench.backend.collections
+
+    async def counted() -> tuple[CollectionInfo, ...]:
+        nonlocal looks
+        looks += 1
+        return await collections()
+
+    monkeypatch.setattr(bench.backend, "collections", counted)
+    bench.core.ports = replace(bench.core.ports, companion=True)
+    process, login = bench.process(), (await bench.item()).collection
+    asks = [Create(collection=login, label=f"{n}", attributes={"n": f"{n}"}) for n in range(26)]
+    for each in asks[:16]:
+        await bench.ask(process, each, b"v")
+    shown = looks
+    for each in asks[16:]:
+        with pytest.raises(LimitError):
+            await bench.ask(process, each, b"v")
+    refused = looks - shown
+    made = await bench.backend.create_collection("awsvault", "")
+    create = Create(collection=made, label="x", attributes={})
+    with pytest.raises(DeniedError, match="stays with the companion"):
+        await bench.ask(bench.process(), create, b"v")
+
+    assert shown == 1 + 16, "one look, and one for what a person sees of each"
+    assert refused == 0, "a flood of requests is not to become a flood at the store"
 
 
 async def test_no_program_makes_what_a_companion_s_broker_will_take_for_its_own(
