@@ -169,7 +169,8 @@ def told(state: ScreenState, notice: Notice, fresh: bytes) -> ScreenState:
     approval = notice.approval
     if notice.what in {"locked", "unlocked"} and state.status is not None:
         status = msgspec.structs.replace(state.status, locked=notice.what == "locked")
-        return rearmed(replace(state, status=status), fresh)
+        changed = status != state.status
+        return rearmed(replace(state, status=status), fresh) if changed else state
     if approval is None:
         return state
     if approval.state == "pending":
