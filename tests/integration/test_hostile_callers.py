@@ -131,6 +131,29 @@ async def _refused_or_not(work: Awaitable[object]) -> None:
         await work
 
 
+async def test_who_asks_too_much_waits_for_the_refusal_and_others_come_first(home: House) -> None:
+    answered: list[str] = []
+
+    async def refused(link: RequestLink, pidfd: int) -> None:
+        with pytest.raises(LimitError):
+            await link.register(pidfd)
+        answered.append("refused")
+
+    async with asyncio.TaskGroup() as group:
+        bus = await Connection.open(group, home.address)
+        link, myself = RequestLink(bus), os.pidfd_open(os.getpid())
+        for _ in range(MAX_INTRODUCED):
+            await link.register(myself)
+        flood = [group.create_task(refused(link, myself)) for _ in range(3)]
+        await asyncio.sleep(0)  # so that theirs is sent before this
+        await link.waiting()
+        answered.append("another")
+        await asyncio.wait(flood)
+        bus.close()
+        os.close(myself)
+    assert answered == ["another", *["refused"] * 3]
+
+
 async def test_one_program_cannot_take_every_place_for_requesters(home: House) -> None:
     async with asyncio.TaskGroup() as group:
         buses = [await Connection.open(group, home.address) for _ in range(2)]

@@ -101,9 +101,8 @@ class AwsItems:
 
     async def _store(self, question: wire.Store, value: Secret) -> None:
         backend, attributes = self._backend, {**question.notes, wire.PROFILE: question.key}
-        collection = await self._collection() or await backend.create_collection(
-            wire.COLLECTION, ""
-        )
+        collection = await self._collection()
+        collection = collection or await backend.create_collection(wire.COLLECTION, "")
         found = await backend.search({wire.PROFILE: question.key}, collection)
         if not found:
             label = question.label

@@ -1,9 +1,11 @@
 """The keeper on the bus: two tables of methods, and nothing but translation behind them."""
 
+import asyncio
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from privyseal.errors import LimitError, UnsupportedError, UsageError
@@ -48,6 +50,7 @@ from privyseal.wire.keeper import (
 
 _T = TypeVar("_T")
 _REVIEW_SECONDS: Final = 1.0
+_LATE_SECONDS: Final = 0.5
 _MAX_ASK: Final = 64 * 1024
 _MAX_PIN_TEXT: Final = 4000
 _MAX_LIST: Final = 16 * 1024 * 1024
@@ -123,14 +126,15 @@ class RequestMethods:
         self._requesters = requesters
         self._audience = desk.audience
         self._reviewed = float("-inf")
+        self._late = asyncio.Semaphore(128)  # each may hold the descriptors of its call
 
     def table(self) -> Table:
         """Return the methods of the interface; signatures as in wire/keeper.py."""
         return {
-            (REQUEST, "Register"): Method("hs", "s", self._register),
+            (REQUEST, "Register"): Method("hs", "s", partial(self._refused_late, self._register)),
             (REQUEST, "Forget"): Method("s", "", self._forget),
             (REQUEST, "Look"): Method("ss", "s", self._look),
-            (REQUEST, "Submit"): Method("ssah", "sah", self._submit),
+            (REQUEST, "Submit"): Method("ssah", "sah", partial(self._refused_late, self._submit)),
             (REQUEST, "Collect"): Method("s", "sah", self._collect),
             (REQUEST, "Cancel"): Method("s", "", self._cancel),
             (REQUEST, "Subscribe"): Method("", "", self._subscribe),
@@ -140,6 +144,17 @@ class RequestMethods:
             (REQUEST, "Review"): Method("", "", self._review),
             (REQUEST, "Report"): Method("s", "", self._report),
         }
+
+    async def _refused_late(self, answer: Callable[[Call], Awaitable[Reply]], call: Call) -> Reply:
+        """Let who asks too much wait for each refusal, so that a flood leaves room for others."""
+        try:
+            return await answer(call)
+        except LimitError:
+            # Not the agent: what it carries is of many.
+            if not self._callers.is_agent(call.sender) and not self._late.locked():
+                async with self._late:
+                    await asyncio.sleep(_LATE_SECONDS)
+            raise
 
     async def _register(self, call: Call) -> Reply:
         reported = _decode(call.body[1], list[Fact], "the reported facts")
@@ -160,9 +175,8 @@ class RequestMethods:
         answer: Answer
         match question:
             case LookCollections():
-                answer = KnownCollections(
-                    collections=await backend.collections(), aliases=dict(await backend.aliases())
-                )
+                known, aliases = await backend.collections(), await backend.aliases()
+                answer = KnownCollections(collections=known, aliases=dict(aliases))
             case LookItems(collection=collection):
                 answer = KnownItems(items=await backend.items(collection))
             case LookItem(item=item):

@@ -122,9 +122,8 @@ class Core:
                 via="the keeper restarted",
                 items=entry.items,
             )
-        with suppress(
-            UnreachableError
-        ):  # a provider may start later; until then it counts as locked
+        # A provider may start later; until then it counts as locked.
+        with suppress(UnreachableError):
             self.store_locked = await self.ports.backend.locked()
         await self.ports.audit.flush()
 

@@ -124,11 +124,14 @@ class Callers:
     async def speaks_for_others(self, name: str) -> bool:
         """Return whether a connection is the agent's, once there is evidence on it."""
         if self._speaker is not None:
-            return name in self._agents
+            return self.is_agent(name)
         owner = await self._connection.owner(SECRETS)
-        return bool(owner) and (await self._connection.process_of(owner))[0] == self._admitted.get(
-            name
-        )
+        mine = self._admitted.get(name)
+        return bool(owner) and (await self._connection.process_of(owner))[0] == mine
+
+    def is_agent(self, name: str) -> bool:
+        """Return whether a connection is known to be the agent of a companion's user."""
+        return name in self._agents
 
     @property
     def agent(self) -> str:
