@@ -5,13 +5,19 @@ import io
 import json
 import shlex
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackagePath, distribution
-from typing import Final, NamedTuple
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
+from tests.moto_server import REGION, moto_server
 from tests.vm.desk import Desk
 from tests.vm.machine import Process
-from tests.vm.place import CHECKOUT
 from tests.vm.registry import check
+
+from privyseal.model.aws import AccessKey
 
 PYTHON: Final = "/opt/privyseal/bin/python"
 _CLI: Final = ("awscli", "colorama", "docutils", "pyasn1", "PyYAML", "rsa", "s3transfer")
@@ -21,20 +27,6 @@ _DATA: Final = "import botocore as b; print(b.__path__[0] + '/data')"
 _PAGE: Final = "A question of your companion"
 _PIECE: Final = 256 * 1024
 """What one message to the machine may carry, in base64: a multiple of four."""
-
-_SERVER: Final = """
-import json, secrets, string, threading
-from tests.fakes_aws.aws import fake_aws
-from privyseal.runtime.clock import SystemClock
-with fake_aws(SystemClock()) as aws:
-    user = aws.people.add_user()
-    key = user.keys[-1]
-    letters = string.ascii_letters + string.digits
-    key.secret_access_key = "".join(secrets.choice(letters) for _ in range(40))
-    said = {"url": aws.url, "id": key.access_key_id, "secret": key.secret_access_key}
-    print(json.dumps(said), flush=True)
-    threading.Event().wait()
-"""
 
 _SEARCH: Final = """
 import json, os, pathlib, re, sys
@@ -80,22 +72,15 @@ print(json.dumps({"sweeps": sweeps, "looked": sorted(looked),
 """
 
 
-class Cloud(NamedTuple):
-    """An AWS in the machine itself, run by bob, and its user's long-lived key."""
-
-    server: Process
-    url: str
-    id: str
-    secret: str
-
-
-def _cloud(desk: Desk) -> Cloud:
-    for file in sorted((CHECKOUT / "tests" / "fakes_aws").glob("*.py")):
-        desk.vm.write(f"/opt/fake/tests/fakes_aws/{file.name}", file.read_bytes())
-    desk.vm.write("/opt/fake/server.py", _SERVER)
-    server = desk.vm.start(f"PYTHONPATH=/opt/fake exec {PYTHON} /opt/fake/server.py", user="bob")
-    desk.vm.wait_for(lambda: "secret" in server.output().out, "the fake AWS", seconds=60)
-    return Cloud(server, **json.loads(server.output().out))
+@contextmanager
+def _moto(desk: Desk) -> Iterator[tuple[str, AccessKey]]:
+    """Run moto on the host, checking signatures and policies; yield where the machine finds it, and a key."""
+    with TemporaryDirectory() as folder, moto_server(Path(folder)) as moto:
+        moto.reset()
+        key = moto.add_user("alice")
+        moto.enforce()
+        with desk.vm.network() as host:
+            yield moto.url.replace("127.0.0.1", host), key
 
 
 def _aws_cli(desk: Desk) -> None:
@@ -131,14 +116,15 @@ def _allowed(desk: Desk, url: str) -> None:
     desk.vm.succeed("systemctl kill --kill-whom=main -s HUP privyseal-keeper@1000")
 
 
-def _typed_in(desk: Desk, cloud: Cloud) -> None:
+def _typed_in(desk: Desk, url: str, key: AccessKey) -> None:
     """Keep the key, as a person does it: allow it, then type it on the console."""
-    profile = f"[profile prod]\nregion = eu-central-1\nendpoint_url = {cloud.url}\n"
+    profile = f"[profile prod]\nregion = {REGION}\nendpoint_url = {url}\n"
     desk.vm.write("/home/alice/.aws/config", profile, owner="alice")
     adding = desk.vm.start("privy aws add --replace prod", user="alice")
     desk.asked("Keep a long-lived AWS key", "prod")
     desk.allow()
-    for what, text in (("access key id", cloud.id), ("secret access key", cloud.secret)):
+    typed = {"access key id": key.access_key_id, "secret access key": key.secret_access_key}
+    for what, text in typed.items():
         desk.vm.shows(8, "AWS asks a key: u")
         desk.vm.type("u", vt=8)
         desk.vm.shows(8, what)
@@ -162,29 +148,29 @@ def _search(desk: Desk, needle: str, marker: str) -> Process:
 )
 def aws_key_stays_away(desk: Desk) -> None:
     desk.unlocked()
-    cloud = _cloud(desk)
     _aws_cli(desk)
-    _allowed(desk, cloud.url)
     marker = "held-by-" + "alice"
     hold = f"x='{marker}'; import time; time.sleep(900)"
     holder = desk.vm.start(f"exec python3 -c {shlex.quote(hold)}", user="alice")
     try:
-        search = _search(desk, cloud.secret, marker)
-        _typed_in(desk, cloud)
-        using = desk.vm.start(
-            f"privy aws exec prod -- aws --endpoint-url {cloud.url} sts get-caller-identity",
-            user="alice",
-        )
-        desk.asked("Hand over AWS credentials", "prod")
-        desk.allow()
-        used = using.finish(seconds=180)
-        assert used.status == 0, used.text
-        assert json.loads(used.out)["Arn"].startswith("arn:aws:"), used.out
-        desk.vm.succeed("touch /tmp/searched")
-        told = json.loads(search.finish(seconds=120).out)
+        with _moto(desk) as (url, key):
+            _allowed(desk, url)
+            search = _search(desk, key.secret_access_key, marker)
+            _typed_in(desk, url, key)
+            using = desk.vm.start(
+                f"privy aws exec prod -- aws --endpoint-url {url} sts get-caller-identity",
+                user="alice",
+            )
+            desk.asked("Hand over AWS credentials", "prod")
+            desk.vm.picture("aws")
+            desk.allow()
+            used = using.finish(seconds=180)
+            assert used.status == 0, used.text
+            assert json.loads(used.out)["Arn"].endswith(":user/alice"), used.out
+            desk.vm.succeed("touch /tmp/searched")
+            told = json.loads(search.finish(seconds=120).out)
     finally:
-        desk.vm.run("touch /tmp/searched; rm -f /opt/search/needles")
-        desk.vm.run("pkill -f held-by-; pkill -u bob -f server.py")
+        desk.vm.run("touch /tmp/searched; rm -f /opt/search/needles; pkill -f held-by-")
         holder.finish()
         desk.vm.run("rm -rf /home/alice/.aws /etc/privyseal/config.yaml /usr/local/bin/aws")
     for program in ("privy aws add", "privy aws exec", "awscli"):
@@ -192,7 +178,8 @@ def aws_key_stays_away(desk: Desk) -> None:
     assert any("time.sleep" in where for where in told["marker"]), f"the search is blind: {told}"
     assert "key" not in told, told
     files = "find /home/alice /run/user/1000 /tmp /var/tmp /dev/shm -user alice -type f"
-    written = desk.vm.run(f"{files} -exec grep -ls {cloud.secret} {{}} + 2>/dev/null").out
+    secret = shlex.quote(key.secret_access_key)
+    written = desk.vm.run(f"{files} -exec grep -Fls -e {secret} {{}} + 2>/dev/null").out
     assert not written, f"the key is in {written}"
 
 

@@ -106,7 +106,12 @@ class Desk:
         if new:
             self.vm.shows(vt, "The same once more")
             self.vm.type(f"{PASSPHRASE}\n", vt=vt)
-        self.vm.wait_for(lambda: "unlocked" in self.head(vt), "the store unlocked", seconds=60)
+        self.vm.wait_for(lambda: self._opened(vt), "the store unlocked", seconds=60)
+
+    def _opened(self, vt: int) -> bool:
+        # What is typed on the page for the passphrase, until it goes, belongs to that.
+        seen = self.vm.screen(vt)
+        return "unlocked" in seen.partition("\n")[0] and "Open until" not in seen
 
     def sit_at(self, vt: int = 8) -> None:
         """Go to a console and wait until it is drawn; what is typed before that does not count."""

@@ -9,6 +9,7 @@
     vm.screen(8)                        the text that VT 8 shows, 25 lines
     vm.shows(8, "Waiting")              waits until it shows that
     vm.wait_for(lambda: ..., "what it is that has to come about")
+    with vm.network() as host:          the host's loopback can be reached there
     vm.picture("idle")                  build/vm/pictures/idle.png: the pixels
     vm.write("/etc/x", "text")          a file, as root
 
@@ -19,7 +20,8 @@ you need, never for a time.
 import base64
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -169,6 +171,22 @@ class Machine:
         file = PICTURES / f"{name}.png"
         self.qemu.picture(file)
         return file
+
+    # Network
+
+    @contextmanager
+    def network(self) -> Iterator[str]:
+        """Plug in a network card; yield the address where the machine finds this host's loopback."""
+        card = "/sys/class/net/[!l]*"
+        self.qemu.plug_network()
+        try:
+            self.wait_for(lambda: self.run(f"test -d {card}").status == 0, "the card", seconds=60)
+            link = self.succeed(f"basename {card}")
+            self.succeed(f"ip link set {link} up && ip address add 10.0.2.15/24 dev {link}")
+            yield "10.0.2.2"
+        finally:
+            self.qemu.unplug_network()
+            self.wait_for(lambda: self.run(f"test -d {card}").status != 0, "no card", seconds=60)
 
     # Waiting
 

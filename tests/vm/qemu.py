@@ -16,7 +16,7 @@ _KEY_SECONDS: Final = 0.06
 
 
 class Qemu:
-    """A running QEMU, emulating in software: no hardware support, no network, no window."""
+    """A running QEMU, emulating in software: no hardware support, no window, no network until it is plugged in."""
 
     def __init__(self, image: Image, folder: Path, *, serial_shell: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +66,16 @@ class Qemu:
         wanted = [{"type": "qcode", "data": key} for key in keys]
         self.command("send-key", keys=wanted, **{"hold-time": _HOLD_MILLISECONDS})
         time.sleep(_KEY_SECONDS)  # the emulated keyboard holds sixteen bytes
+
+    def plug_network(self) -> None:
+        """Plug in a card whose network is this host's user, in QEMU's own way: 10.0.2.0/24."""
+        self.command("netdev_add", type="user", id="net")
+        self.command("device_add", driver="virtio-net-pci", netdev="net", id="card")
+
+    def unplug_network(self) -> None:
+        """Pull the card out, once the machine lets go of it, and its network."""
+        self.command("device_del", id="card")
+        self.command("netdev_del", id="net")
 
     def picture(self, file: Path) -> None:
         """Save what a person in front of the screen sees, as a PNG."""
