@@ -47,12 +47,22 @@ class Moto:
         """Make a user with one key who may do what the statements say, all of IAM without one."""
         iam = self.iam()
         iam.create_user(UserName=name)
-        policy = {"Version": "2012-10-17", "Statement": list(statements or (ALL_OF_IAM,))}
-        iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
+        policy = _document(*(statements or (ALL_OF_IAM,)))
+        iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=policy)
         made = iam.create_access_key(UserName=name)["AccessKey"]
         return AccessKey(
             access_key_id=made["AccessKeyId"], secret_access_key=made["SecretAccessKey"]
         )
+
+    def add_role(self, *statements: Mapping[str, object]) -> str:
+        """Make a role that everybody may assume and that may do what these say; return its ARN."""
+        trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+        iam = self.iam()
+        made = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=_document(trust))
+        iam.put_role_policy(
+            RoleName="reader", PolicyName="p", PolicyDocument=_document(*statements)
+        )
+        return str(made["Role"]["Arn"])
 
     def keys_of(self, name: str = "alice") -> dict[str, bool]:
         """Return the ids of a user's keys, and whether they are active."""
@@ -85,6 +95,10 @@ def moto_server(folder: Path) -> Iterator[Moto]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+def _document(*statements: Mapping[str, object]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
 def _answers(port: int) -> bool:

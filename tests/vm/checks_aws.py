@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tests.moto_server import REGION, moto_server
+from tests.moto_server import ALL_OF_IAM, REGION, moto_server
 from tests.vm.desk import Desk
 from tests.vm.machine import Process
 from tests.vm.registry import check
@@ -27,6 +27,18 @@ _DATA: Final = "import botocore as b; print(b.__path__[0] + '/data')"
 _PAGE: Final = "A question of your companion"
 _PIECE: Final = 256 * 1024
 """What one message to the machine may carry, in base64: a multiple of four."""
+
+_PROFILES: Final = """
+[profile base]
+region = {region}
+endpoint_url = {url}
+
+[profile prod]
+region = {region}
+endpoint_url = {url}
+source_profile = base
+role_arn = {role}
+"""
 
 _SEARCH: Final = """
 import json, os, pathlib, re, sys
@@ -73,14 +85,18 @@ print(json.dumps({"sweeps": sweeps, "looked": sorted(looked),
 
 
 @contextmanager
-def _moto(desk: Desk) -> Iterator[tuple[str, AccessKey]]:
-    """Run moto on the host, checking signatures and policies; yield where the machine finds it, and a key."""
+def _moto(desk: Desk) -> Iterator[tuple[str, AccessKey, str]]:
+    """Run moto on the host, checking signatures and policies.
+
+    Yields:
+        Its address as the machine reaches it, a user's key, and the ARN of a role.
+    """
     with TemporaryDirectory() as folder, moto_server(Path(folder)) as moto:
         moto.reset()
-        key = moto.add_user("alice")
+        key, role = moto.add_user("alice"), moto.add_role(ALL_OF_IAM)
         moto.enforce()
         with desk.vm.network() as host:
-            yield moto.url.replace("127.0.0.1", host), key
+            yield moto.url.replace("127.0.0.1", host), key, role
 
 
 def _aws_cli(desk: Desk) -> None:
@@ -116,12 +132,10 @@ def _allowed(desk: Desk, url: str) -> None:
     desk.vm.succeed("systemctl kill --kill-whom=main -s HUP privyseal-keeper@1000")
 
 
-def _typed_in(desk: Desk, url: str, key: AccessKey) -> None:
+def _typed_in(desk: Desk, key: AccessKey) -> None:
     """Keep the key, as a person does it: allow it, then type it on the console."""
-    profile = f"[profile prod]\nregion = {REGION}\nendpoint_url = {url}\n"
-    desk.vm.write("/home/alice/.aws/config", profile, owner="alice")
-    adding = desk.vm.start("privy aws add --replace prod", user="alice")
-    desk.asked("Keep a long-lived AWS key", "prod")
+    adding = desk.vm.start("privy aws add --replace base", user="alice")
+    desk.asked("Keep a long-lived AWS key", "base")
     desk.allow()
     typed = {"access key id": key.access_key_id, "secret access key": key.secret_access_key}
     for what, text in typed.items():
@@ -153,10 +167,12 @@ def aws_key_stays_away(desk: Desk) -> None:
     hold = f"x='{marker}'; import time; time.sleep(900)"
     holder = desk.vm.start(f"exec python3 -c {shlex.quote(hold)}", user="alice")
     try:
-        with _moto(desk) as (url, key):
+        with _moto(desk) as (url, key, role):
             _allowed(desk, url)
+            profiles = _PROFILES.format(region=REGION, url=url, role=role)
+            desk.vm.write("/home/alice/.aws/config", profiles, owner="alice")
             search = _search(desk, key.secret_access_key, marker)
-            _typed_in(desk, url, key)
+            _typed_in(desk, key)
             using = desk.vm.start(
                 f"privy aws exec prod -- aws --endpoint-url {url} sts get-caller-identity",
                 user="alice",
@@ -166,7 +182,7 @@ def aws_key_stays_away(desk: Desk) -> None:
             desk.allow()
             used = using.finish(seconds=180)
             assert used.status == 0, used.text
-            assert json.loads(used.out)["Arn"].endswith(":user/alice"), used.out
+            assert json.loads(used.out)["Arn"].find(":assumed-role/reader/") > 0, used.out
             desk.vm.succeed("touch /tmp/searched")
             told = json.loads(search.finish(seconds=120).out)
     finally:

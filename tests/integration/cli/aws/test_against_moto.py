@@ -1,7 +1,7 @@
 """`privy aws` against moto, which checks signatures and policies: an AWS that is not ours."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -41,22 +41,10 @@ def keep(desk: Desk, name: str, key: AccessKey) -> None:
     desk.keep(name, cast("Key", key))
 
 
-def add_role(moto: Moto, *statements: Mapping[str, object]) -> str:
-    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-    iam = moto.iam()
-    made = iam.create_role(
-        RoleName="reader",
-        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
-    )
-    policy = {"Version": "2012-10-17", "Statement": list(statements)}
-    iam.put_role_policy(RoleName="reader", PolicyName="p", PolicyDocument=json.dumps(policy))
-    return str(made["Role"]["Arn"])
-
-
 def test_the_aws_cli_and_boto3_are_the_role(at_moto: Desk, moto: Moto) -> None:
     keep(at_moto, "base", moto.add_user())
     at_moto.section("profile base")
-    at_moto.section("profile app", source_profile="base", role_arn=add_role(moto, ALL_OF_IAM))
+    at_moto.section("profile app", source_profile="base", role_arn=moto.add_role(ALL_OF_IAM))
     moto.enforce()
 
     cli = at_moto.privy("exec", "app", "--", "aws", "sts", "get-caller-identity")
@@ -69,7 +57,7 @@ def test_the_aws_cli_and_boto3_are_the_role(at_moto: Desk, moto: Moto) -> None:
 def test_what_the_role_may_not_do_it_does_not(at_moto: Desk, moto: Moto) -> None:
     keep(at_moto, "base", moto.add_user())
     nothing = {"Effect": "Allow", "Action": "sts:*", "Resource": "*"}
-    at_moto.section("profile app", source_profile="base", role_arn=add_role(moto, nothing))
+    at_moto.section("profile app", source_profile="base", role_arn=moto.add_role(nothing))
     moto.enforce()
 
     done = at_moto.privy("exec", "app", "--", "aws", "iam", "list-users")
@@ -96,7 +84,7 @@ def test_a_refusal_is_one_line(
         secret_access_key="wrong" * 8 if change == "secret" else key.secret_access_key,
     )
     keep(at_moto, "base", changed)
-    at_moto.section("profile app", source_profile="base", role_arn=add_role(moto, ALL_OF_IAM))
+    at_moto.section("profile app", source_profile="base", role_arn=moto.add_role(ALL_OF_IAM))
     moto.enforce()
 
     done = at_moto.privy("exec", "app", "--", "true")
@@ -112,7 +100,7 @@ def test_a_key_is_rotated_with_the_next_command_in_mind(at_moto: Desk, moto: Mot
     old = moto.add_user()
     keep(at_moto, "base", old)
     at_moto.section("profile base")
-    at_moto.section("profile app", source_profile="base", role_arn=add_role(moto, ALL_OF_IAM))
+    at_moto.section("profile app", source_profile="base", role_arn=moto.add_role(ALL_OF_IAM))
     moto.enforce()
 
     rotated = at_moto.privy("rotate", "app")
