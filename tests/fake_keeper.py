@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tests.waiting import PATIENCE
+
 from privyseal.errors import NotFoundError
 from privyseal.model.approval import Approval, Content, Status
 from privyseal.model.ask import (
@@ -160,7 +162,7 @@ class FakeKeeper:
 
     async def waiting(self, kind: str) -> Asked:
         """Return the first request of a kind that waits, as soon as there is one."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 self.arrived.clear()
                 for asked in self.asked:

@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 from privyseal.aws.calls import client
 from privyseal.model.aws import AccessKey, Credentials, Network
@@ -70,7 +70,7 @@ class Moto:
         return {key["AccessKeyId"]: key["Status"] == "Active" for key in listed}
 
     def _post(self, path: str, body: bytes = b"") -> None:
-        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=30)
+        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=PATIENCE)
         try:
             connection.request("POST", path, body, {"Content-Type": "text/plain"})
             assert connection.getresponse().status == 200
@@ -90,11 +90,11 @@ def moto_server(folder: Path) -> Iterator[Moto]:
             stderr=log,
         )
     try:
-        until(lambda: _answers(port), seconds=30)
+        until(lambda: _answers(port))
         yield Moto(f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def _document(*statements: Mapping[str, object]) -> str:

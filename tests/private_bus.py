@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 _CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -46,4 +48,4 @@ def private_bus(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[
             yield process.stdout.readline().decode().strip()
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)

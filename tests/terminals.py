@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from tests.waiting import eventually
 
 _LINE = re.compile(r"\x1b\[(\d+);1H(?:\x1b\[2K)?(.*?)(?=\x1b\[\d+;1H|\x1b\[\?|\Z)", re.DOTALL)
-_PATIENCE = 30.0
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -53,7 +52,7 @@ class FakeTerminal:
     async def shows(self, *texts: str) -> None:
         """Return when a frame has all of these texts."""
         try:
-            await eventually(lambda: all(text in self.text() for text in texts), seconds=_PATIENCE)
+            await eventually(lambda: all(text in self.text() for text in texts))
         except AssertionError:
             raise AssertionError(f"{texts} not in\n{self.text()}") from None
 
@@ -62,12 +61,12 @@ class FakeTerminal:
         below = re.compile(r"[0-9]+ more lines")
         while before := below.search(self.text()):
             self.type(b"\x1b[6~")
-            await eventually(lambda said=before[0]: said not in self.text(), seconds=_PATIENCE)  # type: ignore[misc]  # mypy cannot infer a default
+            await eventually(lambda said=before[0]: said not in self.text())  # type: ignore[misc]  # mypy cannot infer a default
 
     async def type_pair(self) -> None:
         """Type the two letters that are on the screen, once they count."""
         pair = re.compile(r"type  ([a-z]) ([a-z]) ")
-        await eventually(lambda: pair.search(self.text()) is not None, seconds=_PATIENCE)
+        await eventually(lambda: pair.search(self.text()) is not None)
         match = pair.search(self.text())
         assert match is not None
         self.type((match[1] + match[2]).encode())

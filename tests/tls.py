@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from tests.waiting import PATIENCE
 
 
 def self_signed(name: str) -> tuple[bytes, bytes]:
@@ -77,4 +78,4 @@ def over_tls(plain: str, certificate: Path, key: Path) -> Iterator[str]:
             yield f"https://localhost:{listener.getsockname()[1]}"
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
+            thread.join(PATIENCE)

@@ -71,7 +71,7 @@ class Seat:
     async def shows(self, *texts: str) -> None:
         """Return when the terminal shows all of these texts."""
         try:
-            await eventually(lambda: all(text in self.text() for text in texts), seconds=20)
+            await eventually(lambda: all(text in self.text() for text in texts))
         except AssertionError:
             raise AssertionError(f"{texts} not in\n{self.text()}") from None
 
@@ -106,7 +106,7 @@ class Seat:
             self.activate(1)
             return self.active == 1
 
-        await eventually(away, seconds=30)
+        await eventually(away)
 
     async def pair(self) -> str:
         """Return the two letters on the screen, once they count."""

@@ -3,9 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
+
+PATIENCE: Final = 60.0
+"""Seconds after which a test says that something hangs; a busy machine can stand still for many."""
 
 
-def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
     """Return as soon as `condition` holds; fail when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -13,6 +17,6 @@ def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
-async def eventually(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+async def eventually(condition: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
     """Do the same without holding up the event loop."""
     await asyncio.to_thread(until, condition, seconds=seconds)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.architecture.programs import ALLOWED, companion_modules, loaded, third_party
+from tests.waiting import PATIENCE
 
 _COMPANION = """
 import os, sys
@@ -60,7 +61,7 @@ def test_a_keeper_in_companion_mode_loads_no_store_of_its_own(tmp_path: Path) ->
         capture_output=True,
         text=True,
         env={"HOME": str(tmp_path), "PRIVYSEAL_BACKEND": "embedded"},
-        timeout=30,
+        timeout=PATIENCE,
     )
     names = set(done.stdout.split())
     assert "cannot connect to the message bus" in done.stderr
@@ -77,7 +78,7 @@ def test_a_companion_leaves_no_choice_of_a_backend(choice: list[str]) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert done.returncode == 2
     assert "the provider on its private bus" in done.stderr

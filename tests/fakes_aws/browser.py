@@ -22,7 +22,7 @@ def visit(url: str) -> Page:
         parts = urlsplit(url)
         if parts.hostname != "127.0.0.1":
             return Page(url, 0, "")
-        connection = HTTPConnection(parts.hostname, parts.port or 80, timeout=10)
+        connection = HTTPConnection(parts.hostname, parts.port or 80, timeout=60)
         try:
             connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path)
             answer = connection.getresponse()

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 from xml.sax.saxutils import escape
 
+from tests.waiting import PATIENCE
+
 LONGEST_BODY = 1024 * 1024
 
 
@@ -127,4 +129,4 @@ def serving(respond: Callable[[Request], Answer]) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
-            thread.join(10)
+            thread.join(PATIENCE)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 # The least that gpg-agent takes: deriving a key from a passphrase is not what is tested.
 _QUICK = "s2k-count 65536\nno-allow-external-cache\n"
 
@@ -22,5 +24,5 @@ def gnupg_folder() -> Iterator[Path]:
             yield folder
         finally:
             subprocess.run(
-                ["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=False, timeout=10
+                ["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=False, timeout=PATIENCE
             )

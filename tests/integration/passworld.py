@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.gnupg_folder import gnupg_folder
+from tests.waiting import PATIENCE
 
 from privyseal.model.keyring import ItemInfo, ItemRef
 from privyseal.model.secret import Secret
@@ -79,7 +80,7 @@ class World:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             ) as process:
-                out, said = process.communicate(given, timeout=60)
+                out, said = process.communicate(given, timeout=PATIENCE)
             return subprocess.CompletedProcess(argv, process.returncode, out, said)
 
         done = await asyncio.to_thread(work)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.padding import PKCS7
+from tests.waiting import PATIENCE
 
 from privyseal.errors import PrivysealError
 from privyseal.runtime.bus import Call, Connection, Method, Reply
@@ -97,7 +98,7 @@ class Prompter:
 
     async def idle(self) -> None:
         """Return when the last question was taken back."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await self._idle.wait()
 
     async def _begin(self, call: Call) -> Reply:

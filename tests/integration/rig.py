@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.private_bus import private_bus
+from tests.waiting import PATIENCE
 
 from privyseal.errors import PrivysealError
 from privyseal.model.approval import Approval
@@ -23,7 +24,6 @@ from privyseal.wire.keeper import BUS_NAME
 
 SECRETS = "org.freedesktop.secrets"
 PASSPHRASE = Secret(b"correct horse battery staple")
-PATIENCE = 20.0
 
 
 @dataclass(frozen=True)

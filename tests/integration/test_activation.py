@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.private_bus import private_bus
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.cli.deployment import Places, wanted
 from privyseal.runtime.bus import Call, Connection, Method, Reply
@@ -65,7 +65,7 @@ async def test_a_program_that_is_faster_than_the_agent_waits_for_it(tmp_path: Pa
 
             await agent.claim(SECRETS)
 
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 assert (await call).body == ["from the agent"]
             assert await program.owner(SECRETS) == agent.unique_name
             program.close()

@@ -16,6 +16,7 @@ import pytest
 from tests.integration.gnupg_folder import gnupg_folder
 from tests.integration.keyring_bus import keyring_bus, open_backend
 from tests.integration.provider_bus import served
+from tests.waiting import PATIENCE
 
 from privyseal.errors import (
     DeniedError,
@@ -150,7 +151,7 @@ class Changes:
     ) -> None:
         """Return once this change was told; fail after five seconds."""
         wanted = StoreChange(what=what, collection=collection, item=item)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while wanted not in self._seen:
                 self._arrived.clear()
                 await self._arrived.wait()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.rig import House, house
+from tests.waiting import PATIENCE
 
 from privyseal.errors import DeniedError, PrivysealError, UnreachableError, UsageError
 from privyseal.runtime import bus
@@ -176,7 +177,7 @@ async def test_a_full_socket_delays_messages_and_loses_none(home: House) -> None
         # All of them before the event loop can wait for room: far more than a socket takes.
         for number in range(8000):
             server.emit(PATH, NAME, "Flood", "us", [number, "x" * 1000])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await done.wait()
         server.close()
     assert heard == list(range(8000))

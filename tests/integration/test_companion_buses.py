@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.system_bus import system_configuration
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.root
 
@@ -58,7 +59,7 @@ def _as(uid: int, address: str, script: str, *words: str) -> subprocess.Popen[st
 
 def _call(uid: int, address: str, name: str, interface: str, member: str) -> str:
     with _as(uid, address, _CALL, name, interface, member) as process:
-        return process.communicate(timeout=20)[0].strip()
+        return process.communicate(timeout=PATIENCE)[0].strip()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from dbus_fast.signature import SignatureTree, SignatureType
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from tests.integration.rig import PASSPHRASE, House, house
 from tests.soak import times
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.errors import PrivysealError
 from privyseal.model.ask import Create, Read
@@ -35,7 +35,6 @@ from privyseal.wire.keeper import BUS_NAME, DECISION, PATH, REQUEST, MadeItem
 CALLS: Final = times(400, soak=100_000)
 AT_ONCE: Final = 8
 BATCHES_OF_ONE_PEER: Final = 12
-PATIENCE: Final = 20.0
 MEMORY: Final = 384 * 1024
 """By how many KiB the keeper may grow, whatever it is sent: its book and history, also encoded."""
 
@@ -449,7 +448,7 @@ def _kilobytes(pid: int) -> int:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
 
-@pytest.mark.timeout(times(120, soak=7200))
+@pytest.mark.timeout(times(300, soak=7200))
 async def test_no_call_breaks_the_keeper_or_reaches_what_is_another_peers(
     home: House, processes: tuple[int, int]
 ) -> None:

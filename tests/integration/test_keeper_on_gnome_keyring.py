@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.integration.keyring_bus import outcome
 from tests.integration.rig import PASSPHRASE, House, ended, house
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.model.approval import Status
 
@@ -42,7 +42,7 @@ def given(pid: int) -> bytes:
 
 
 async def back_and_locked(home: House) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             status = await outcome(home.person.status())
             if isinstance(status, Status) and status.locked:

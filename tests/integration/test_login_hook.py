@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.waiting import PATIENCE
 
 HOOK = Path(__file__).parents[2] / "deploy" / "pam" / "login.sh"
 
@@ -15,7 +16,7 @@ HOOK = Path(__file__).parents[2] / "deploy" / "pam" / "login.sh"
 def test_it_ends_well_and_says_nothing(service: str, user: str) -> None:
     told = {"PAM_TYPE": "open_session", "PAM_SERVICE": service, "PAM_USER": user}
     done = subprocess.run(
-        ["/bin/sh", HOOK], env=told, capture_output=True, text=True, check=False, timeout=10
+        ["/bin/sh", HOOK], env=told, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

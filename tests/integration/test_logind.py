@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.integration.companion.fake_logind import logind
 from tests.private_bus import private_bus
+from tests.waiting import PATIENCE
 
 from privyseal.keeper.logind import follow_logind
 
@@ -17,7 +18,7 @@ async def test_a_session_that_only_a_left_program_keeps_open_locks(tmp_path: Pat
         async with logind(address) as system, asyncio.TaskGroup() as group:
             system.sessions = [("1", _UID, "user"), ("2", 0, "user")]
             follow = follow_logind(group, address, _UID, reasons.put, recount_seconds=0.02)
-            async with follow, asyncio.timeout(10):
+            async with follow, asyncio.timeout(PATIENCE):
                 await system.asked.wait()
                 system.asked.clear()
                 await system.asked.wait()

@@ -9,6 +9,7 @@ from dbus_fast import Variant
 from tests.integration.fake_provider import HOME, ROOT, FakeProvider
 from tests.integration.keyring_bus import open_backend, outcome
 from tests.private_bus import private_bus
+from tests.waiting import PATIENCE
 
 from privyseal.errors import (
     CorruptError,
@@ -101,7 +102,7 @@ async def test_a_completion_from_another_program_completes_no_prompt(
     address: str, backend: SecretServiceBackend, provider: FakeProvider
 ) -> None:
     provider.locked = provider.silent = True
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         unlocking = group.create_task(backend.unlock(Secret(b"unused")))
         await provider.prompted.wait()
         connection = await Connection.open(group, address)
@@ -119,7 +120,7 @@ async def test_a_prompt_ends_with_its_provider(
     address: str, backend: SecretServiceBackend, provider: FakeProvider
 ) -> None:
     provider.locked = provider.silent = True
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         unlocking = group.create_task(outcome(backend.unlock(Secret(b"unused"))))
         await provider.prompted.wait()
         provider.close()
@@ -130,7 +131,7 @@ async def test_a_prompt_that_nobody_waits_for_any_more_is_dismissed(
     backend: SecretServiceBackend, provider: FakeProvider
 ) -> None:
     provider.locked = provider.silent = True
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         unlocking = group.create_task(backend.unlock(Secret(b"unused")))
         await provider.prompted.wait()
         unlocking.cancel()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from tests.private_bus import private_bus
+from tests.waiting import PATIENCE
 
 from privyseal.cli.owner import activation_command, step_in_front
 from privyseal.errors import ConflictError
@@ -57,7 +58,7 @@ async def desk(address: str, tmp_path: Path) -> AsyncIterator[Desk]:
         pid = await names.pid(SECRETS)
         if pid and pid != os.getpid():
             os.kill(pid, 15)
-            await names.until(SECRETS, lambda owner: not owner, seconds=10)
+            await names.until(SECRETS, lambda owner: not owner, seconds=PATIENCE)
         connection.close()
 
 

@@ -378,7 +378,7 @@ async def test_while_gpg_asks_a_person_the_store_says_locked_and_the_answer_open
         async with asyncio.TaskGroup() as group:
             showing = group.create_task(there.run("pass", "show", "Mail"))
             await eventually(asked.exists)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(15):  # less than gpg would be given to answer
                 assert await there.backend.locked()
             await asyncio.to_thread(answer.write_bytes, PASSPHRASE.expose() + b"\n")
             assert (await showing).startswith(b"hunter2\n")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.integration.gnupg_folder import gnupg_folder
 from tests.private_bus import private_bus
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.errors import DeniedError
 from privyseal.model.secret import Secret
@@ -63,7 +63,7 @@ class Office:
                 input=self.sealed,
                 capture_output=True,
                 check=False,
-                timeout=30,
+                timeout=PATIENCE,
                 env={"PATH": os.environ["PATH"], "GNUPGHOME": str(self.home)},
             )
 
@@ -121,7 +121,7 @@ async def test_an_agent_that_ends_takes_its_question_back(office: Office) -> Non
         await eventually(lambda: bool(office.person.asked))
         await Gpg(office.home).close()
         assert (await waiting).returncode != 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await office.person.left.wait()
 
 
@@ -146,7 +146,7 @@ async def _talk(
     reader.feed_data(lines)
     if not held:
         reader.feed_eof()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await converse(Pinentry(ask), reader, said.append)
     return b"".join(said).decode(), asked
 

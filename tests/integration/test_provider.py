@@ -17,7 +17,7 @@ from tests.integration.gnupg_folder import gnupg_folder
 from tests.integration.keyring_bus import open_backend
 from tests.integration.provider_bus import served
 from tests.private_bus import private_bus
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.errors import (
     ConflictError,
@@ -316,7 +316,7 @@ async def _provider(
         with closing(await Connection.open(group, address)) as connection:
             names = Names(connection)
             await names.start()
-            await names.until(NAME, bool, seconds=20)
+            await names.until(NAME, bool, seconds=PATIENCE)
     yield
     asked = monotonic()
     process.terminate()
@@ -335,7 +335,13 @@ async def _run(
     argv: list[str], env: Mapping[str, str], value: bytes = b""
 ) -> "subprocess.CompletedProcess[bytes]":
     return await asyncio.to_thread(
-        subprocess.run, argv, env=env, input=value, capture_output=True, check=False, timeout=20
+        subprocess.run,
+        argv,
+        env=env,
+        input=value,
+        capture_output=True,
+        check=False,
+        timeout=PATIENCE,
     )
 
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
 from tests.integration.keyring_bus import keyring_bus, open_backend
 from tests.integration.rig import House, ended, house
 
@@ -164,7 +163,6 @@ async def on_us(folder: Path) -> list[str]:
             return await script(run)
 
 
-@pytest.mark.timeout(120)
 async def test_the_same_script_gives_the_same_results(tmp_path: Path) -> None:
     theirs_folder, ours_folder = tmp_path / "theirs", tmp_path / "ours"
     theirs_folder.mkdir()

@@ -11,6 +11,7 @@ from typing import TypeVar
 import pytest
 from tests.integration.keyring_bus import keyring_bus, open_backend, outcome
 from tests.integration.prompter import Prompter
+from tests.waiting import PATIENCE
 
 from privyseal.errors import (
     DeniedError,
@@ -75,7 +76,7 @@ async def stored(backend: SecretServiceBackend, **attributes: str) -> ItemRef:
 
 async def again(call: Callable[[], Awaitable[_T]]) -> _T:
     """Call until the provider is back; anything but `UnreachableError` before that is a failure."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 return await call()
@@ -85,7 +86,7 @@ async def again(call: Callable[[], Awaitable[_T]]) -> _T:
 
 async def unreachable(call: Callable[[], Awaitable[object]]) -> None:
     """Call until the provider's end shows."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not isinstance(await outcome(call()), UnreachableError):
             pass
 
@@ -98,7 +99,7 @@ class Heard:
         backend.listen(self._changes.put_nowait)
 
     async def next(self) -> StoreChange:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return await self._changes.get()
 
 
@@ -253,7 +254,8 @@ async def test_a_call_that_was_waiting_when_the_provider_died_ends_at_once(
 ) -> None:
     await backend.locked()
     os.kill(bus.pids[1], signal.SIGSTOP)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    # Half of the time that any call is given up after.
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         waiting = group.create_task(outcome(backend.locked()))
         async with stranger(bus.address) as other:
             await other.owner("org.freedesktop.secrets")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 from tests.private_bus import private_bus
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 from privyseal.runtime.names import SECRETS
 from privyseal.wire.keeper import BUS_NAME
@@ -77,7 +77,7 @@ def _trial(env: Mapping[str, str], *words: str, folder: Path | None = None) -> I
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(PATIENCE)
         process.stdout.close()
 
 
@@ -146,12 +146,12 @@ def test_a_secret_is_read_once_allowed(env: dict[str, str], backend: str) -> Non
             ["secret-tool", "store", "--label=demo", "service", "demo"], trial.env, "hunter2"
         )
         _approve_next(trial.env)
-        assert store.wait(20) == 0, store.communicate()
+        assert store.wait(PATIENCE) == 0, store.communicate()
         store.communicate()
 
         lookup = _run(["secret-tool", "lookup", "service", "demo"], trial.env)
         _approve_next(trial.env)
-        output, _ = lookup.communicate(timeout=20)
+        output, _ = lookup.communicate(timeout=PATIENCE)
         assert (lookup.returncode, output) == (0, "hunter2")
     assert _left_behind(env) == []
 
@@ -223,7 +223,7 @@ def test_when_a_process_dies_it_says_which_and_cleans_up(env: dict[str, str], pr
         children = _children(trial.process.pid)
         victim = next(pid for pid in children if f"privyseal.{program}" in _argv(pid))
         os.kill(victim, signal.SIGKILL)
-        assert trial.process.wait(20) == 1
+        assert trial.process.wait(PATIENCE) == 1
         assert trial.process.stdout is not None
         assert f"privy: the {program} ended by signal 9" in trial.process.stdout.read()
     assert all(map(_gone, children))
@@ -276,7 +276,7 @@ def _on_a_terminal(
         if process.poll() is None:
             process.terminate()
         _read_until(ours, b"", process)
-        process.wait(20)
+        process.wait(PATIENCE)
         os.close(ours)
 
 
@@ -305,7 +305,7 @@ def test_the_screen_opens_in_this_terminal_and_q_ends_the_trial(env: dict[str, s
         _read_until(terminal, b"Nothing is waiting", process)
         os.write(terminal, b"q")
         _read_until(terminal, b"everything is as it was", process)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
         assert termios.tcgetattr(terminal) == before
     assert _left_behind(env) == []
 
@@ -317,7 +317,7 @@ def test_a_new_store_that_is_kept_asks_for_its_passphrase_twice(env: dict[str, s
         _read_until(terminal, b"Once more: ", process)
         os.write(terminal, b"tr0ub4d0r\n")
         _read_until(terminal, b"the two passphrases differ", process)
-        assert process.wait(20) == 2
+        assert process.wait(PATIENCE) == 2
     assert _left_behind(env) == []
 
 
@@ -330,7 +330,7 @@ def test_a_store_that_was_kept_opens_with_its_passphrase(env: dict[str, str]) ->
             _read_until(terminal, b"q there or Ctrl-C here ends the trial", process)
             process.send_signal(signal.SIGINT)
             _read_until(terminal, b"the store is kept", process)
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE) == 0
 
 
 def test_the_screen_opens_with_the_first_request(env: dict[str, str]) -> None:
@@ -343,8 +343,8 @@ def test_the_screen_opens_with_the_first_request(env: dict[str, str]) -> None:
         _read_until(terminal, b"Store a new secret", process)
         process.send_signal(signal.SIGINT)
         _read_until(terminal, b"everything is as it was", process)
-        assert process.wait(20) == 0
-        store.communicate(timeout=20)
+        assert process.wait(PATIENCE) == 0
+        store.communicate(timeout=PATIENCE)
 
 
 def test_the_screen_repeats_what_to_do_while_nothing_waits(env: dict[str, str]) -> None:
@@ -368,7 +368,7 @@ def test_an_interrupt_ends_the_trial_and_gives_the_terminal_back(
             _read_until(terminal, b"Nothing is waiting", process)
         process.send_signal(signal.SIGINT)
         _read_until(terminal, b"everything is as it was", process)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
         assert termios.tcgetattr(terminal) == before
     assert _left_behind(env) == []
 
@@ -383,7 +383,7 @@ def test_a_screen_that_was_killed_leaves_a_usable_terminal(env: dict[str, str]) 
         os.kill(screen, signal.SIGKILL)
         shown = _read_until(terminal, b"the screen ended by signal 9", process)
         assert b"\x1b[?1049l" in shown
-        assert process.wait(20) == 1
+        assert process.wait(PATIENCE) == 1
         assert termios.tcgetattr(terminal) == before
 
 

@@ -60,7 +60,6 @@ def acknowledged(folder: Path, seconds: float) -> Iterator[tuple[str, int]]:
     assert writer.returncode == -signal.SIGKILL
 
 
-@pytest.mark.timeout(30 + ROUNDS)
 def test_no_acknowledged_write_is_lost_when_the_writer_is_killed(folder: Path) -> None:
     instants = random.Random(os.urandom(8))  # noqa: S311 - instants to kill at, no secrets
     written: dict[str, int] = {}

@@ -169,5 +169,5 @@ class StoreMachine(RuleBasedStateMachine):
         assert {c.id: c.label for c in self.store.collections()} == self.labels
 
 
-test_store_behaves_like_its_model = pytest.mark.timeout(120)(StoreMachine.TestCase)
+test_store_behaves_like_its_model = StoreMachine.TestCase
 StoreMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)

@@ -12,6 +12,7 @@ from dbus_fast import Variant
 from tests.fake_keeper import FakeKeeper
 from tests.fakes import FakeClock
 from tests.private_bus import private_bus
+from tests.waiting import PATIENCE
 
 from privyseal.agent.service import Face
 from privyseal.runtime.bus import Connection
@@ -131,7 +132,7 @@ class Signals:
 
     async def next(self, member: str) -> tuple[str, list[Any]]:
         """Return path and body of the first such signal and take it out."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 self._new.clear()
                 for heard in self.heard:

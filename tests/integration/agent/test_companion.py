@@ -16,7 +16,7 @@ from tests.fake_keeper import FakeKeeper
 from tests.integration.agent.stage import call, open_session, perform
 from tests.integration.agent.test_notify import FakeServer, invoke
 from tests.private_bus import private_bus
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.errors import LockedError, UnreachableError
 from privyseal.runtime.bus import Connection
@@ -93,14 +93,14 @@ class Scene:
     async def end_agent(self) -> int:
         if self.agent.returncode is None:
             self.agent.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return await self.agent.wait()
 
     async def owned(self, bus: Connection) -> None:
         """Return once the agent provides the Secret Service."""
         names = Names(bus)
         await names.start()
-        await names.until(NAME, lambda pid: pid == self.agent.pid, seconds=10)
+        await names.until(NAME, lambda pid: pid == self.agent.pid, seconds=PATIENCE)
 
     def log(self) -> str:
         return (self.folder / "agent.log").read_text()
@@ -143,7 +143,7 @@ async def client(desk: Scene, *argv: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         *argv, env=desk.environment, stdout=PIPE, stderr=PIPE
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
 
@@ -423,7 +423,7 @@ async def keyring(desk: Scene, program: str) -> AsyncIterator[Process]:
     try:
         names = Names(await desk.connect())
         await names.start()
-        await names.until(NAME, lambda pid: pid == process.pid, seconds=10)
+        await names.until(NAME, lambda pid: pid == process.pid, seconds=PATIENCE)
         yield process
     finally:
         process.kill()

@@ -11,7 +11,7 @@ from dbus_fast.signature import SignatureTree, SignatureType
 from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.integration.agent.stage import DEFAULT, LOGIN, Stage, call
 from tests.soak import times
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.errors import PrivysealError
 from privyseal.runtime.bus import Connection
@@ -31,7 +31,6 @@ from privyseal.wire.secretservice import (
 
 CALLS = times(400, soak=100_000)
 CALLS_OF_ONE_PEER = 150
-PATIENCE = 10.0
 
 # What the victim has, in the names the face gives first; the stranger guesses them easily.
 SESSION_OF_ANOTHER = f"{ROOT}/session/s1"
@@ -159,7 +158,6 @@ class Stranger:
             self._bus.close()
 
 
-@pytest.mark.timeout(times(120, soak=3600))
 async def test_no_call_breaks_the_face_or_reaches_what_is_another_peers(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.fake_keeper import FakeKeeper
 from tests.integration.agent.stage import call, open_session
 from tests.private_bus import private_bus
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.errors import PrivysealError
 from privyseal.runtime.bus import Connection
@@ -37,7 +37,7 @@ async def owned(bus: Connection) -> None:
     """Return once somebody provides the Secret Service."""
     names = Names(bus)
     await names.start()
-    await names.until(NAME, bool, seconds=10)
+    await names.until(NAME, bool, seconds=PATIENCE)
 
 
 async def test_the_agent_ends_in_good_order_while_a_call_waits(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ async def test_the_agent_ends_in_good_order_while_a_call_waits(tmp_path: Path) -
             reading = group.create_task(read())
             await keeper.waiting("read")
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 _, err = await process.communicate()
             await reading
         assert process.returncode == 0
@@ -82,7 +82,7 @@ async def test_the_agent_ends_when_its_bus_does(tmp_path: Path) -> None:
         process = await stack.enter_async_context(agent(address))
         await owned(bus)
         daemon.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             _, err = await process.communicate()
     assert process.returncode == 6
     assert b"the message bus closed the connection" in err

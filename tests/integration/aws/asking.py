@@ -42,7 +42,7 @@ def main() -> None:
             signal.pause()
         if person == "refuses":
             queue = int(sys.argv[5])
-            until(lambda: waiting(folder / "flights") == queue, seconds=30)
+            until(lambda: waiting(folder / "flights") == queue)
             raise DeniedError("she closed the window")
         return Device(serial, clock, seed).code()
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from tests.waiting import PATIENCE
+
 from privyseal.model.aws import Credentials
 from privyseal.runtime.clock import SystemClock
 
@@ -22,7 +24,7 @@ if int(uid) >= 0:
     os.setgroups([]); os.setgid(int(uid)); os.setuid(int(uid))
 request = urllib.request.Request(url, headers=dict(header.split("=", 1) for header in headers))
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-print(opener.open(request, timeout=10).read().decode(), end="")
+print(opener.open(request, timeout=60).read().decode(), end="")
 """
 
 
@@ -69,7 +71,7 @@ def place(url: str) -> tuple[str, int]:
 
 def send(url: str, raw: bytes) -> Reply | None:
     """Send bytes and return the answer, None when the connection was ended without one."""
-    with socket.create_connection(place(url), timeout=10) as connection:
+    with socket.create_connection(place(url), timeout=PATIENCE) as connection:
         try:
             connection.sendall(raw)
             parts = b""
@@ -106,7 +108,7 @@ def fetch(
         [sys.executable, "-I", "-c", FETCH, str(uid), url, *sent],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -22,7 +22,7 @@ from tests.integration.aws.credential_servers import (
     place,
     send,
 )
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 from privyseal.aws.servers.ecs import serve_ecs
 from privyseal.aws.servers.listener import Limits
@@ -216,7 +216,7 @@ def test_clients_that_send_slowly_hold_up_nobody_for_long(served: dict[str, str]
             connection.sendall(b"GET / HT")
         assert ask(served[URI], headers=authorised(served)).status == 200
         for connection in slow:
-            connection.settimeout(10)
+            connection.settimeout(PATIENCE)
             assert connection.recv(1) == b""
     finally:
         for connection in slow:
@@ -284,7 +284,7 @@ def test_root_gets_nothing_from_the_server_of_a_user() -> None:
         served = json.loads(server.stdout.readline())
         as_root = fetch(served[URI], authorised(served))
         as_user = fetch(served[URI], authorised(served), uid=STRANGER)
-        server.communicate(timeout=10)
+        server.communicate(timeout=PATIENCE)
 
     assert (as_root.returncode, as_root.stdout) == (1, "")
     assert "SecretAccessKey" in as_user.stdout

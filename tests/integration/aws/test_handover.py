@@ -11,7 +11,7 @@ from tests.fakes import FakeClock
 from tests.fakes_aws import browser
 from tests.fakes_aws.aws import fake_aws
 from tests.integration.aws.credential_servers import FETCH, STRANGER
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 from privyseal.aws.handover import open_secretly
 from privyseal.errors import UnreachableError
@@ -56,7 +56,7 @@ def test_another_user_who_read_the_command_line_is_not_sent_on(tmp_path: Path) -
         assert "HTTP Error 403" in stolen.stderr
         assert aws.calls["logout"] == 0
         browser.visit(url)
-        opening.result(10)
+        opening.result(PATIENCE)
         assert aws.calls["logout"] == 1
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.integration.aws.aws_house import AwsHouse, aws_house
-from tests.integration.rig import PASSPHRASE, PATIENCE, ended
-from tests.waiting import eventually
+from tests.integration.rig import PASSPHRASE, ended
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.errors import DeniedError, PrivysealError, UsageError
 from privyseal.model.ask import ChangeAws, UseAws

@@ -5,6 +5,7 @@ import threading
 
 from hypothesis import given, settings, strategies as st
 from tests.soak import times
+from tests.waiting import PATIENCE
 
 from privyseal.aws.servers.listener import Answer, Limits, converse
 from privyseal.model.aws import Credentials
@@ -67,7 +68,7 @@ def test_any_bytes_get_one_answer_or_none_and_never_a_secret(raw: bytes, answer:
     thread = threading.Thread(target=serve)
     thread.start()
     with theirs:
-        theirs.settimeout(10)
+        theirs.settimeout(PATIENCE)
         got = b""
         try:
             theirs.sendall(raw)
@@ -76,7 +77,7 @@ def test_any_bytes_get_one_answer_or_none_and_never_a_secret(raw: bytes, answer:
                 got += part
         except (BrokenPipeError, ConnectionResetError):
             pass
-    thread.join(10)
+    thread.join(PATIENCE)
 
     assert failed == []
     assert b"hidden" not in got

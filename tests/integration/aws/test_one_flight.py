@@ -115,7 +115,6 @@ def answers(programs: list[subprocess.Popen[str]]) -> set[str]:
     return {program.communicate(timeout=200)[0].strip() for program in programs}
 
 
-@pytest.mark.timeout(240)
 def test_fifty_programs_make_one_call_and_ask_for_one_code(world: World):
     programs = world.begin(MANY, "answers")
 

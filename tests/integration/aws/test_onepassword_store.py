@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.integration.aws.fake_connect import TOKEN, VAULT, FakeConnect, fake_connect
 from tests.integration.aws.fake_opsdk import TOKEN as SDK_TOKEN, Items, Sdk
+from tests.waiting import PATIENCE
 
 from privyseal.aws.items import decode_access_key, encode_item, key_item
 from privyseal.aws.ports import Item
@@ -36,7 +37,7 @@ def server() -> Iterator[FakeConnect]:
 
 
 def store(server: FakeConnect, *, token: str = TOKEN, vault: str = VAULT) -> OnePasswordStore:
-    made = ConnectVault(server.url, vault, Secret(token.encode()), timeout=5)
+    made = ConnectVault(server.url, vault, Secret(token.encode()), timeout=PATIENCE)
     return OnePasswordStore(made, prefix="aws-vault", tag="aws-vault")
 
 
@@ -155,7 +156,7 @@ def test_address_that_is_none_is_refused(host):
 
 def test_sdk_that_refuses_a_token_is_told_without_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onepassword", Sdk().module())
-    vault = SdkVault(VAULT, token=Secret(b"hush"), timeout=5)
+    vault = SdkVault(VAULT, token=Secret(b"hush"), timeout=PATIENCE)
     with pytest.raises(DeniedError, match="invalid token …") as caught:
         vault.overviews()
     assert "hush" not in str(caught.value)
@@ -164,7 +165,7 @@ def test_sdk_that_refuses_a_token_is_told_without_it(monkeypatch):
 
 def test_sdk_that_fails_later_is_told_without_its_words(monkeypatch):
     monkeypatch.setitem(sys.modules, "onepassword", Sdk().module())
-    vault = SdkVault(VAULT, token=Secret(SDK_TOKEN.encode()), timeout=5)
+    vault = SdkVault(VAULT, token=Secret(SDK_TOKEN.encode()), timeout=PATIENCE)
     with pytest.raises(PrivysealError, match="KeyError") as caught:
         vault.concealed("hush")
     assert "hush" not in str(caught.value)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.aws.credential_servers import STRANGER, Source, clean
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 from privyseal.aws.servers.imds import Offer
 from privyseal.aws.servers.private import Network, serve_imds_apart
@@ -91,7 +91,7 @@ def start(network: Network, *command: str) -> subprocess.Popen[str]:
 
 def run(network: Network, *command: str) -> tuple[int, str, str]:
     with start(network, *command) as process:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out, err
 
 
@@ -134,7 +134,7 @@ def test_a_command_keeps_its_user_folder_status_and_signals(
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.terminate()
-        assert process.wait(10) == -signal.SIGTERM
+        assert process.wait(PATIENCE) == -signal.SIGTERM
 
 
 def test_a_command_that_is_not_there_is_named(network: Network) -> None:
@@ -264,7 +264,7 @@ def test_another_user_cannot_enter_the_network(network: Network) -> None:
             text=True,
             check=False,
         )
-        process.communicate("go\n", timeout=10)
+        process.communicate("go\n", timeout=PATIENCE)
 
     assert "PermissionError" in done.stderr
 

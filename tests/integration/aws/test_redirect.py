@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from tests.fakes import FakeClock
 from tests.integration.aws.credential_servers import FETCH, STRANGER
 from tests.soak import times
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 from privyseal.aws.redirect import Redirect
 from privyseal.errors import ExpiredError
@@ -42,7 +42,7 @@ def get(
     redirect: Redirect, target: str, *, method: str = "GET", host: str = ""
 ) -> tuple[int, str, HTTPResponse]:
     authority = urlsplit(redirect.uri).netloc
-    connection = HTTPConnection(authority, timeout=10)
+    connection = HTTPConnection(authority, timeout=PATIENCE)
     try:
         connection.request(method, target, headers={"Host": host or authority})
         answer = connection.getresponse()
@@ -53,7 +53,7 @@ def get(
 
 def test_the_redirect_of_the_sign_in_is_returned(redirect: Redirect, waiting: Future[str]) -> None:
     status, text, answer = get(redirect, f"/oauth/callback?code=c%2F1&state={STATE}")
-    assert (status, waiting.result(10)) == (200, f"code=c%2F1&state={STATE}")
+    assert (status, waiting.result(PATIENCE)) == (200, f"code=c%2F1&state={STATE}")
     assert "go back to the terminal" in text
     assert answer.headers["Cache-Control"] == "no-store"
     assert "c%2F1" not in text
@@ -61,7 +61,7 @@ def test_the_redirect_of_the_sign_in_is_returned(redirect: Redirect, waiting: Fu
 
 def test_a_refusal_is_returned_too(redirect: Redirect, waiting: Future[str]) -> None:
     _, text, _ = get(redirect, f"/oauth/callback?error=access_denied&state={STATE}")
-    assert waiting.result(10) == f"error=access_denied&state={STATE}"
+    assert waiting.result(PATIENCE) == f"error=access_denied&state={STATE}"
     assert "refused" in text
 
 
@@ -84,7 +84,7 @@ def test_what_is_not_this_sign_in_is_answered_and_forgotten(
 ) -> None:
     assert get(redirect, target, method=method, host=host)[0] == status
     get(redirect, f"/oauth/callback?code=mine&state={STATE}")
-    assert waiting.result(10) == f"code=mine&state={STATE}"
+    assert waiting.result(PATIENCE) == f"code=mine&state={STATE}"
 
 
 @pytest.mark.root
@@ -102,7 +102,7 @@ def test_another_user_who_read_the_command_line_ends_no_sign_in(
 
     assert "HTTP Error 403" in forged.stderr
     get(redirect, f"/oauth/callback?code=mine&state={STATE}")
-    assert waiting.result(10) == f"code=mine&state={STATE}"
+    assert waiting.result(PATIENCE) == f"code=mine&state={STATE}"
 
 
 def test_silent_and_rambling_visitors_hold_nobody_up(
@@ -111,7 +111,7 @@ def test_silent_and_rambling_visitors_hold_nobody_up(
     authority = urlsplit(redirect.uri)
     assert authority.hostname is not None
     where = (authority.hostname, authority.port or 0)
-    visitors = [socket.create_connection(where, timeout=10) for _ in range(40)]
+    visitors = [socket.create_connection(where, timeout=PATIENCE) for _ in range(40)]
     try:
         visitors[-1].sendall(b"\x16\x03\x01\x00\xff this is no HTTP\r\n\r\n")
         assert visitors[-1].recv(100).startswith(b"HTTP/1.1 400")
@@ -119,7 +119,7 @@ def test_silent_and_rambling_visitors_hold_nobody_up(
         assert visitors[-2].recv(100).startswith(b"HTTP/1.1 4")
         visitors[-3].sendall(b"GET /")
         get(redirect, f"/oauth/callback?code=mine&state={STATE}")
-        assert waiting.result(10) == f"code=mine&state={STATE}"
+        assert waiting.result(PATIENCE) == f"code=mine&state={STATE}"
     finally:
         for visitor in visitors:
             visitor.close()
@@ -140,10 +140,12 @@ def test_no_bytes_end_the_wait(head: bytes, tail: bytes) -> None:
             ),
         ):
             where = urlsplit(redirect.uri)
-            with socket.create_connection((where.hostname, where.port), timeout=10) as visitor:
+            with socket.create_connection(
+                (where.hostname, where.port), timeout=PATIENCE
+            ) as visitor:
                 visitor.sendall(blob)
         get(redirect, f"/oauth/callback?code=mine&state={STATE}")
-        assert future.result(10) == f"code=mine&state={STATE}"
+        assert future.result(PATIENCE) == f"code=mine&state={STATE}"
 
 
 def test_it_listens_on_loopback_alone_and_ends_with_its_clock(redirect: Redirect) -> None:
@@ -155,7 +157,7 @@ def test_it_listens_on_loopback_alone_and_ends_with_its_clock(redirect: Redirect
         clock.advance(600)
         refuses(redirect)  # it looks at its clock again
         with pytest.raises(ExpiredError, match="in 10 minutes"):
-            future.result(10)
+            future.result(PATIENCE)
     redirect.close()
     until(lambda: refuses(redirect))
 

@@ -21,6 +21,7 @@ from tests.integration.aws.fake_kwallet import fake_kwallet
 from tests.integration.aws.fake_opsdk import TOKEN as SDK_TOKEN, Sdk
 from tests.integration.gnupg_folder import gnupg_folder
 from tests.private_bus import private_bus
+from tests.waiting import PATIENCE, until
 
 from privyseal.aws.choice import StoreOptions, open_store
 from privyseal.aws.ports import KeyStore
@@ -173,13 +174,11 @@ def gnome_keyring(folder: Path) -> Iterator[str]:
             yield address
         finally:
             daemon.terminate()
-            daemon.wait(10)
+            daemon.wait(PATIENCE)
 
 
 def make_collection(address: str) -> None:
     """Make the collection without the prompt that it would take on a desktop."""
-    from tests.waiting import until  # noqa: PLC0415 - only here
-
     with open_dbus_connection(address) as bus:
         until(lambda: secretstorage.check_service_availability(bus))
         session = open_session(bus)
@@ -234,7 +233,7 @@ def keyctl_says(*words: str) -> str:
 @contextmanager
 def connect(folder: Path) -> Iterator[KeyStore]:
     with fake_connect() as server:
-        vault = ConnectVault(server.url, VAULT, Secret(TOKEN.encode()), timeout=5)
+        vault = ConnectVault(server.url, VAULT, Secret(TOKEN.encode()), timeout=PATIENCE)
         store = OnePasswordStore(vault, prefix="aws-vault", tag="aws-vault")
         yield NotedStore(store, NoteFile(folder / "notes.json"))
 
@@ -243,7 +242,7 @@ def connect(folder: Path) -> Iterator[KeyStore]:
 def service_account(folder: Path) -> Iterator[KeyStore]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "onepassword", Sdk().module())
-        vault = SdkVault(VAULT, token=Secret(SDK_TOKEN.encode()), timeout=5)
+        vault = SdkVault(VAULT, token=Secret(SDK_TOKEN.encode()), timeout=PATIENCE)
         store = OnePasswordStore(vault, prefix="aws-vault", tag="aws-vault")
         yield NotedStore(store, NoteFile(folder / "notes.json"))
 

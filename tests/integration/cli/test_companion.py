@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.fake_decider import FakeDecider, item
 from tests.integration.cli.conftest import Shell, Transcript
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.cli.units import is_in_unit
 from privyseal.model.ask import Read
@@ -242,7 +242,7 @@ async def test_watch_streams_what_waits(desktop: Desktop) -> None:
     assert process.stdout is not None
 
     async def next_line() -> tuple[str, str]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert process.stdout is not None
             told = json.loads(await process.stdout.readline())
         return told["what"], (told["request"] or {}).get("id", "")
@@ -322,7 +322,7 @@ async def test_a_look_waits_for_a_keeper_that_has_just_locked(
     connected = asyncio.Event()
     await connection.listen(DBUS, DBUS, "NameOwnerChanged", lambda _path, _body: connected.set())
     process = await desktop.start("status")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await connected.wait()
     await connection.claim(RECORD.bus_name)
 

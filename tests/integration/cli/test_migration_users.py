@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.waiting import PATIENCE
 
 from privyseal.cli.migration import Sides, Wishes, import_secrets
 from privyseal.errors import UnreachableError
@@ -37,7 +38,7 @@ def keyring(uid: int, count: int) -> Iterator[str]:
             try:
                 yield process.stdout.readline().decode().strip()
             finally:
-                process.communicate(timeout=20)
+                process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture

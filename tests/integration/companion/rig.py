@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.system_bus import system_configuration
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal import errors
 
@@ -29,7 +29,6 @@ ALICE: Final = _FIRST
 BOB: Final = _FIRST + 1
 COMPANION: Final = {ALICE: _FIRST + 2, BOB: _FIRST + 3}
 PASSPHRASE: Final = "correct horse battery staple"
-PATIENCE: Final = 20.0
 
 _LOGIND: Final = """
   <policy context="default"><allow send_destination="org.freedesktop.login1"/></policy>

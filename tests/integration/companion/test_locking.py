@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 import pytest
 from tests.integration.companion.fake_logind import MANAGER, logind
 from tests.integration.companion.rig import ALICE, BOB, PASSPHRASE, Companion, Machine
+from tests.waiting import PATIENCE
 
 from privyseal.errors import PrivysealError
 from privyseal.model.receipt import Entry
@@ -84,7 +85,7 @@ async def test_sleep_locks_and_is_delayed_until_then(world: Machine) -> None:
     async with logind(world.bus) as system:
         companion = Companion(world, ALICE)
         await companion.begin()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await system.asked.wait()
         assert system.delays == ["sleep delay"]
         system.announce("PrepareForSleep", "b", False)  # noqa: FBT003 - the signal's argument
@@ -97,7 +98,7 @@ async def test_only_logind_itself_is_believed(world: Machine) -> None:
     async with logind(world.bus) as system:
         companion = Companion(world, ALICE)
         await companion.begin()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await system.asked.wait()
         status, words = await world.run(
             BOB, "gdbus", "emit", "--address", world.bus, "--object-path",
@@ -117,12 +118,12 @@ async def test_the_end_of_the_last_session_locks(world: Machine) -> None:
         system.sessions = [("1", ALICE, "user"), ("2", ALICE, "user"), ("3", ALICE, "manager")]
         companion = Companion(world, ALICE)
         await companion.begin()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await system.asked.wait()
         del system.sessions[0]
         system.announce("SessionRemoved", "so", "1", "/s/1")
         system.asked.clear()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await system.asked.wait()
         assert await companion.person.do("pending") == []
         assert companion.keeper.returncode is None

@@ -13,7 +13,7 @@ import pytest
 from tests.fake_decider import FakeDecider, item
 from tests.private_bus import private_bus
 from tests.terminals import FakeTerminal, fake_terminal
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.console import attention
 from privyseal.console.start import run_companion
@@ -101,7 +101,7 @@ async def test_it_ends_without_an_error_when_its_bus_has_gone(companion: Compani
     await companion.log_in()
     await companion.terminal.shows("alice, logged in")
     await companion.log_out()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await companion.console
 
 
@@ -162,7 +162,7 @@ async def test_logging_out_takes_the_pair_on_the_screen(companion: Companion) ->
     await companion.terminal.shows("alice, logged in")
     companion.terminal.type(b"o")
     await companion.terminal.type_pair()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await companion.keeper.logged_out.wait()
 
 
@@ -195,7 +195,7 @@ async def test_only_logind_itself_can_say_that_the_attention_key_was_pressed(
         by.emit("/org/freedesktop/login1", attention.MANAGER, attention.SIGNAL, "s", ["seat0"])
 
     async def heard(by: Connection, name: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while pressed.empty():
                 press(by, name)
                 await asyncio.sleep(0.02)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.integration.rig import House, house
 from tests.terminals import FakeTerminal, fake_terminal
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.console.layout import Line
 from privyseal.console.start import run
@@ -37,7 +37,7 @@ class Seat:
     process: Process
 
     async def ended(self) -> int:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return await self.process.wait()
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.fake_decider import FakeDecider, item
 from tests.private_bus import private_bus
 from tests.virtual_terminals import NUMBER, Seat, seat
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.model.approval import Approval
 from privyseal.model.ask import Read
@@ -18,8 +18,7 @@ from privyseal.runtime.bus import Connection
 from privyseal.wire.keeper import Notice
 from privyseal.wire.sanitise import clean
 
-# Another run may have the terminals first.
-pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.root
 
 _CONSOLE = """
 import asyncio, os, sys
@@ -67,7 +66,7 @@ async def console(
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -253,7 +252,7 @@ async def test_a_killed_console_holds_nobody(
         person.type((await person.pair())[0])
         await person.shows("type  •")
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE)
         person.activate(1)
         await person.reaches(1)
         await person.comes()
@@ -279,6 +278,6 @@ async def test_a_console_that_has_ended_leaves_nothing_to_read(
         await person.comes()
         await person.shows("GitHub token")
         process.terminate()
-        assert await asyncio.to_thread(process.wait, 10) == 0
+        assert await asyncio.to_thread(process.wait, PATIENCE) == 0
         assert "GitHub token" not in person.text()
         assert person.mode() == 0

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from tests.waiting import PATIENCE
 from tests.integration.companion.rig import ALICE, PASSPHRASE, Companion, machine
 from tests.integration.console.test_vt import console
 from tests.virtual_terminals import Seat, seat
 
-# Another run may have the terminals first.
-pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture
@@ -55,5 +55,5 @@ async def test_a_person_allows_locks_unlocks_and_logs_out(person: Seat) -> None:
             await person.shows("unlocked; l locks it")
             await person.press("o", lambda: "To log out" in person.text())
             person.type(await person.pair())
-            assert await asyncio.to_thread(process.wait, 20) == 0
+            assert await asyncio.to_thread(process.wait, PATIENCE) == 0
         assert await alices.ended() == 75

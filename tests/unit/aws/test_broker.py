@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 from tests.soak import times
+from tests.waiting import PATIENCE
 
 from privyseal.aws import broker
 from privyseal.aws.bounds import check
@@ -48,7 +49,6 @@ from privyseal.model.value import decode, encode
 from privyseal.runtime.memfd import read_sealed, seal
 from privyseal.wire.broker import MAX_PACKET, Begin, End, Entry, List, Reply, decode_question
 
-PATIENCE = 10.0
 PLAN = Plan(profile="prod", source=StoredKey(name="prod"), steps=(SessionStep(),))
 PORTAL = Portal(start_url="https://x.awsapps.com/start", region="eu-west-1")
 

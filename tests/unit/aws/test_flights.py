@@ -12,7 +12,7 @@ from threading import Barrier, Event, Thread
 
 import pytest
 from tests.soak import times
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 from privyseal.aws.flights import AloftError, Flights
 from privyseal.errors import DeniedError, PrivysealError, UnreachableError
@@ -37,7 +37,7 @@ def aloft(flights: Flights) -> Iterator[int]:
 
     process = FORK.Process(target=hold)
     process.start()
-    assert took.wait(10)
+    assert took.wait(PATIENCE)
     assert process.pid is not None
     yield process.pid
     process.kill()
@@ -119,7 +119,7 @@ def test_who_waited_shares_the_failure_and_who_comes_later_does_not(flights: Fli
         with flights.one("k"):
             for thread in threads:
                 thread.start()
-            assert waiting.wait(10)
+            assert waiting.wait(PATIENCE)
             until(lambda: _queued(flights) == len(threads))
             raise DeniedError("she refused", hint="ask her")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes import FakeAudience, FakeClock, FakeWitness
+from tests.waiting import PATIENCE
 
 from privyseal.errors import PrivysealError
 from privyseal.keeper.asking import Answered, Asking
@@ -57,7 +58,7 @@ class Disk:
             self._free.set()
 
     def __call__(self, fd: int) -> None:
-        assert self._free.wait(10)
+        assert self._free.wait(PATIENCE)
         if self.broken:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fdatasync(fd)

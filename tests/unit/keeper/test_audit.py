@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.audit_log import ask, resolve, write_log
 from tests.fakes import FakeClock
+from tests.waiting import PATIENCE
 
 from privyseal.errors import ConflictError, CorruptError, PrivysealError, UsageError
 from privyseal.keeper.audit import AuditLog
@@ -39,7 +40,7 @@ class GatedSync:
     def __call__(self, fd: int) -> None:
         self.calls += 1
         self.entered.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(PATIENCE)
 
 
 async def test_what_was_flushed_can_be_verified_by_a_reader(tmp_path):
@@ -78,7 +79,7 @@ async def test_what_nobody_flushes_is_written_soon(tmp_path):
     log = AuditLog.open(tmp_path, FakeClock(), sync=lambda fd: synced.set())
     log.append("asked", request="r1")
 
-    assert await asyncio.to_thread(synced.wait, 10)
+    assert await asyncio.to_thread(synced.wait, PATIENCE)
     assert verified(tmp_path) == [1]
     await log.close()
 
@@ -93,7 +94,7 @@ async def test_many_flushes_share_one_sync(tmp_path):
 
     async with asyncio.TaskGroup() as group:
         group.create_task(record(0))
-        await asyncio.to_thread(sync.entered.wait, 10)
+        await asyncio.to_thread(sync.entered.wait, PATIENCE)
         for number in range(1, 50):
             group.create_task(record(number))
         await asyncio.sleep(0)
@@ -111,7 +112,7 @@ async def test_a_flush_waits_for_the_sync_that_carries_its_entries(tmp_path):
 
     async with asyncio.TaskGroup() as group:
         first = group.create_task(log.flush())
-        await asyncio.to_thread(sync.entered.wait, 10)
+        await asyncio.to_thread(sync.entered.wait, PATIENCE)
         second = group.create_task(log.flush())
         await asyncio.sleep(0)
         assert not first.done()
@@ -129,7 +130,7 @@ async def test_a_cancelled_flush_leaves_the_others_alone(tmp_path):
 
     async with asyncio.TaskGroup() as group:
         leaving = group.create_task(log.flush())
-        await asyncio.to_thread(sync.entered.wait, 10)
+        await asyncio.to_thread(sync.entered.wait, PATIENCE)
         log.append("stop")
         staying = group.create_task(log.flush())
         leaving.cancel()

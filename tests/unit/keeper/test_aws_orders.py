@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.unit.keeper.conftest import PERSON, Bench
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from privyseal.aws.broker import KeeperStore
 from privyseal.aws.ports import Item
@@ -329,7 +329,7 @@ async def test_many_processes_with_one_lease_hold_no_more_than_a_number_of_order
     over = threading.Event()
 
     def waits(order: socket.socket, begin: Begin) -> None:
-        over.wait(20)
+        over.wait(PATIENCE)
         end(order, begin)
 
     broker.behaviour = waits
@@ -502,13 +502,13 @@ async def test_what_was_obtained_while_the_store_was_locked_is_not_released(
 
     def slow(order: socket.socket, begin: Begin) -> None:
         reached.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE)
         end(order, begin)
 
     broker.behaviour = slow
     answered = await ask(bench, bench.process())
     await bench.decide(answered.request.id)
-    await asyncio.to_thread(reached.wait, 10)
+    await asyncio.to_thread(reached.wait, PATIENCE)
     await bench.deciding.lock(PERSON)
     go_on.set()
 
@@ -698,7 +698,7 @@ async def test_two_orders_at_once_make_one_collection(bench: Bench, broker: Fake
     both = threading.Barrier(2)
 
     def keeps(order: socket.socket, begin: Begin) -> None:
-        both.wait(10)
+        both.wait(PATIENCE)
         KeeperStore(order).write(Item(begin.order.plan.profile, Secret(b"key")))  # type: ignore[union-attr]  # both are Obtain
         end(order, begin)
 

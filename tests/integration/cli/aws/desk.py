@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.fakes_aws.aws import FakeAws, fake_aws
 from tests.fakes_aws.people import Key, User
+from tests.waiting import PATIENCE
 
 from privyseal.aws import items
 from privyseal.aws.ports import Item
@@ -20,7 +21,6 @@ from privyseal.runtime.clock import SystemClock
 
 PASSPHRASE = "correct horse battery"
 PROGRAMS = Path(sys.executable).parent
-PATIENCE = 60
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tests.integration.cli.aws.desk import PATIENCE, Desk, Done
+from tests.integration.cli.aws.desk import Desk, Done
+from tests.waiting import PATIENCE
 
 INTERRUPT: Final = "\x03"
 _AGAIN_SECONDS: Final = 3.0

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 RUNNER = """
 import os, sys
@@ -38,18 +38,18 @@ def state(pid: int) -> str:
 @pytest.mark.parametrize("status", [0, 1, 7, 255])
 def test_the_exit_status_is_the_child_s(status: int) -> None:
     with start("sh", "-c", f"exit {status}") as process:
-        assert process.wait(20) == status
+        assert process.wait(PATIENCE) == status
 
 
 def test_standard_input_and_output_are_the_child_s() -> None:
     with start("cat") as process:
-        assert process.communicate(b"through", timeout=20)[0] == b"through"
+        assert process.communicate(b"through", timeout=PATIENCE)[0] == b"through"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV])
 def test_a_signal_that_ends_the_child_ends_us_alike(number: signal.Signals) -> None:
     with start("sh", "-c", f"kill -{number:d} $$") as process:
-        assert process.wait(20) == -number
+        assert process.wait(PATIENCE) == -number
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_signal_to_us_reaches_the_child(number: signal.Signals) -> None:
         process.send_signal(number)
 
         assert said(process) == f"{name}\n".encode()
-        assert process.wait(20) == 9
+        assert process.wait(PATIENCE) == 9
 
 
 async def test_a_child_that_is_stopped_stops_us_and_goes_on_with_us() -> None:
@@ -76,7 +76,7 @@ async def test_a_child_that_is_stopped_stops_us_and_goes_on_with_us() -> None:
         process.send_signal(signal.SIGCONT)
         await eventually(lambda: state(child) == "S")
 
-        assert process.communicate(b"\n", timeout=20)[0] == b""
+        assert process.communicate(b"\n", timeout=PATIENCE)[0] == b""
         assert process.returncode == 3
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.cli.aws.desk import PASSPHRASE, Desk
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 IDENTITY = ("aws", "sts", "get-caller-identity")
 BOTO3 = """
@@ -93,7 +93,7 @@ def test_the_command_takes_the_place_of_the_process(desk: Desk) -> None:
     desk.user()
 
     with desk.start("privy", "aws", "exec", "dev", "--", "sh", "-c", "echo $$; exit 7") as process:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=PATIENCE)
 
     assert int(out) == process.pid
     assert process.returncode == 7
@@ -273,7 +273,7 @@ def test_a_signal_reaches_a_command_beside_a_server(desk: Desk) -> None:
         assert select.select([process.stdout], [], [], 60)[0]
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(60) == 5
+        assert process.wait(PATIENCE) == 5
 
 
 def test_servers_work_with_a_code_that_was_given(desk: Desk) -> None:
@@ -340,7 +340,7 @@ def test_ctrl_c_while_a_code_is_waited_for_ends_in_silence(desk: Desk) -> None:
     with desk.start("privy", "aws", *words, env=environment) as process:
         until_asked(process.pid)
         os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert "Traceback" not in err
@@ -351,4 +351,4 @@ def until_asked(pid: int) -> None:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return any(Path(f"/proc/{child}/comm").read_text() == "sleep\n" for child in children)
 
-    until(sleeping, seconds=60)
+    until(sleeping)

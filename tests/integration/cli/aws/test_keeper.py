@@ -55,11 +55,11 @@ class Shell:
         """Run a command of ours; a person allows what it asks."""
         process = await self.start(*words)
         await self.world.house.decide(scope=scope)
-        return await ended(process, seconds=60)
+        return await ended(process)
 
     async def run(self, *words: str) -> Outcome:
         """Run a command of ours that asks nobody."""
-        return await ended(await self.start(*words), seconds=60)
+        return await ended(await self.start(*words))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_a_person_sees_who_wants_what_and_the_command_runs(shell: Shell) -
     assert process.stderr is not None
     told = await process.stderr.readline()
     approval = await shell.world.house.decide()
-    done = await ended(process, seconds=60)
+    done = await ended(process)
 
     assert json.loads(done.out)["Arn"] == shell.world.user.arn, done.err
     shown = str(approval)
@@ -113,7 +113,7 @@ async def test_under_a_lease_nobody_is_asked_and_an_edited_profile_asks_again(
     shell.write("mfa_serial = " + shell.world.user.device.serial)  # type: ignore[union-attr]  # it has one
     process = await shell.start("exec", "prod", "-t", code(shell), "--", *IDENTITY)
     await shell.world.house.decide()
-    third = await ended(process, seconds=60)
+    third = await ended(process)
     assert third.out == first.out, third.err
 
 
@@ -181,7 +181,7 @@ async def test_a_key_that_the_keeper_has_no_more_is_looked_for_anew(shell: Shell
 
     process = await shell.start("exec", "prod", "--", *IDENTITY)
     await shell.world.house.decide()
-    done = await ended(process, seconds=60)
+    done = await ended(process)
 
     assert json.loads(done.out)["Arn"] == shell.world.user.arn, done.err
 

@@ -41,7 +41,7 @@ async def start(world: AwsHouse, *words: str) -> Process:
 async def granted(world: AwsHouse, *words: str, scope: str = "once") -> Outcome:
     process = await start(world, *words)
     await world.house.decide(scope=scope)
-    return await ended(process, seconds=60)
+    return await ended(process)
 
 
 async def test_many_shells_at_one_expiry_make_one_call(world: AwsHouse) -> None:
@@ -54,7 +54,7 @@ async def test_many_shells_at_one_expiry_make_one_call(world: AwsHouse) -> None:
         await start(world, "exec", "prod", "--", "sh", "-c", "echo $AWS_ACCESS_KEY_ID")
         for _ in range(SHELLS)
     ]
-    answers = {(await ended(shell, seconds=60)).out for shell in shells}
+    answers = {(await ended(shell)).out for shell in shells}
 
     assert len(answers) == 1
     assert answers.pop().startswith(b"ASIA")

@@ -47,7 +47,7 @@ async def test_keys_of_a_file_go_to_the_keeper_one_decision_each(shell: Shell) -
     path = credentials(shell, "".join(section(*pair) for pair in users.items()))
     process = await shell.start("migrate", "--from", "credentials", "--apply", "--delete-source")
     shown = [str(await shell.world.house.decide()) for _ in users]
-    done = await ended(process, seconds=60)
+    done = await ended(process)
 
     assert done.status == 0, done.err
     assert (await kept(shell)).items() >= {
@@ -63,7 +63,7 @@ async def test_key_that_the_person_refuses_stays_where_it_was(shell: Shell) -> N
     before = path.read_text()
     process = await shell.start("migrate", "--from", "credentials", "--apply", "--delete-source")
     await shell.world.house.decide(allow=False)
-    done = await ended(process, seconds=60)
+    done = await ended(process)
 
     assert done.status == 1
     assert "jon" not in await kept(shell)

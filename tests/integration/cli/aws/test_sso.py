@@ -12,7 +12,7 @@ from tests.fakes_aws import browser
 from tests.fakes_aws.access import Assignment
 from tests.integration.cli.aws.desk import Desk
 from tests.soak import times
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 START = "https://example.awsapps.com/start"
 
@@ -176,7 +176,7 @@ def test_ctrl_c_gives_a_sign_in_up_and_the_next_one_begins_at_once(desk: Desk) -
         assert "Ctrl-C" in process.stderr.readline()
         process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(PATIENCE) == 130
         assert process.stderr.read() == ""
     assert desk.privy("sso", "login").status == 0
     assert desk.aws.calls["RegisterClient"] == 1
@@ -190,7 +190,7 @@ def test_many_shells_at_once_open_one_page(desk: Desk) -> None:
             stack.enter_context(desk.start("privy", "aws", "exec", "box", "--", "env"))
             for _ in range(shells)
         ]
-        outputs = [process.communicate(timeout=50)[0] for process in running]
+        outputs = [process.communicate(timeout=PATIENCE)[0] for process in running]
     keys = {line for out in outputs for line in out.splitlines() if "ACCESS_KEY_ID" in line}
     assert [process.returncode for process in running] == [0] * shells
     assert len(keys) == 1
@@ -204,7 +204,7 @@ def test_without_a_browser_the_code_is_shown_and_waited_for(desk: Desk) -> None:
         until(lambda: bool(desk.aws.oidc.devices))
         [device] = desk.aws.oidc.devices.values()
         desk.aws.oidc.decide(device.user_code, "allow")
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE)
     assert f"Go on only if the page shows the code {device.user_code}" in err
     assert out.startswith(f"signed in at {START}")
     assert desk.aws.calls["authorize"] == desk.aws.calls["device"] == 0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.fakes import FakeClock
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 from privyseal.aws.servers.supply import EARLY, MAX_ROLES, Supply
 from privyseal.errors import DeniedError, LimitError, PrivysealError
@@ -28,7 +28,7 @@ class Source:
     def __call__(self, role: str) -> Credentials:
         self.asked.append(role)
         number = len(self.asked)
-        assert self.open.wait(10)
+        assert self.open.wait(PATIENCE)
         if self.error is not None:
             raise self.error
         expires = self.clock.wall() + self.life if self.life else 0.0
@@ -50,7 +50,7 @@ def together(count: int, action: Callable[[], object]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
 
 
 def test_credentials_are_got_once_and_kept(clock: FakeClock, source: Source) -> None:
