@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from tests.waiting import eventually
 
 _LINE = re.compile(r"\x1b\[(\d+);1H(?:\x1b\[2K)?(.*?)(?=\x1b\[\d+;1H|\x1b\[\?|\Z)", re.DOTALL)
+_BEGUN, _ENDED = b"\x1b[?2026h", b"\x1b[?2026l"
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -39,8 +40,11 @@ class FakeTerminal:
                 return self.raw
 
     def lines(self) -> dict[int, str]:
-        """Return what stands on each line of the last frames."""
-        found = _LINE.findall(self.output().decode(errors="replace"))
+        """Return what stands on each line of the last whole frames."""
+        output = self.output()
+        begun = output.rfind(_BEGUN)
+        whole = output if output.rfind(_ENDED) >= begun else output[:begun]
+        found = _LINE.findall(whole.decode(errors="replace"))
         return {int(number): _STYLE.sub("", text) for number, text in found}
 
     def text(self) -> str:
@@ -66,10 +70,14 @@ class FakeTerminal:
     async def type_pair(self) -> None:
         """Type the two letters that are on the screen, once they count."""
         pair = re.compile(r"type  ([a-z]) ([a-z]) ")
-        await eventually(lambda: pair.search(self.text()) is not None)
-        match = pair.search(self.text())
-        assert match is not None
-        self.type((match[1] + match[2]).encode())
+        found: list[tuple[str, str]] = []
+
+        def drawn() -> bool:
+            found[:] = pair.findall(self.text())
+            return bool(found)
+
+        await eventually(drawn)
+        self.type("".join(found[0]).encode())
 
     def close(self) -> None:
         for fd in (self._person, self.fd):

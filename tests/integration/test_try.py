@@ -22,6 +22,7 @@ from privyseal.runtime.names import SECRETS
 from privyseal.wire.keeper import BUS_NAME
 
 PRIVY = str(Path(sys.executable).with_name("privy"))
+_IN_A_FRAME = re.compile(rb"\x1b\[\?2026h(?!.*\x1b\[\?(2026|1049)l)", re.DOTALL)
 _EXPORT = re.compile(r"export DBUS_SESSION_BUS_ADDRESS='?([^'\n]+)'?")
 
 
@@ -281,10 +282,13 @@ def _on_a_terminal(
 
 
 def _read_until(terminal: int, text: bytes, process: "subprocess.Popen[bytes]") -> bytes:
-    """Read what is shown until it holds `text`, or without one until the terminal is closed."""
+    """Read what is shown until it holds `text`, or without one until the terminal is closed.
+
+    A frame of the screen is read whole: until its end keys may be thrown away.
+    """
     shown = b""
-    while not text or text not in shown:
-        ready, _, _ = select.select([terminal], [], [], 20)
+    while not text or text not in shown or _IN_A_FRAME.search(shown):
+        ready, _, _ = select.select([terminal], [], [], PATIENCE)
         assert ready, f"nothing more came after {shown[-300:]!r}"
         try:
             more = os.read(terminal, 65536)

@@ -195,11 +195,11 @@ class Terminal:
             out.append(f"\x1b[{number};1H{erase}")
             out += [f"\x1b[{self._styles[style]}m{text}" for text, style in row if text]
             out.append("\x1b[0m")
-        if not self.kernel_console:
-            out.append("\x1b[?2026l")
         self._write("".join(out).encode("utf-8", "replace"))
         if flush:
             self.flush()
+        if not self.kernel_console:
+            self._write(b"\x1b[?2026l")  # last: no key is lost that answers what is shown by now
 
     def flush(self) -> None:
         """Throw away what was typed until now."""

@@ -124,3 +124,16 @@ def test_what_was_typed_at_another_picture_is_thrown_away(
         terminal.draw(render(screen(approval())), flush=flush)
         os.set_blocking(tty.fd, False)
         assert terminal.read() == kept
+
+
+def test_no_key_is_thrown_away_that_answers_a_whole_frame(tty: FakeTerminal) -> None:
+    class Noting(Terminal):
+        def flush(self) -> None:
+            super().flush()
+            self.at_flush = tty.output()
+
+    with Noting(tty.fd, {}) as terminal:
+        terminal.draw(render(screen(approval())), flush=True)
+        assert b"GitHub token" in terminal.at_flush
+        assert b"\x1b[?2026l" not in terminal.at_flush
+        assert tty.output().endswith(b"\x1b[?2026l")
