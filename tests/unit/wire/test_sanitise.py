@@ -101,6 +101,6 @@ def test_lines_break_at_a_slash_where_there_is_one() -> None:
 @pytest.mark.parametrize("text", ["a" * 16384, "\u202e" * 16384, "\u0301" * 16384, "中" * 16384])
 def test_a_huge_text_costs_little(text: str) -> None:
     fit(text, 60)
-    start = time.perf_counter()
+    start = time.thread_time()
     fit(text, 61)
-    assert time.perf_counter() - start < 0.05
+    assert time.thread_time() - start < 0.05

@@ -202,14 +202,14 @@ def test_a_plan_is_what_aws_vaults_rules_give_or_one_clear_refusal(graph: Graph)
     profiles = load(graph.text())
     for number in range(len(graph.nodes)):
         reading = Reading(graph)
-        begun = time.monotonic()
+        begun = time.thread_time()
         refused: PrivysealError | None = None
         made: Plan | None = None
         try:
             made = plan(profiles, f"p{number}", keys=graph.keys(), environment={})
         except (UsageError, NotFoundError) as error:
             refused = error
-        assert time.monotonic() - begun < SECONDS_FOR_ONE
+        assert time.thread_time() - begun < SECONDS_FOR_ONE
         try:
             reading.read(number)
         except CircleError:
@@ -325,7 +325,7 @@ def test_a_chain_longer_than_a_plan_is_refused() -> None:
 
 def test_thousands_of_profiles_are_followed_without_recursion_and_in_time() -> None:
     profiles = load(_line(5000, roles=3))
-    begun = time.monotonic()
+    begun = time.thread_time()
     assert len(plan(profiles, "p0", keys=["p5000"], environment={}).steps) == 4
     circle = "\n".join(
         f"[profile p{n}]\nsource_profile = p{(n + 1) % 5000}\ninclude_profile = q{n}"
@@ -334,4 +334,4 @@ def test_thousands_of_profiles_are_followed_without_recursion_and_in_time() -> N
     )
     with pytest.raises(UsageError, match=r"'p0' -> 'p1' -> .*'…'.* -> 'p0'"):
         plan(load(circle), "p0", keys=(), environment={})
-    assert time.monotonic() - begun < 10
+    assert time.thread_time() - begun < 10
