@@ -117,18 +117,16 @@ async def test_a_writers_own_lease_ends_with_its_process(home: House) -> None:
     await home.leases_are(0)
 
 
-async def test_a_request_that_nobody_decides_expires_and_its_client_ends(tmp_path: Path) -> None:
-    async with house(tmp_path, {"PRIVYSEAL_TIMING_PENDING": "2"}) as home:
-        await home.start_keeper()
-        await home.start_agent()
-        await home.store(b"s3cret", service="demo")
-        prompted = await home.client("secret-tool", "lookup", "service", "demo")
-        approval = (await home.waiting())[0]
-        item = approval.content.items[0].ref
-        path = f"/org/freedesktop/secrets/collection/{item.collection}/{item.item}"
-        blocked = await home.client(sys.executable, "-c", GET_SECRET, path)
-        await home.waiting(2)
-        first, second = await ended(prompted), await ended(blocked)
-        assert (first.status, first.out) == (1, b"")
-        assert "org.freedesktop.DBus.Error.Timeout: nobody decided in time" in second.err
-        assert (await home.person.show(approval.id)).state == "expired"
+async def test_a_request_that_nobody_decides_expires_and_its_client_ends(home: House) -> None:
+    await home.store(b"s3cret", service="demo")
+    await home.stop("keeper")
+    home.environment["PRIVYSEAL_TIMING_PENDING"] = "2"
+    await home.start_keeper()
+    prompted = await home.run("secret-tool", "lookup", "service", "demo")
+    assert (prompted.status, prompted.out) == (1, b"")
+    (approval,) = await home.person.history(100)
+    assert (approval.content.badge, approval.state) == ("READ", "expired")
+    item = approval.content.items[0].ref
+    path = f"/org/freedesktop/secrets/collection/{item.collection}/{item.item}"
+    blocked = await home.run(sys.executable, "-c", GET_SECRET, path)
+    assert "org.freedesktop.DBus.Error.Timeout: nobody decided in time" in blocked.err
