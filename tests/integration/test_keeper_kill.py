@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 from tests.integration.rig import House, house
 from tests.soak import times
+from tests.waiting import eventually
 
 from privyseal.errors import PrivysealError, UnreachableError
 from privyseal.model.ask import Create, Delete, Read
@@ -26,8 +27,10 @@ from privyseal.wire.auditcheck import Verifier
 from privyseal.wire.keeper import MadeItem
 
 KILLS: Final = times(8, soak=1000)
-LONGEST: Final = 0.15
-"""Seconds of load before the kill, at the most."""
+MOST: Final = 20
+"""Rounds of the load that were acknowledged before the kill, at the most."""
+LONGEST: Final = 0.02
+"""Seconds from then to the kill, at the most: less than a round takes, or more."""
 
 
 @dataclass
@@ -67,10 +70,11 @@ async def _load(link: RequestLink, ledger: Ledger, dice: random.Random) -> None:
             ledger.deleted.add(item)
 
 
-async def _run_and_kill(home: House, ledger: Ledger, dice: random.Random) -> None:
+async def _run_and_kill(home: House, ledger: Ledger, dice: random.Random, rounds: int) -> None:
     async with asyncio.TaskGroup() as group:
         connection = await Connection.open(group, home.address)
         loading = group.create_task(_until_unreachable(RequestLink(connection), ledger, dice))
+        await eventually(lambda: len(ledger.released) >= rounds)
         await asyncio.wait({loading}, timeout=dice.uniform(0, LONGEST))
         await home.kill("keeper")
         await loading
@@ -107,9 +111,9 @@ async def test_a_thousand_kills_lose_nothing_and_hide_nothing(home: House) -> No
     folder = home.folder / "state" / "audit"
     acknowledged = 0
     await home.start_keeper()
-    for _ in range(KILLS):
+    for number in range(KILLS):
         ledger = Ledger()
-        await _run_and_kill(home, ledger, dice)
+        await _run_and_kill(home, ledger, dice, number % MOST)
         # The next load is on the keeper that recovered, over all that the ones before it left.
         await home.start_keeper()
         await _check(home, ledger)
