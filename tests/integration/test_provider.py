@@ -309,6 +309,7 @@ async def test_the_process_waits_for_no_gpg_that_hangs(tmp_path: Path) -> None:
 async def _provider(
     address: str, store: Path, kind: str, path: str = os.environ["PATH"]
 ) -> AsyncIterator[None]:
+    begun = monotonic()
     process = await asyncio.create_subprocess_exec(
         *_command(address, store, kind), stderr=subprocess.DEVNULL, env={**os.environ, "PATH": path}
     )
@@ -317,11 +318,13 @@ async def _provider(
             names = Names(connection)
             await names.start()
             await names.until(NAME, bool, seconds=PATIENCE)
+    started = monotonic() - begun
     yield
     asked = monotonic()
     process.terminate()
     assert await process.wait() == 0
-    assert monotonic() - asked < 1
+    # A machine that is too busy for that took as long to start it.
+    assert monotonic() - asked < max(1, started)
 
 
 def _command(address: str, store: Path, kind: str) -> list[str]:
