@@ -10,9 +10,11 @@ import asyncio
 import logging
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from html import escape
 from typing import Final
 
@@ -71,6 +73,7 @@ class Board(ABC):
         self._shown: dict[str, Shown] = {}
         self._dismissed: set[str] = set()
         self._stale = set(self._names)
+        self._heard: deque[Callable[[], None]] = deque(maxlen=MAX_SHOWN)
         self._wake = asyncio.Event()
         self._patience: float | None = None
         self._told_missing = False
@@ -114,6 +117,8 @@ class Board(ABC):
         self._dismissed.add(name)
 
     async def _turn(self) -> None:
+        while self._heard:
+            self._heard.popleft()()
         stale, self._stale = self._stale, set()
         await self._refresh(stale)
         if SERVER in stale:
@@ -139,8 +144,11 @@ class Board(ABC):
             self._tried = False
             return
         listen = self._connection.listen
-        await listen(self._owner, SERVER, "ActionInvoked", self._invoked)
-        await listen(self._owner, SERVER, "NotificationClosed", self._closed)
+        for member, take in (
+            ("ActionInvoked", self._pressed),
+            ("NotificationClosed", self._closed),
+        ):
+            await listen(self._owner, SERVER, member, partial(self._hear, take))
         with suppress(PrivysealError):
             reply = await self._call("GetCapabilities")
             self._markup = not isinstance(reply, list) or "body-markup" in reply
@@ -160,14 +168,19 @@ class Board(ABC):
             self._stale.add(str(body[0]))
             self._wake.set()
 
-    def _invoked(self, _path: str, body: list[object]) -> None:
+    def _hear(self, take: Callable[[list[object]], None], _path: str, body: list[object]) -> None:
+        # Not yet: the notification that it is about may still be on its way to `_shown`.
+        self._heard.append(partial(take, body))
+        self._wake.set()
+
+    def _pressed(self, body: list[object]) -> None:
         number, key = (*body, None, None)[:2]
         for name, shown in self._shown.items():
             if shown.number == number and str(key) in shown.keys:
                 self._act(name, shown, shown.keys[str(key)])
                 return
 
-    def _closed(self, _path: str, body: list[object]) -> None:
+    def _closed(self, body: list[object]) -> None:
         for name, shown in list(self._shown.items()):
             if [shown.number] == body[:1]:
                 self._put_away(name, shown)

@@ -29,6 +29,7 @@ class FakeServer:
     connection: Connection
     shown: dict[int, list[Any]] = field(default_factory=dict)
     last: int = 0
+    at_once: str = ""
 
     async def start(self) -> None:
         self.connection.serve(
@@ -46,6 +47,8 @@ class FakeServer:
             self.last += 1
             number = self.last
         self.shown[number] = call.body
+        if self.at_once:
+            self.press(self.at_once, number)
         return Reply([number])
 
     async def _close(self, call: Call) -> Reply:
@@ -171,6 +174,14 @@ async def test_the_approve_button_approves_what_was_shown(desk: Desk) -> None:
     assert decision.digest == approval().digest
     assert "\n".join(decision.screen) == text
     assert "GitHub token" in text
+
+
+async def test_a_button_counts_that_was_pressed_before_the_server_has_answered(desk: Desk) -> None:
+    desk.server.at_once = "Approve"
+    desk.keeper.ask(approval())
+    await eventually(lambda: bool(desk.keeper.decisions))
+    assert desk.keeper.decisions[0].allow
+    await desk.shows(0)
 
 
 async def test_the_deny_button_denies(desk: Desk) -> None:
