@@ -18,6 +18,11 @@ import pytest
 from tests.private_bus import private_bus
 from tests.waiting import PATIENCE, until
 
+from privyseal.aws.items import key_item
+from privyseal.aws.stores.file import FileStore
+from privyseal.model.aws import AccessKey
+from privyseal.model.secret import Secret
+from privyseal.runtime.clock import SystemClock
 from privyseal.runtime.names import SECRETS
 from privyseal.wire.keeper import BUS_NAME
 
@@ -256,6 +261,44 @@ def test_doctor_finds_the_log_of_a_trial(env: dict[str, str]) -> None:
     assert folder is not None
     assert f"writable and durable: {folder[1]}\n" in told
     assert re.search(r"ok +audit log +[1-9]\d* entries", told)
+
+
+def test_nothing_is_deleted_for_a_trial(env: dict[str, str]) -> None:
+    files = Path(env["HOME"], ".aws", "credentials"), Path(env["HOME"], "keys", "jon")
+    key = AccessKey(access_key_id="AKIAIOSFODNN7EXAMPLE", secret_access_key="x" * 40)
+    files[0].parent.mkdir()
+    files[0].write_text(
+        f"[ada]\naws_access_key_id = {key.access_key_id}\n"
+        f"aws_secret_access_key = {key.secret_access_key}\n"
+    )
+    store = FileStore(
+        files[1].parent, lambda *, new: Secret(b"correct horse"), SystemClock(), rounds=8192
+    )
+    store.write(key_item("jon", key, added=0))
+    before = [file.read_bytes() for file in files]
+    env |= {
+        "AWS_VAULT_FILE_DIR": str(files[1].parent),
+        "AWS_VAULT_FILE_PASSPHRASE": "correct horse",
+    }
+    take_over = ["migrate", "--apply", "--no-verify", "--from=credentials", "--from=file"]
+    with _trial(env) as trial:
+        for words in (
+            [*take_over, "--delete-source"],
+            ["migrate-backend", "--from=file", "--to=keeper", "--delete-source"],
+            ["migrate-backend", "--from=file", "--to=secret-service", "--delete-source"],
+        ):
+            refused = _run([PRIVY, "aws", *words], trial.env)
+            out, err = refused.communicate(timeout=60)
+            assert (refused.returncode, out) == (2, ""), err
+            assert err.startswith("privy: nothing is deleted for a trial: "), err
+
+        copying = _run([PRIVY, "aws", *take_over], trial.env)
+        for _ in files:
+            _approve_next(trial.env)
+        out, err = copying.communicate(timeout=60)
+        assert (copying.returncode, out.count(" kept\n")) == (0, 2), err
+        assert "forgets all keys when it ends: the old copies stay" in err
+    assert [file.read_bytes() for file in files] == before
 
 
 @contextmanager

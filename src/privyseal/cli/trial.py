@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import quote
 
 from privyseal.cli.owner import step_in_front
+from privyseal.cli.trialfolder import PREFIX
 from privyseal.errors import ConflictError, PrivysealError, UnreachableError, UsageError
 from privyseal.model.secret import Secret
 from privyseal.runtime.bus import Connection
@@ -197,7 +198,7 @@ def _private_folder() -> Iterator[Path]:
     if not os.access(base, os.W_OK):
         base = tempfile.gettempdir()
     try:
-        folder = Path(tempfile.mkdtemp(prefix="privy-try-", dir=base))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
     except OSError as error:
         raise PrivysealError(f"cannot make a folder in {base!r}: {error.strerror}") from error
     try:

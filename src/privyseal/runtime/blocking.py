@@ -62,6 +62,10 @@ class Keeper:
         finally:
             bus.close()
 
+    def pid(self) -> int:
+        """Return the PID of the keeper, as the bus knows it."""
+        return int(self._bus.ask_bus("GetConnectionUnixProcessID", self._owner))
+
     def register(self) -> str:
         """Introduce this process as a requester; return the token that stands for it.
 

@@ -17,12 +17,12 @@ from privyseal.aws.migrate import (
     forget,
     survey,
 )
-from privyseal.cli.aws import tty
+from privyseal.cli.aws import trials, tty
 from privyseal.cli.aws.direct import open_direct
 from privyseal.cli.aws.door import Door, open_door
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import config_file, credentials_file, load_profiles
-from privyseal.cli.aws.options import STORE, chosen
+from privyseal.cli.aws.options import STORE, backend, chosen
 from privyseal.cli.aws.origins import CONFIG, CREDENTIALS, origins
 from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.report import print_json, print_table, say
@@ -117,7 +117,14 @@ class ProvenTarget(DoorTarget):
 
 
 def run(values: Values) -> int:
-    """Show what there is to take over; with --apply do it, and offer to delete the old copies."""
+    """Show what there is to take over; with --apply do it, and offer to delete the old copies.
+
+    Raises:
+        UsageError: They shall be deleted, and a trial would have the only ones that are left.
+    """
+    trial = trials.forgets(backend(values, os.environ))
+    if trial and values["apply"] and values["delete_source"]:
+        trials.refuse_deletion()
     with open_door(values) as door:
         target = _target(values, door)
         records = [Record(step) for step in _steps(values, target)]
@@ -126,7 +133,8 @@ def run(values: Values) -> int:
                 if record.step.moves:
                     record.failure = _failure(bring, record.step, target)
             _tell(values, records)
-            for own in _by_origin(record for record in records if record.kept):
+            kept = [record for record in records if record.kept]
+            for own in _by_origin(kept if not trial else ()):
                 if _unwanted(values, own):
                     for record in own:
                         record.failure = _failure(forget, record.step, target)
@@ -134,6 +142,8 @@ def run(values: Values) -> int:
         else:
             _tell(values, records)
     _close(values, records, _leaks())
+    if trial and any(record.kept for record in records):
+        trials.warn("the old copies stay, and are the ones to keep")
     return 1 if any(record.failure for record in records) else 0
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from privyseal.aws.choice import StoreOptions
 from privyseal.aws.migrate import Step, StoreOrigin, StoreTarget, Target, bring, forget, survey
+from privyseal.cli.aws import trials
 from privyseal.cli.aws.door import open_door
 from privyseal.cli.aws.files import load_profiles
 from privyseal.cli.aws.migrate import DoorTarget
@@ -39,6 +40,10 @@ def run(values: Values) -> int:
         raise UsageError(f"{source!r} is both the store to copy from and the one to copy to")
     if source == KEEPER:
         raise UsageError("the keeper gives no long-lived key away, so none can be copied from it")
+    if trials.forgets(target):
+        if values["delete_source"] and not values["dry_run"]:
+            trials.refuse_deletion()
+        trials.warn("keep the old copies")
     given = chosen(values)
     options = StoreOptions(**{n: given[n] for n in StoreOptions._fields if n in given})
     origin = StoreOrigin(opened(source, options, os.environ), SystemClock())

@@ -1,10 +1,12 @@
 """`privy aws rotate`: replace a long-lived key by a new one, or finish what stopped halfway."""
 
+import os
 from typing import Final
 
+from privyseal.cli.aws import trials
 from privyseal.cli.aws.door import open_door
 from privyseal.cli.aws.lines import print_lines
-from privyseal.cli.aws.options import STORE
+from privyseal.cli.aws.options import STORE, backend
 from privyseal.cli.aws.planned import Survey
 from privyseal.cli.aws.profile import chosen_profile
 from privyseal.cli.aws.wishes import CALLS, MFA_TOKEN, NO_SESSION, REGION, wanted
@@ -31,6 +33,8 @@ def run(values: Values) -> int:
         door.asked.mfa_process = found.mfa_process
         name = _stored(found.plan)
         say(_announced(name, found.plan))
+        if trials.forgets(backend(values, os.environ)):
+            trials.warn("the new one as well, when AWS has deleted the old one: deny that")
         order = Rotate(name=name, plan=found.plan, grace=grace, resume=bool(values["resume"]))
         result = door.carry_out(order)
     print_lines(result)
