@@ -25,6 +25,10 @@ def check(begin: Begin) -> None:
         # It becomes part of host names: nothing may be in it that ends one.
         if isinstance(part, Network | Portal) and part.region and not _is_region(part.region):
             raise UsageError(f"{part.region!r} is no region of AWS")
+        if isinstance(part, Network) and part.ca_bundle:
+            raise DeniedError(
+                f"the broker trusts the machine's authorities, not {part.ca_bundle!r}"
+            )
         if begin.companion:
             _check_calls(part, begin.endpoints)
     if begin.companion and isinstance(begin.order, Obtain):

@@ -5,6 +5,7 @@ session here is told that there are none. Only the proxy variables that every pr
 (HTTPS_PROXY, NO_PROXY) are left to it.
 """
 
+import os
 import re
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from privyseal.errors import (
+    CorruptError,
     DeniedError,
     ExpiredError,
     LimitError,
@@ -165,6 +167,7 @@ def client(
     Raises:
         UnsupportedError: botocore is not installed.
         UsageError: The region or an endpoint is malformed.
+        PrivysealError: The file of authorities is none.
     """
     try:
         from botocore import UNSIGNED, plugin  # noqa: PLC0415 - 250 ms: only where a call is made
@@ -206,7 +209,11 @@ def client(
             # No code is loaded because a variable names it.
             plugin.set_plugin_context(plugin.PluginContext(plugins="DISABLED"))
             return _session().create_client(
-                service, config=config, endpoint_url=endpoint or None, verify=trusted(), **signing
+                service,
+                config=config,
+                endpoint_url=endpoint or None,
+                verify=trusted(network.ca_bundle),
+                **signing,
             )
     except (BotoCoreError, ValueError) as error:
         raise UsageError(f"cannot reach {service} in {region!r}: {_quoted(str(error))}") from None
@@ -251,7 +258,8 @@ def call(
     except SSLError:
         raise UnreachableError(
             f"cannot trust who answers at {_host(owner)}",
-            hint="look for a proxy or a captive portal between here and AWS",
+            hint="look for a proxy or a captive portal between here and AWS, whose authority is not known"
+            " to this machine or to `ca_bundle`",
         ) from None
     except ResponseParserError:
         raise UnreachableError(
@@ -299,9 +307,34 @@ def _session() -> Any:
     return session
 
 
-def trusted() -> str | bool:
-    """Return the file with the authorities that may vouch for AWS, True for botocore's own."""
-    return next((str(path) for path in _AUTHORITIES if path.is_file()), True)
+def trusted(bundle: str = "") -> str | bool:
+    """Return the file with the authorities that may vouch for AWS, True for botocore's own.
+
+    That is the `bundle` where one is named, else the machine's.
+
+    Raises:
+        NotFoundError: There is no such file.
+        CorruptError: It holds no certificate.
+        PrivysealError: It cannot be read.
+    """
+    if not bundle:
+        return next((str(path) for path in _AUTHORITIES if path.is_file()), True)
+    import ssl  # noqa: PLC0415 - 10 ms, and rarely wanted
+
+    path = Path(os.path.expanduser(bundle))  # noqa: PTH111 - pathlib's raises
+    what, hint = f"the file of authorities {str(path)!r}", "mend `ca_bundle`, or AWS_CA_BUNDLE"
+    try:
+        if path.exists() and not path.is_file():  # to open a pipe would be to wait
+            raise CorruptError(f"{what} is no file", hint=hint)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except FileNotFoundError:
+        raise NotFoundError(f"{what} is not there", hint=hint) from None
+    except ssl.SSLError:
+        raise CorruptError(f"{what} holds no certificate in PEM", hint=hint) from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise PrivysealError(f"cannot read {what}: {why}", hint=hint) from None
+    return str(path)
 
 
 def _refusal(

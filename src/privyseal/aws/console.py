@@ -43,7 +43,7 @@ def link(
         duration: Seconds of the session, 0 for as long as AWS thinks; for a role only.
         issuer: Whom the console names when the session has ended.
         federation: The endpoint, "" for that of the region's partition.
-        network: Its region is where the console opens.
+        network: Its region is where the console opens, its authorities vouch for the endpoint.
 
     Raises:
         UsageError: The destination or the duration is none.
@@ -68,7 +68,7 @@ def link(
     asked = {"Action": "getSigninToken", "Session": json.dumps(session, separators=(",", ":"))}
     if duration:
         asked["SessionDuration"] = str(duration)
-    token = _signin_token(endpoint, asked)
+    token = _signin_token(endpoint, asked, network.ca_bundle)
     login = {"Action": "login", "Issuer": issuer, "Destination": page, "SigninToken": token}
     return f"{endpoint}?{urlencode(login, quote_via=quote)}"
 
@@ -139,10 +139,10 @@ def _presentable(credentials: Credentials, network: Network) -> Credentials:
     return sts.federation(network, credentials, FederationStep(name=""))
 
 
-def _signin_token(endpoint: str, asked: dict[str, str]) -> str:
+def _signin_token(endpoint: str, asked: dict[str, str], bundle: str) -> str:
     # What goes wrong below may quote the address, and the credentials are in it.
     host = parts_of(endpoint).netloc
-    status, body = _fetch(f"{endpoint}?{urlencode(asked)}", host)
+    status, body = _fetch(f"{endpoint}?{urlencode(asked)}", host, trusted(bundle))
     if status != 200:  # noqa: PLR2004 - RFC 9110 §15.3.1
         raise DeniedError(
             f"AWS gives no console session for these credentials (status {status} of {host})",
@@ -159,7 +159,7 @@ def _signin_token(endpoint: str, asked: dict[str, str]) -> str:
     return token
 
 
-def _fetch(url: str, host: str) -> tuple[int, bytes]:
+def _fetch(url: str, host: str, authorities: str | bool) -> tuple[int, bytes]:  # noqa: FBT001 - botocore's form
     try:
         from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - 250 ms: only for a call
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
@@ -167,7 +167,7 @@ def _fetch(url: str, host: str) -> tuple[int, bytes]:
         from botocore.utils import get_environ_proxies  # noqa: PLC0415
     except ImportError:
         raise not_installed() from None
-    session = URLLib3Session(verify=trusted(), timeout=_SECONDS, proxies=get_environ_proxies(url))
+    session = URLLib3Session(verify=authorities, timeout=_SECONDS, proxies=get_environ_proxies(url))
     try:
         answer = session.send(AWSRequest("GET", url, stream_output=True).prepare())
         return answer.status_code, answer.raw.read(_MAX_ANSWER)

@@ -109,13 +109,18 @@ Step = SessionStep | RoleStep | FederationStep
 
 
 class Network(Value, frozen=True):
-    """How AWS is reached. `endpoints` maps a service id in lower case ("sts") to a URL."""
+    """How AWS is reached. `endpoints` maps a service id in lower case ("sts") to a URL.
+
+    `ca_bundle` is the file with the authorities that vouch for AWS, "" for the machine's own; no
+    order to a keeper names one.
+    """
 
     region: Name = ""
     endpoints: Endpoints = msgspec.field(default_factory=dict)
     dual_stack: bool = False
     fips: bool = False
     global_sts: bool = False
+    ca_bundle: Text = ""
 
 
 class Plan(Value, frozen=True):

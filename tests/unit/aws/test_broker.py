@@ -227,6 +227,11 @@ def elsewhere(url: str, **plan: object) -> Plan:
             "does not leave the companion",
         ),
         (begin(Keep(name="k", typed=True), companion=False), UsageError, "console"),
+        (
+            begin(SignIn(portal=PORTAL, network=Network(ca_bundle="/tmp/mine")), companion=False),
+            DeniedError,
+            "machine's authorities",
+        ),
     ],
 )
 def test_the_broker_has_bounds_of_its_own(wanted: Begin, error: type[PrivysealError], words: str):

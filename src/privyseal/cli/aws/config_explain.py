@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from privyseal.cli.aws.authorities import remark
 from privyseal.cli.aws.door import open_door
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import load_profiles
@@ -28,7 +29,7 @@ def run(values: Values) -> int:
     """Explain one profile; 1 when it gives no credentials."""
     name = chosen_profile(values, interactive=True)
     environment = outside(os.environ)
-    keys, doubt = _keys(values)
+    keys, doubt, guarded = _keys(values)
     found = explain(
         load_profiles(environment),
         name,
@@ -36,7 +37,8 @@ def run(values: Values) -> int:
         environment=environment,
         flags=flags_of(wanted(values)),
     )
-    warnings = (*([doubt] if doubt else []), *found.warnings)
+    bundle = remark(found.plan.network.ca_bundle) if found.plan and guarded else ""
+    warnings = (*filter(None, (doubt, bundle)), *found.warnings)
     if values["json"]:
         print_json(_as_json(name, found, warnings))
     else:
@@ -44,13 +46,14 @@ def run(values: Values) -> int:
     return 1 if found.problem else 0
 
 
-def _keys(values: Values) -> tuple[Collection[str], str]:
+def _keys(values: Values) -> tuple[Collection[str], str, bool]:
+    """Return the names of the keys, why these are not known, and whether a keeper has them."""
     # What is wrong with the store is for `privy aws doctor` to say; the files explain themselves.
     try:
         with open_door({TIMEOUT.name: TIMEOUT.absent, **values}, wake=False) as door:
-            return door.keys(), ""
+            return door.keys(), "", door.description == "the keeper"
     except PrivysealError as error:
-        return (), f"which keys are stored is not known: {error}"
+        return (), f"which keys are stored is not known: {error}", False
 
 
 def _as_json(name: str, found: Explanation, warnings: tuple[str, ...]) -> dict[str, Any]:

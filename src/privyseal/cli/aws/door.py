@@ -8,10 +8,12 @@ import msgspec
 
 from privyseal.aws.ports import KeyStore, Talk
 from privyseal.cli.aws import remembered
+from privyseal.cli.aws.authorities import disobeyed, without_bundle
 from privyseal.cli.aws.keeperdoor import KeeperLink, NoKeeperError, keeper_link
 from privyseal.cli.aws.options import KEEPER, backend, chosen
 from privyseal.cli.aws.wishes import patience, person
 from privyseal.cli.reach import way_in
+from privyseal.cli.report import say
 from privyseal.cli.spec import Values
 from privyseal.errors import NotFoundError
 from privyseal.model.aws import (
@@ -55,6 +57,7 @@ class KeeperDoor:
 
     def __init__(self, link: KeeperLink, asked: Asked) -> None:
         self._link = link
+        self._said = False
         self.asked = asked
 
     def carry_out(self, order: Order, value: Secret | None = None) -> bytes:
@@ -76,7 +79,14 @@ class KeeperDoor:
             return carry_out_here(order, MemoryStore(), self.asked())
         if isinstance(order, Keep | Remove | Clear | Rotate):
             remembered.forget()
-        return self._link.carry_out(msgspec.to_builtins(order), value)
+        return self._link.carry_out(msgspec.to_builtins(self._for_keeper(order)), value)
+
+    def _for_keeper(self, order: Order) -> Order:
+        """Return the order without authorities of its own; say once that they do not count."""
+        if (text := disobeyed(order)) and not self._said:
+            self._said = True
+            say(text)
+        return without_bundle(order)
 
     def known(self) -> Vaulted:
         """Return what is kept, without a secret."""

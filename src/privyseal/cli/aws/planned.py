@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from privyseal.cli.aws import remembered
+from privyseal.cli.aws.authorities import without_bundle
 from privyseal.cli.aws.door import Door, open_door
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import config_file, load_profiles
@@ -37,7 +38,7 @@ def obtain_planned(
         result = door.carry_out(Obtain(plan=found.plan, command=tuple(shown(command))))
     if door.remembers and isinstance(found.plan.source, StoredKey | PortalRole):
         known = {
-            "plan": msgspec.to_builtins(found.plan),
+            "plan": msgspec.to_builtins(without_bundle(found.plan)),
             "region": found.region,
             "endpoint": found.endpoint,
             "mfa_process": found.mfa_process,

@@ -111,6 +111,8 @@ def words(plan: Plan) -> Iterator[str]:
     for address, names in services.items():
         whose = "" if is_endpoint(address) else ", which is not AWS's own address"
         yield f"{', '.join(names)} {'are' if names[1:] else 'is'} reached at {address}{whose}"
+    if network.ca_bundle:
+        yield f"who answers is vouched for by the authorities in {network.ca_bundle}"
 
 
 def _rows(profile: Profile) -> Iterator[Row]:

@@ -39,6 +39,7 @@ def network(
         dual_stack=profile.flag("use_dualstack_endpoint"),
         fips=profile.flag("use_fips_endpoint"),
         global_sts=_global_sts(profile, chosen),
+        ca_bundle=profile["ca_bundle"],
     )
 
 

@@ -10,7 +10,7 @@ from privyseal.wire.aws.vocabulary import HONOURED, KNOWN, SESSION_KEYS, profile
 _NAMED_KINDS: Final = ("profile", "sso-session", "services")
 _OTHER_SECTIONS: Final = frozenset(["default", "plugins", "preview"])
 _RENAMED: Final = {"parent_profile": "include_profile"}
-_INHERITED: Final = HONOURED - {"include_profile"}
+_INHERITED: Final = HONOURED - {"ca_bundle", "include_profile"}
 _LONGEST: Final = 64
 
 Places = Mapping[tuple[str, str], int]

@@ -10,6 +10,7 @@ VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "ignore_configured_endpoint_urls": ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",),
     "use_dualstack_endpoint": ("AWS_USE_DUALSTACK_ENDPOINT",),
     "use_fips_endpoint": ("AWS_USE_FIPS_ENDPOINT",),
+    "ca_bundle": ("AWS_CA_BUNDLE",),
     "mfa_serial": ("AWS_MFA_SERIAL",),
     "duration_seconds": ("AWS_ASSUME_ROLE_TTL",),
     "session_ttl": ("AWS_SESSION_TOKEN_TTL",),
@@ -43,6 +44,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
 
 HONOURED: Final = frozenset(
     [
+        "ca_bundle",
         "credential_process",
         "credential_source",
         "duration_seconds",
@@ -89,7 +91,6 @@ _OTHERS: Final = frozenset(
         "aws_account_id",
         "aws_secret_access_key",
         "aws_session_token",
-        "ca_bundle",
         "cli_auto_prompt",
         "cli_binary_format",
         "cli_error_format",

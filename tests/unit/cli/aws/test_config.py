@@ -1,6 +1,7 @@
 """`privy aws config`: what a person and a program read."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,11 @@ mfa_serail = x
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "config").write_text(CONFIG)
     monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_VAULT_BACKEND", "file")
     monkeypatch.setenv("AWS_VAULT_FILE_DIR", str(tmp_path / "keys"))
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
