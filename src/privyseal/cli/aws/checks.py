@@ -16,10 +16,12 @@ from privyseal.cli.aws.door import open_door
 from privyseal.cli.aws.environment import CREDENTIAL_INPUTS, OUR_SECRETS, SESSION, outside
 from privyseal.cli.aws.extra import INSTALL, PACKAGES
 from privyseal.cli.aws.files import config_file, credentials_file, load_profiles
+from privyseal.cli.aws.lines import some
 from privyseal.cli.checkup import Finding
 from privyseal.cli.spec import Values
 from privyseal.errors import PrivysealError
 from privyseal.runtime.clock import SystemClock
+from privyseal.wire.aws.checking import regionless
 
 SKEW_WARNED: Final = 20.0
 SKEW_REFUSED: Final = 300.0
@@ -30,7 +32,6 @@ _OTHERS_WRITE: Final = 0o022
 _KEY: Final = re.compile(rb"(?<![A-Z0-9])AKIA[A-Z0-9]{16}(?![A-Z0-9])")
 _TOKEN: Final = re.compile(rb'"(?:accessToken|refreshToken|SecretAccessKey)"')
 _MOST: Final = 1024 * 1024
-_SOME: Final = 3
 _SECONDS: Final = 5.0
 
 
@@ -45,6 +46,7 @@ class Checks:
         for name, check in (
             ("libraries", self._libraries),
             ("configuration", self._configuration),
+            ("regions", self._regions),
             ("permissions", self._permissions),
             ("plain keys", self._plaintext),
             ("environment", self._environment),
@@ -76,6 +78,13 @@ class Checks:
             return Finding(name, "warn", text, "see all of them: privy aws config validate")
         return Finding(name, "ok", found)
 
+    def _regions(self, name: str) -> Finding:
+        without = list(regionless(load_profiles(os.environ), outside(os.environ)))
+        if without:
+            text = f"no region for {some(without)}: commands get none"
+            return Finding(name, "warn", text, "set `region` there, or the variable AWS_REGION")
+        return Finding(name, "ok", "every profile has one")
+
     def _permissions(self, name: str) -> Finding:
         wrong = [*_open_files(os.environ, self._key_files())]
         if wrong:
@@ -95,10 +104,10 @@ class Checks:
         files = [str(path) for path in _leaking(Path(config_file(os.environ)).parent)]
         credentials = credentials_file(os.environ)
         if profiles:
-            what = f"keys of {_some(profiles)} lie as plain text in {credentials} or beside it"
+            what = f"keys of {some(profiles)} lie as plain text in {credentials} or beside it"
             return Finding(name, "warn", what, "take them over: privy aws migrate")
         if files:
-            what = f"what looks like keys or tokens lies in {_some(files)}"
+            what = f"what looks like keys or tokens lies in {some(files)}"
             return Finding(name, "warn", what, "see what it is, and delete it: privy aws migrate")
         return Finding(name, "ok", "no keys or tokens lie as plain text beside the configuration")
 
@@ -107,7 +116,7 @@ class Checks:
             return Finding(name, "ok", f"a session of profile {os.environ[SESSION]!r}")
         found = sorted((CREDENTIAL_INPUTS | OUR_SECRETS) & {*os.environ} - {"AWS_PROFILE"})
         if found:
-            text = f"every program that you start gets {_some(found)}"
+            text = f"every program that you start gets {some(found)}"
             return Finding(
                 name, "warn", text, "look in the files that your shell reads at its start"
             )
@@ -118,7 +127,7 @@ class Checks:
             known = door.known()
             found = f"{len(known.keys)} keys with {door.description}"
         if known.journals:
-            text = f"{found}; unfinished rotations: {_some(known.journals)}"
+            text = f"{found}; unfinished rotations: {some(known.journals)}"
             return Finding(name, "warn", text, f"finish it: privy aws rotate {known.journals[0]}")
         return Finding(name, "ok", found)
 
@@ -185,8 +194,3 @@ def _skew(url: str) -> float:
     finally:
         connection.close()
     return SystemClock().wall() - parsedate_to_datetime(date).timestamp()
-
-
-def _some(names: tuple[str, ...] | list[str]) -> str:
-    more = f" and {len(names) - _SOME} more" if len(names) > _SOME else ""
-    return ", ".join(names[:_SOME]) + more

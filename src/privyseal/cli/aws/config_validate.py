@@ -1,12 +1,15 @@
 """`privy aws config validate`: what is wrong with ~/.aws/config, line by line."""
 
 import os
+from collections.abc import Iterator
 from typing import Final
 
+from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import config_file, load_profiles
+from privyseal.cli.aws.lines import some
 from privyseal.cli.report import print_json, say
 from privyseal.cli.spec import JSON, Spec, Values
-from privyseal.wire.aws.checking import check, unsettled
+from privyseal.wire.aws.checking import check, regionless, unsettled
 from privyseal.wire.sanitise import fit
 
 _LONGEST_LINE: Final = 500
@@ -26,6 +29,7 @@ def run(values: Values) -> int:
             f"the key of profile {name!r} lies in a file as plain text: see `privy aws migrate`"
             for name in profiles.plaintext()
         ),
+        *_of_regions(list(regionless(profiles, outside(os.environ)))),
     ]
     if values["json"]:
         print_json(
@@ -44,6 +48,13 @@ def run(values: Values) -> int:
     if not problems:
         say(f"{fit(config_file(os.environ), _LONGEST_LINE)} is valid")
     return 1 if problems else 0
+
+
+def _of_regions(names: list[str]) -> Iterator[str]:
+    if names:
+        yield (
+            f"no region for {some(names)}: commands get none unless --region or AWS_REGION names it"
+        )
 
 
 SPEC: Final = Spec(

@@ -1,6 +1,7 @@
 """A whole configuration checked: every profile is planned, as if the keys it needs were stored."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from privyseal.errors import PrivysealError
@@ -54,6 +55,21 @@ def unsettled(profiles: Profiles) -> Iterator[tuple[str, str]]:
         source = profiles.own(name).get("source_profile", "")
         if source and source not in names:
             yield name, source
+
+
+def regionless(profiles: Profiles, environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield the profiles for which no region is set anywhere, but for those that only serve others."""
+    names = profiles.names()
+    used = {
+        profiles.own(name).get(key, "")
+        for name in names
+        for key in ("source_profile", "include_profile")
+        if profiles.own(name).get(key) != name
+    }
+    for name in names:
+        with suppress(PrivysealError):  # `check` tells of it
+            if name not in used and not profiles.resolve(name, environment)["region"]:
+                yield name
 
 
 def _assumed(profiles: Profiles) -> frozenset[str]:

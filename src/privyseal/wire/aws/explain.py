@@ -90,6 +90,7 @@ def explain(
         tuple(words(made)) if made else (),
         (
             *(made.notes if made else ()),
+            *_regionless(target),
             *_inheritance(profiles, name),
             *profiles.warnings(*(link.name for link in links)),
         ),
@@ -120,6 +121,14 @@ def _rows(profile: Profile) -> Iterator[Row]:
         yield Row(key, setting.value, setting.origin)
     for service, setting in sorted(profile.services.items()):
         yield Row(f"{service}.endpoint_url", setting.value, setting.origin)
+
+
+def _regionless(target: Profile) -> Iterator[str]:
+    if not target["region"]:
+        yield (
+            "no region is set, and the command gets none: set `region` in the profile, AWS_REGION or"
+            " --region"
+        )
 
 
 def _inheritance(profiles: Profiles, name: str) -> Iterator[str]:

@@ -40,6 +40,16 @@ def test_all_is_well_with_a_key_in_a_store(desk: Desk) -> None:
     assert "gets AWS_VAULT_FILE_PASSPHRASE " in found["environment"][1]
 
 
+def test_a_profile_without_a_region_is_named(desk: Desk) -> None:
+    desk.write(desk.config.read_text().replace("region = eu-west-1", ""))
+    state, text = findings(desk)["regions"]
+    assert state == "warn"
+    assert text.startswith("no region for dev: ")
+    said = desk.privy("config", "validate")
+    assert (said.status, "warning: no region for dev: " in said.out) == (0, True)
+    assert findings(desk, AWS_REGION="eu-west-1")["regions"][0] == "ok"
+
+
 def test_plain_keys_are_found_wherever_they_lie_beside_the_configuration(desk: Desk) -> None:
     folder = desk.config.parent
     leak = folder / "notes.txt"

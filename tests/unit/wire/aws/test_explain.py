@@ -4,7 +4,7 @@ import pytest
 
 from privyseal.errors import NotFoundError, UsageError
 from privyseal.model.aws import FederationStep, Network, Plan, RoleStep, SessionStep, StoredKey
-from privyseal.wire.aws.checking import check, unsettled
+from privyseal.wire.aws.checking import check, regionless, unsettled
 from privyseal.wire.aws.explain import Row, explain, words
 from privyseal.wire.aws.profiles import Flags, load
 from privyseal.wire.aws.roles import ALLOW_ALL
@@ -132,7 +132,8 @@ def test_policies_federation_and_ways_to_aws_have_their_sentences() -> None:
 
 
 def test_what_stays_behind_and_what_is_misspelt_is_told_with_the_profile() -> None:
-    found = explain(load(CONFIG), "far", keys=["elsewhere"], environment={})
+    region = {"AWS_REGION": "eu-west-1"}
+    found = explain(load(CONFIG), "far", keys=["elsewhere"], environment=region)
     assert found.warnings == (
         (
             "mfa_serial of [default] counts for 'far' in aws-vault and not here, unless it has"
@@ -166,3 +167,15 @@ def test_a_check_plans_every_profile_and_portal_as_if_the_keys_were_stored() -> 
     ]
     assert list(unsettled(load(CONFIG))) == [("far", "elsewhere")]
     assert next(iter(check(load("[profile a]\ninclude_profile=a\n")))).name == "a"
+
+
+def test_profiles_without_a_region_anywhere_are_found_but_for_those_that_serve_others() -> None:
+    profiles = load(
+        "[profile key]\n[profile part]\nregion = a-b-1\n[profile bare]\nsource_profile = key\n"
+        "[profile whole]\ninclude_profile = part\n[profile self]\nsource_profile = self\n"
+    )
+    assert list(regionless(profiles, {})) == ["bare", "self"]
+    assert list(regionless(profiles, {"AWS_DEFAULT_REGION": "a-b-1"})) == []
+    for name, count in (("bare", 1), ("whole", 0)):
+        found = explain(profiles, name, keys=["key", "whole"], environment={})
+        assert sum("no region is set" in warning for warning in found.warnings) == count
