@@ -4,8 +4,10 @@ What is found is told by its kind, its end and the last letters of a key's id, n
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,8 +17,11 @@ from privyseal.wire.aws import inifile
 _MAX_FILE: Final = 4 * 1024 * 1024
 _MAX_FILES: Final = 2000
 _OTHERS: Final = 0o077
+_KEY: Final = re.compile(rb"(?<![A-Z0-9])AKIA[A-Z0-9]{12}([A-Z0-9]{4})(?![A-Z0-9])")
+_TOKEN: Final = re.compile(rb'"(?:accessToken|refreshToken|SecretAccessKey)"')
 _MIGRATE: Final = "take it over with `privy aws migrate --apply`"
 _DELETE: Final = "delete the file"
+_LOOK: Final = "see what it is, and delete it"
 _LOGOUT: Final = "run `aws sso logout`, and sign in with `privy aws login`"
 
 
@@ -29,7 +34,7 @@ class Leak(NamedTuple):
 
 
 def scan(config: Path, credentials: Path, folder: Path, now: float) -> list[Leak]:
-    """Return what lies in the two files, and in the caches below the folder `~/.aws`.
+    """Return what lies in the two files, in the caches below the folder `~/.aws`, and beside them.
 
     `now` is seconds since 1970. Files that cannot be read are passed over.
     """
@@ -45,6 +50,7 @@ def scan(config: Path, credentials: Path, folder: Path, now: float) -> list[Leak
             what = look(content, now) if content else None
             if what:
                 found.append(Leak(str(path), *what))
+    found += _beside(folder, {str(config), str(credentials), *(leak.path for leak in found)})
     return found + list(_open(dict.fromkeys(leak.path for leak in found)))
 
 
@@ -64,6 +70,17 @@ def _keys(path: Path) -> Iterator[Leak]:
             )
         else:
             yield Leak(str(path), f"a long-lived key …{tail} in [{section}]", _MIGRATE)
+
+
+def _beside(folder: Path, known: Collection[str]) -> Iterator[Leak]:
+    for path in islice(sorted(folder.rglob("*")), _MAX_FILES):
+        text = b"" if str(path) in known else _bytes(path)
+        if len(text) == _MAX_FILE:
+            continue  # nobody wrote that by hand
+        if found := _KEY.search(text):
+            yield Leak(str(path), f"what looks like a long-lived key …{found[1].decode()}", _LOOK)
+        elif path.suffix == ".json" and _TOKEN.search(text):
+            yield Leak(str(path), "what looks like a token or a key", _LOOK)
 
 
 def _role(content: Mapping[str, Any], now: float) -> tuple[str, str] | None:
@@ -122,10 +139,14 @@ def _json(path: Path) -> Mapping[str, Any]:
 
 
 def _text(path: Path) -> str:
+    return _bytes(path).decode(errors="replace")
+
+
+def _bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
-            return ""  # to open a pipe would be to wait for its other end
+            return b""  # to open a pipe would be to wait for its other end
         with path.open("rb") as file:
-            return file.read(_MAX_FILE).decode(errors="replace")
+            return file.read(_MAX_FILE)
     except OSError:
-        return ""
+        return b""

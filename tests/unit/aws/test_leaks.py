@@ -120,3 +120,21 @@ def test_pipes_are_not_waited_for(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.mkfifo(path)
     assert found(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("notes.txt", f"my key is {'AKIA'}IOSFODNN7EXAMPLE, my secret hush", "key …MPLE"),
+        ("credentials.bak", f"[jon]\naws_access_key_id={'AKIA'}IOSFODNN7EXAMPLE\n", "key …MPLE"),
+        ("old/cache.json", {"accessToken": "hush"}, "a token or a key"),
+    ],
+)
+def test_what_lies_beside_the_known_files_is_found_as_well(tmp_path, name, content, what):
+    path = put(tmp_path, name, content)
+    put(tmp_path, "config", "[default]\nregion = eu-west-1\n")
+    [leak] = found(tmp_path)
+    assert leak.path == str(path)
+    assert leak.what.startswith("what looks like ")
+    assert leak.what.endswith(what)
+    assert leak.advice == "see what it is, and delete it"

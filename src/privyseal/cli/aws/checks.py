@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -15,8 +14,8 @@ from privyseal.aws.choice import StoreOptions
 from privyseal.cli.aws.door import open_door
 from privyseal.cli.aws.environment import CREDENTIAL_INPUTS, OUR_SECRETS, SESSION, outside
 from privyseal.cli.aws.extra import INSTALL, PACKAGES
-from privyseal.cli.aws.files import config_file, credentials_file, load_profiles
-from privyseal.cli.aws.lines import some
+from privyseal.cli.aws.files import config_file, credentials_file, leaks, load_profiles
+from privyseal.cli.aws.lines import count, some
 from privyseal.cli.checkup import Finding
 from privyseal.cli.spec import Values
 from privyseal.errors import PrivysealError
@@ -29,9 +28,6 @@ SKEW_REFUSED: Final = 300.0
 
 _OTHERS_READ: Final = 0o044
 _OTHERS_WRITE: Final = 0o022
-_KEY: Final = re.compile(rb"(?<![A-Z0-9])AKIA[A-Z0-9]{16}(?![A-Z0-9])")
-_TOKEN: Final = re.compile(rb'"(?:accessToken|refreshToken|SecretAccessKey)"')
-_MOST: Final = 1024 * 1024
 _SECONDS: Final = 5.0
 
 
@@ -70,11 +66,11 @@ class Checks:
         path = config_file(os.environ)
         profiles = load_profiles(os.environ)
         remarks = profiles.warnings()
-        found = f"{len(profiles.names())} profiles in {path}"
+        found = f"{count(len(profiles.names()), 'profile')} in {path}"
         if not Path(path).exists():
             return Finding(name, "warn", f"there is no {path}", "keep a key: privy aws add NAME")
         if remarks:
-            text = f"{found}, and {len(remarks)} things to look at: {remarks[0]}"
+            text = f"{found}, and {count(len(remarks), 'thing')} to look at: {remarks[0]}"
             return Finding(name, "warn", text, "see all of them: privy aws config validate")
         return Finding(name, "ok", found)
 
@@ -100,15 +96,12 @@ class Checks:
         return [folder, *sorted(folder.glob("*"))] if folder.is_dir() else []
 
     def _plaintext(self, name: str) -> Finding:
-        profiles = load_profiles(os.environ).plaintext()
-        files = [str(path) for path in _leaking(Path(config_file(os.environ)).parent)]
-        credentials = credentials_file(os.environ)
-        if profiles:
-            what = f"keys of {some(profiles)} lie as plain text in {credentials} or beside it"
-            return Finding(name, "warn", what, "take them over: privy aws migrate")
-        if files:
-            what = f"what looks like keys or tokens lies in {some(files)}"
-            return Finding(name, "warn", what, "see what it is, and delete it: privy aws migrate")
+        found = leaks(os.environ)
+        if found:
+            others = len({leak.path for leak in found}) - 1
+            more = f", and {count(others, 'more file')}" if others else ""
+            text = f"{found[0].what} lies as plain text in {found[0].path}{more}"
+            return Finding(name, "warn", text, "see all, and what to do: privy aws migrate")
         return Finding(name, "ok", "no keys or tokens lie as plain text beside the configuration")
 
     def _environment(self, name: str) -> Finding:
@@ -125,7 +118,7 @@ class Checks:
     def _store(self, name: str) -> Finding:
         with open_door(self._values, wake=False) as door:
             known = door.known()
-            found = f"{len(known.keys)} keys with {door.description}"
+            found = f"{count(len(known.keys), 'key')} with {door.description}"
         if known.journals:
             text = f"{found}; unfinished rotations: {some(known.journals)}"
             return Finding(name, "warn", text, f"finish it: privy aws rotate {known.journals[0]}")
@@ -163,20 +156,6 @@ def _open_files(environment: Mapping[str, str], keys: Sequence[Path]) -> Iterato
             yield path, "others can read the keys in it"
         elif found.st_uid not in {os.getuid(), 0}:
             yield path, "it belongs to another user"
-
-
-def _leaking(folder: Path) -> Iterator[Path]:
-    """Yield the files of the configuration's folder that hold keys, or tokens of portals."""
-    if folder.name != ".aws":
-        return
-    for path in sorted(folder.rglob("*")):
-        try:
-            if path.is_file() and path.stat().st_size <= _MOST:
-                text = path.read_bytes()
-                if _KEY.search(text) or (path.suffix == ".json" and _TOKEN.search(text)):
-                    yield path
-        except OSError:
-            continue  # what we cannot read is no leak to us
 
 
 def _endpoint(environment: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from privyseal.errors import CorruptError, PrivysealError, UsageError
 
 if TYPE_CHECKING:
+    from privyseal.aws.leaks import Leak
     from privyseal.wire.aws.profiles import Profiles
 
 
@@ -37,6 +38,18 @@ def load_profiles(environment: Mapping[str, str]) -> "Profiles":
         except CorruptError as error:
             raise CorruptError(f"{path!r}, {error}") from error
     return Profiles(*files)
+
+
+def leaks(environment: Mapping[str, str]) -> "list[Leak]":
+    """Return the secrets of AWS that lie as plain text in the two files, and in `~/.aws`."""
+    from pathlib import Path  # noqa: PLC0415 - not on the quick path
+
+    from privyseal.aws.leaks import scan  # noqa: PLC0415 - not on the quick path
+    from privyseal.runtime.clock import SystemClock  # noqa: PLC0415 - not on the quick path
+
+    folder = Path(os.path.expanduser("~/.aws"))  # noqa: PTH111 - pathlib's raises without a home
+    files = (Path(config_file(environment)), Path(credentials_file(environment)))
+    return scan(*files, folder, SystemClock().wall())
 
 
 def text(path: str) -> str:

@@ -3,11 +3,10 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from privyseal.aws.choice import StoreOptions
-from privyseal.aws.leaks import Leak, scan
+from privyseal.aws.leaks import Leak
 from privyseal.aws.migrate import (
     Comparison,
     Step,
@@ -21,7 +20,7 @@ from privyseal.cli.aws import trials, tty
 from privyseal.cli.aws.direct import open_direct
 from privyseal.cli.aws.door import Door, open_door
 from privyseal.cli.aws.environment import outside
-from privyseal.cli.aws.files import config_file, credentials_file, load_profiles
+from privyseal.cli.aws.files import leaks, load_profiles
 from privyseal.cli.aws.options import STORE, backend, chosen
 from privyseal.cli.aws.origins import CONFIG, CREDENTIALS, origins
 from privyseal.cli.fetch import TIMEOUT
@@ -141,7 +140,7 @@ def run(values: Values) -> int:
                         record.deleted = not record.failure
         else:
             _tell(values, records)
-    _close(values, records, _leaks())
+    _close(values, records, leaks(os.environ))
     if trial and any(record.kept for record in records):
         trials.warn("the old copies stay, and are the ones to keep")
     return 1 if any(record.failure for record in records) else 0
@@ -214,13 +213,13 @@ def _tell(values: Values, records: list[Record]) -> None:
         print("no long-lived key lies anywhere else")
 
 
-def _close(values: Values, records: list[Record], leaks: list[Leak]) -> None:
+def _close(values: Values, records: list[Record], found: list[Leak]) -> None:
     if values["json"]:
         print_json(
             {
                 "applied": values["apply"],
                 "keys": [_public(record) for record in records],
-                "plaintext": [leak._asdict() for leak in leaks],
+                "plaintext": [leak._asdict() for leak in found],
             }
         )
         return
@@ -229,9 +228,9 @@ def _close(values: Values, records: list[Record], leaks: list[Leak]) -> None:
             print(f"deleted {record.step.name} from {record.step.origin.description}")
         elif record.failure:
             say(f"{fit(record.step.name, _WIDE)}: {fit(record.failure, _WIDE)}")
-    if leaks:
+    if found:
         print("\nIn plain text, for every program of yours to read:")
-    for leak in leaks:
+    for leak in found:
         print(f"  {fit(leak.path, _WIDE)}: {fit(leak.what, _WIDE)}\n    {leak.advice}")
     if not values["apply"] and any(record.step.moves for record in records):
         print("\nNothing was changed: add --apply to do it.")
@@ -248,12 +247,6 @@ def _public(record: Record) -> dict[str, object]:
         "failure": record.failure,
         "deleted": record.deleted,
     }
-
-
-def _leaks() -> list[Leak]:
-    config, credentials = config_file(os.environ), credentials_file(os.environ)
-    folder = Path.home() / ".aws"
-    return scan(Path(config), Path(credentials), folder, SystemClock().wall())
 
 
 SPEC: Final = Spec(

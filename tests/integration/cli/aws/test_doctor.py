@@ -35,7 +35,7 @@ def test_all_is_well_with_a_key_in_a_store(desk: Desk) -> None:
     found = findings(desk)
 
     assert {state for check, (state, _) in found.items() if check != "environment"} == {"ok"}, found
-    assert found["store"][1].startswith("1 keys with")
+    assert found["store"][1].startswith("1 key with")
     assert found["environment"][0] == "warn"
     assert "gets AWS_VAULT_FILE_PASSPHRASE " in found["environment"][1]
 
@@ -65,7 +65,9 @@ def test_plain_keys_are_found_wherever_they_lie_beside_the_configuration(desk: D
     (folder / "credentials").write_text(
         f"[dev]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
     )
-    assert "keys of dev" in findings(desk)["plain keys"][1]
+    text = findings(desk)["plain keys"][1]
+    assert text.startswith(f"a long-lived key …{KEY[-4:]} in [dev] lies as plain text in {folder}")
+    assert "and 1 more file" in text
 
 
 def test_files_that_others_can_read_or_change_are_named(desk: Desk) -> None:

@@ -223,7 +223,7 @@ async def test_what_the_keeper_keeps_is_listed_without_asking_anybody(shell: She
 
     assert "prod" in str(listed)
     assert shell.world.user.key.secret_access_key not in str(listed)
-    assert b"1 keys with the keeper" in doctor.out
+    assert b"1 key with the keeper" in doctor.out
 
 
 @pytest.fixture
