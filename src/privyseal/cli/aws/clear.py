@@ -10,22 +10,40 @@ from privyseal.cli.aws.lines import print_lines
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.spec import Argument, Spec, Values
-from privyseal.model.aws import Clear, Portal
-from privyseal.wire.aws.sources import portal
+from privyseal.errors import NotFoundError
+from privyseal.model.aws import Clear, Portal, Vaulted
+from privyseal.wire.aws.profiles import Profiles, nearest
+from privyseal.wire.aws.sources import portal, session_portal
 
 
 def run(values: Values) -> int:
     """Forget the sessions of a profile and the token of its portal, or all of them."""
     name = values["profile"]
-    order = Clear(name=name, portal=_portal(name) if name else None)
+    profiles = load_profiles(os.environ)
+    order = Clear(name=name, portal=_portal(profiles, name) if name else None)
     with open_door(values) as door:
+        # Nobody is asked about what is not there.
+        if name and order.portal is None and name not in profiles.names():
+            _check(name, profiles, door.known())
         result = door.carry_out(order)
     print_lines(result)
     return 0
 
 
-def _portal(name: str) -> Portal | None:
-    profile = load_profiles(os.environ).resolve(name, outside(os.environ))
+def _check(name: str, profiles: Profiles, kept: Vaulted) -> None:
+    names = {key.name for key in kept.keys} | {session.profile for session in kept.sessions}
+    if name not in names:
+        known = [*profiles.names(), *profiles.sso_sessions(), *sorted(names)]
+        raise NotFoundError(
+            f"there is no profile {name!r}, and nothing was kept for one",
+            hint=nearest(name, known) or "see `privy aws list`",
+        )
+
+
+def _portal(profiles: Profiles, name: str) -> Portal | None:
+    if name in profiles.sso_sessions() and name not in profiles.names():
+        return session_portal(profiles, name)
+    profile = profiles.resolve(name, outside(os.environ))
     return portal(profile) if profile.exists else None
 
 
@@ -34,5 +52,6 @@ SPEC: Final = Spec(
     run,
     (TIMEOUT, *STORE),
     (Argument("profile", complete="profiles", optional=True),),
-    details="Without a profile: all of them. Long-lived keys stay.",
+    details="Without a profile: all of them. The name of an sso-session stands for its portal. Long-lived "
+    "keys stay.",
 )

@@ -10,6 +10,7 @@ from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.spec import Argument, Option, Spec, Values
 from privyseal.errors import NotFoundError
 from privyseal.model.aws import Remove
+from privyseal.wire.aws.profiles import nearest
 from privyseal.wire.sanitise import fit
 
 FORCE: Final = Option("--force", "Do not ask.", short="-f")
@@ -24,7 +25,10 @@ def run(values: Values) -> int:
     with open_door(values) as door:
         kept = door.keys()
         if not only and name not in kept:  # nobody is asked about what is not there
-            raise NotFoundError(f"there is no key named {name!r} with {door.description}")
+            raise NotFoundError(
+                f"there is no key named {name!r} with {door.description}",
+                hint=nearest(name, sorted(kept)) or "see `privy aws list`",
+            )
         if not only and not values["force"] and not tty.agreed(question, hint="use --force"):
             return 0
         result = door.carry_out(Remove(name=name, sessions_only=only))

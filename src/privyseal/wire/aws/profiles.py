@@ -6,7 +6,7 @@ section it includes (`include_profile`), a default of the program. A profile inh
 `[default]` became everybody's; the AWS CLI never did. `warnings` names what stays behind.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from privyseal.errors import NotFoundError, UsageError
@@ -202,13 +202,13 @@ class Profiles:
         if values is None:
             raise NotFoundError(
                 f"no section {section!r} in the AWS configuration",
-                hint=_near(session, self.sso_sessions()),
+                hint=nearest(session, self.sso_sessions()),
             )
         return {key: Setting(value, f"[{section}]") for key, value in values.items() if value}
 
     def near(self, name: str) -> str:
         """Return a hint that names the profile most like this name, "" when none is."""
-        return _near(name, self.names())
+        return nearest(name, self.names())
 
     def warnings(self, *names: str) -> tuple[str, ...]:
         """Return what in the file is not as its writer meant it, `line 3: …`, by line.
@@ -317,7 +317,8 @@ def circle(seen: list[str], again: str) -> str:
     return " -> ".join(repr(name) for name in names)
 
 
-def _near(name: str, names: tuple[str, ...]) -> str:
+def nearest(name: str, names: Sequence[str]) -> str:
+    """Return a hint that names the one that is most like a name, "" when none is."""
     from difflib import get_close_matches  # noqa: PLC0415 - only for a mistyped name
 
     near = get_close_matches(name[:_SHOWN], names[:2000], 1)

@@ -102,6 +102,13 @@ async def test_sessions_are_cleared_by_a_decision(shell: Shell) -> None:
     assert cleared.out == b"Cleared 1 sessions.\n", cleared.err
 
 
+async def test_nobody_is_asked_about_sessions_of_a_name_that_there_is_not(shell: Shell) -> None:
+    done = await shell.run("clear", "prodd")
+    assert (done.status, done.out) == (3, b"")
+    assert done.err.splitlines()[1] == "  try: did you mean 'prod'?"
+    await shell.world.house.nothing_waits()
+
+
 async def test_keys_of_a_store_are_copied_to_the_keeper(shell: Shell) -> None:
     environment = shell.world.house.environment
     environment |= {

@@ -291,6 +291,18 @@ def test_clear_forgets_the_sessions_of_one_or_of_all(desk: Desk) -> None:
     assert desk.vault("clear").out == "Cleared 0 sessions.\n"
 
 
+def test_clear_knows_keys_without_a_profile_and_sso_sessions(desk: Desk) -> None:
+    desk.keep("lone", desk.aws.people.add_user("lone").key)
+    desk.section(
+        "sso-session corp", sso_start_url="https://x.awsapps.com/start", sso_region="a-b-1"
+    )
+    for name in ("lone", "corp"):
+        assert desk.privy("clear", name).out == "Cleared 0 sessions.\n"
+    done = desk.privy("clear", "corq")
+    assert (done.status, done.out) == (3, "")
+    assert "did you mean 'corp'?" in done.err
+
+
 def test_passphrase_of_a_new_store_is_asked_for_twice_and_later_once(desk: Desk) -> None:
     key = desk.aws.people.add_user("dev").key
     env = {"AWS_VAULT_FILE_PASSPHRASE": "", "AWS_ENDPOINT_URL": desk.aws.url, "AWS_REGION": "x"}
