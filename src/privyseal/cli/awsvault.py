@@ -13,6 +13,8 @@ from privyseal.cli.spec import Option, Spec, positional
 from privyseal.errors import PrivysealError, UsageError
 from privyseal.wire.sanitise import fit
 
+_PROGRAM: Final = "aws-vault"
+
 FAILED: Final = 1
 """The one exit status of every error there."""
 
@@ -153,7 +155,7 @@ def _by_click(command: str, line: Line) -> int:
             given = value if isinstance(value, tuple) else (value,)
             words += [f"--{name}={one}" for one in given]
     try:
-        return run_tree(["aws", command, *words, "--", *line.words])
+        return run_tree([command, *words, "--", *line.words], _PROGRAM, GROUP)
     except PrivysealError as error:
         raise _CommandError(command, error) from error
 
@@ -175,7 +177,7 @@ def _alone(line: Line, command: str = "") -> int:
     from privyseal.cli.tree import run as run_tree  # noqa: PLC0415 - click is slow to load
 
     command = command or (line.words[0] if line.words else "")
-    return run_tree(["aws", *([command] if command else []), "--help"])
+    return run_tree([*([command] if command else []), "--help"], _PROGRAM, GROUP)
 
 
 def _complete(words: list[str]) -> int:

@@ -117,21 +117,25 @@ def build(name: str, spec: Spec) -> click.Command:
     )
 
 
-def run(words: list[str]) -> int:
-    """Run the command line through click; return the exit status.
+def run(words: list[str], program: str = _PROGRAM, group: Group | None = None) -> int:
+    """Run a command line through click, of ours or of another `program` with commands of its own.
+
+    Returns:
+        The exit status.
 
     Raises:
         UsageError: click refused it.
     """
+    tree = root if group is None else _Tree(program, group, [])
     try:
-        status = root.main(words, prog_name=_PROGRAM, standalone_mode=False)
+        status = tree.main(words, prog_name=program, standalone_mode=False)
     except click.Abort as error:
         raise KeyboardInterrupt from error
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
         return UsageError.exit_status
     except click.ClickException as error:
-        raise _refusal(error, words) from error
+        raise _refusal(error, words, program) from error
     return int(status or 0)
 
 
@@ -159,13 +163,13 @@ def _command(found: object) -> click.Command:
     return found
 
 
-def _refusal(error: click.ClickException, words: list[str]) -> PrivysealError:
+def _refusal(error: click.ClickException, words: list[str], program: str) -> PrivysealError:
     text = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     if context is not None:
         path = context.command_path
     else:  # click's parser of options knows no context
-        path = f"{_PROGRAM} {words[0]}" if words and words[0] in COMMANDS else _PROGRAM
+        path = f"{program} {words[0]}" if words and words[0] in COMMANDS else program
     hint = f"see `{path} --help`"
     if isinstance(error, click.NoSuchOption) and context and isinstance(context.command, _Fenced):
         hint = "put `--` before a command that has options"

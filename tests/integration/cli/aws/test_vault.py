@@ -103,6 +103,20 @@ def test_help_lists_the_commands(desk: Desk, words: list[str]) -> None:
     assert done.status == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["--help"], "Usage: aws-vault [OPTIONS] COMMAND"),
+        (["exec", "--help"], "Usage: aws-vault exec [OPTIONS]"),
+        (["config", "--help"], "Usage: aws-vault config [OPTIONS] COMMAND"),
+    ],
+)
+def test_help_speaks_of_the_program_that_was_called(
+    desk: Desk, words: list[str], usage: str
+) -> None:
+    assert desk.vault(*words).out.startswith(usage)
+
+
 def test_help_of_a_command_lists_its_flags(desk: Desk) -> None:
     for words in (["exec", "--help"], ["help", "exec"], ["--help", "exec"]):
         assert "--ecs-server" in desk.vault(*words).out
