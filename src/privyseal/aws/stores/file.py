@@ -35,6 +35,10 @@ ROUNDS: Final = 600_000
 _MAX_FILE: Final = 4 * 1024 * 1024
 _VARIABLE: Final = "AWS_VAULT_FILE_PASSPHRASE"
 _TRIED: Final = 3
+_BEGINNING: Final = b"eyJ"  # of `{"` in base64url, and so of every compact JWE
+_REPAIR: Final = (
+    "put it back from a backup, or delete it and keep the key anew with `privy aws add`"
+)
 _NAME_BYTES: Final = 255
 _ESCAPED: Final = re.compile(r"%(?=[0-9A-Fa-f]{2})")
 
@@ -74,14 +78,18 @@ class FileStore:
         return f"the encrypted files in {str(self._folder)!r}"
 
     def entries(self) -> Mapping[str, Mapping[str, str]]:
-        """Return every file's entry; asks for no passphrase and decrypts nothing."""
+        """Return every file's entry, damaged ones too; asks for no passphrase and decrypts nothing."""
         found = {}
         for path in self._files():
             try:
-                header = jwe.parse(_read(path)).header
+                text = _read(path)
             except (PrivysealError, OSError):
                 continue  # a stray file is not an entry; reading it by name says what is wrong
-            found[unquote(path.name)] = _notes(header)
+            try:
+                found[unquote(path.name)] = _notes(jwe.parse(text).header)
+            except PrivysealError:
+                if _was_entry(text):
+                    found[unquote(path.name)] = {}
         return found
 
     def read(self, key: str) -> Item:
@@ -92,7 +100,7 @@ class FileStore:
         """
         path = self._path(key)
         try:
-            sealed = jwe.parse(_read(path))
+            sealed = jwe.parse(_whole(_read(path)))
             item = decode_item(self._open(sealed))
         except FileNotFoundError:
             raise NotFoundError(f"{self.description} hold no {key!r}") from None
@@ -103,6 +111,8 @@ class FileStore:
             ) from None
         except OSError as error:
             raise PrivysealError(f"cannot read {str(path)!r}: {error.strerror}") from error
+        except CorruptError as error:
+            raise CorruptError(f"{str(path)!r} is damaged: {error}", hint=_REPAIR) from None
         except PrivysealError as error:
             raise type(error)(f"cannot read {str(path)!r}: {error}", hint=error.hint) from None
         return item._replace(key=key, notes=_notes(sealed.header))
@@ -240,6 +250,17 @@ def _read(path: Path) -> bytes:
     if len(text) > _MAX_FILE:
         raise CorruptError("it is longer than any entry")
     return text
+
+
+def _whole(text: bytes) -> bytes:
+    if not text.strip(b"\0"):
+        raise CorruptError("it is empty")
+    return text
+
+
+def _was_entry(text: bytes) -> bool:
+    # What a full disk or a crash leaves of a file: nothing, zeros, or a part of a JWE.
+    return not text.strip(b"\0") or text.startswith(_BEGINNING)
 
 
 def _notes(header: Mapping[str, object]) -> dict[str, str]:

@@ -333,3 +333,13 @@ def test_passphrase_that_is_too_short_is_refused_where_it_is_chosen(desk: Desk) 
     done = at_terminal(desk, argv, [*typed, ("Enter passphrase", "short")], env=env)
     assert done.status == 1
     assert not (desk.folder / "keys").exists()
+
+
+def test_key_whose_file_is_empty_is_told_with_the_file_and_what_to_do(desk: Desk) -> None:
+    desk.user("dev")
+    (desk.folder / "keys" / "dev").write_bytes(b"")
+    done = desk.privy("export", "dev")
+    first, hint = done.err.splitlines()
+    assert (done.status, done.out) == (1, "")
+    assert first == f"privy: '{desk.folder}/keys/dev' is damaged: it is empty"
+    assert "backup" in hint

@@ -186,3 +186,15 @@ def test_name_that_no_file_can_have_is_refused(tmp_path, key, error):
 def test_name_that_is_too_long_is_refused(tmp_path):
     with pytest.raises(LimitError):
         store(tmp_path).write(Item("x" * 300, Secret(b"1")))
+
+
+@pytest.mark.parametrize(
+    ("left", "why"),
+    [(b"", "it is empty"), (bytes(4096), "it is empty"), (VECTOR.encode()[:200], "five parts")],
+)
+def test_what_a_full_disk_leaves_of_an_entry_is_damaged_and_not_missing(tmp_path, left, why):
+    (tmp_path / "jon").write_bytes(left)
+    assert list(store(tmp_path).entries()) == ["jon"]
+    with pytest.raises(CorruptError, match=f"{tmp_path}/jon' is damaged: .*{why}") as caught:
+        store(tmp_path).read("jon")
+    assert "privy aws add" in caught.value.hint
