@@ -38,14 +38,15 @@ class Asked:
 
     def __init__(self, values: Values) -> None:
         self._values = values
-        self._talk: Talk | None = None
+        self._talks: dict[str, Talk] = {}
         self.mfa_process = ""
 
     def __call__(self) -> Talk:
         """Return the talk with her, which is made when it is needed first."""
-        if self._talk is None:
-            self._talk = person(self._values, self.mfa_process)
-        return self._talk
+        # A store is listed before it is known what computes codes.
+        if self.mfa_process not in self._talks:
+            self._talks[self.mfa_process] = person(self._values, self.mfa_process)
+        return self._talks[self.mfa_process]
 
 
 class KeeperDoor:

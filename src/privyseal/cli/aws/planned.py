@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -19,9 +19,8 @@ from privyseal.errors import NotFoundError
 from privyseal.model.aws import Obtain, Plan, PortalRole, StoredKey
 from privyseal.wire.aws import durations
 from privyseal.wire.aws.planning import Purpose, plan as make_plan
-from privyseal.wire.aws.profiles import Flags, Profile, Profiles
-
-_LONGEST_CHAIN: Final = 16
+from privyseal.wire.aws.profiles import Flags, Profile
+from privyseal.wire.aws.route import route
 
 
 def obtain_planned(
@@ -87,10 +86,11 @@ class Survey:
                 "credentials exist for it",
                 hint=profiles.near(profile) or f"keep a key with `privy aws add {profile}`",
             )
+        way = route(profiles, profile, keys=keys, environment=environment, flags=flags)
         plan = make_plan(
             profiles, profile, keys=keys, environment=environment, flags=flags, purpose=purpose
         )
-        return cls(plan, found, _mfa_process(profiles, profile, environment))
+        return cls(plan, found, way.mfa_process)
 
 
 def flags_of(settings: Mapping[str, Any]) -> Flags:
@@ -112,12 +112,3 @@ def flags_of(settings: Mapping[str, Any]) -> Flags:
 
 def _seconds(text: str, what: str) -> int:
     return durations.parse(text, what) if text else 0
-
-
-def _mfa_process(profiles: Profiles, name: str, environment: Mapping[str, str]) -> str:
-    for _ in range(_LONGEST_CHAIN):
-        profile = profiles.resolve(name, environment)
-        if profile["mfa_process"] or not profile["source_profile"]:
-            return profile["mfa_process"]
-        name = profile["source_profile"]
-    return ""

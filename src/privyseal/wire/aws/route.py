@@ -26,6 +26,11 @@ class Route(NamedTuple):
         """The profile whose credentials all others are made from."""
         return self.links[-1]
 
+    @property
+    def mfa_process(self) -> str:
+        """The command that computes codes: of the profile nearest to the target that names one."""
+        return next((text for link in self.links if (text := link["mfa_process"])), "")
+
 
 def route(
     profiles: Profiles,

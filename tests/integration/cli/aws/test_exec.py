@@ -352,3 +352,27 @@ def until_asked(pid: int) -> None:
         return any(Path(f"/proc/{child}/comm").read_text() == "sleep\n" for child in children)
 
     until(sleeping)
+
+
+def test_codes_are_computed_by_the_nearest_profile_that_the_credentials_come_from(
+    desk: Desk,
+) -> None:
+    user = desk.user("dev", device=True, source_profile="other")
+    assert user.device is not None
+    marker = desk.folder / "ran"
+    process = f"touch {marker}; echo {user.device.code()}"
+    desk.section("profile other", mfa_process=process, mfa_serial=user.device.serial)
+    role = desk.aws.people.add_role("deploy")
+    desk.section("profile deploy", source_profile="dev", role_arn=role.arn)
+    device = ("--mfa-serial", user.device.serial)
+
+    # The key of dev is stored, so nothing comes from other.
+    for profile in ("dev", "deploy"):
+        done = desk.privy("export", *device, profile)
+        assert (done.status, marker.exists()) == (2, False), done.err
+
+    desk.write(
+        desk.config.read_text().replace("[profile dev]", f"[profile dev]\nmfa_process = {process}")
+    )
+    done = desk.privy("export", *device, "deploy")
+    assert (done.status, marker.exists()) == (0, True), done.err
