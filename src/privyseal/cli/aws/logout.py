@@ -27,7 +27,7 @@ def run(values: Values) -> int:
     environment = outside(os.environ)
     profiles = load_profiles(environment)
     if not values["all"]:
-        where = find_portal(values["portal"], profiles, environment)
+        where = find_portal(values["portal"], profiles, os.environ)
         with open_door(values) as door:
             _sign_out(door, where)
         return 0

@@ -1,9 +1,9 @@
 """Which portal a command is about: a section, a profile's, or the only one there is."""
 
-import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import config_file
 from privyseal.errors import NotFoundError, UsageError
 from privyseal.model.aws import Network, Portal
@@ -22,15 +22,18 @@ class Where(NamedTuple):
 def find_portal(name: str, profiles: Profiles, environment: Mapping[str, str]) -> Where:
     """Return the portal of an `[sso-session]` section or of a profile.
 
-    Without a name it is that of AWS_PROFILE, else the only one of the configuration.
+    Without a name it is that of AWS_PROFILE, else the only one of the configuration. `environment`
+    is the command's own; what a session around it has set says nothing of how AWS is reached.
 
     Raises:
         NotFoundError: There is none, or none of this name.
         UsageError: There are several.
     """
+    variable = environment.get("AWS_PROFILE", "")
+    environment = outside(environment)
     if name in profiles.sso_sessions():
         return _of_session(name, profiles, environment)
-    if name or (name := os.environ.get("AWS_PROFILE", "")):
+    if name := name or variable:
         profile = profiles.resolve(name, environment)
         if not profile.exists:
             raise NotFoundError(

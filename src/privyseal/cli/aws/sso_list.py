@@ -26,7 +26,7 @@ def run(values: Values) -> int:
     """Print every role, with the profile that there is for it."""
     environment = outside(os.environ)
     profiles = load_profiles(environment)
-    where = find_portal(values["portal"], profiles, environment)
+    where = find_portal(values["portal"], profiles, os.environ)
     with open_door(values) as door:
         result = door.carry_out(Roles(portal=where.portal, network=where.network))
     offered = decode(result, list[OfferedRole], what="the list of the portal")

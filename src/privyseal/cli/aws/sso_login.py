@@ -18,7 +18,7 @@ from privyseal.model.aws import SignIn
 def run(values: Values) -> int:
     """Sign in, whether or not a token is kept."""
     environment = outside(os.environ)
-    where = find_portal(values["portal"], load_profiles(environment), environment)
+    where = find_portal(values["portal"], load_profiles(environment), os.environ)
     with open_door(values) as door:
         result = door.carry_out(SignIn(portal=where.portal, network=where.network))
     print_lines(result)

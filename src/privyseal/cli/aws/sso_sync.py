@@ -36,7 +36,7 @@ def run(values: Values) -> int:
     """Show what would change, ask, and write it."""
     environment = outside(os.environ)
     profiles = load_profiles(environment)
-    where = _where(values, profiles, environment)
+    where = _where(values, profiles, os.environ)
     with open_door(values) as door:
         result = door.carry_out(Roles(portal=where.portal, network=where.network))
     offers = compare(
@@ -75,7 +75,7 @@ def _where(values: Values, profiles: Profiles, environment: Mapping[str, str]) -
             hint="leave --start-url out, or name another one",
         )
     given = Portal(start_url=values["start_url"], region=values["sso_region"], session=name)
-    return new_portal(given, profiles, environment)
+    return new_portal(given, profiles, outside(environment))
 
 
 def _settle(change: Change, values: Values) -> bool:
