@@ -16,6 +16,7 @@ def terminal(message: str, serial: str, environment: Mapping[str, str]) -> str:
     Raises:
         UsageError: There is no terminal.
         DeniedError: She ended the input.
+        KeyboardInterrupt: She gave up.
     """
     del serial, environment
     try:
@@ -27,8 +28,6 @@ def terminal(message: str, serial: str, environment: Mapping[str, str]) -> str:
             "there is no terminal to ask for an MFA code",
             hint="use --mfa-token, --prompt or `mfa_process` in the profile",
         ) from None
-    except KeyboardInterrupt:
-        answer = b""
     if not answer:
         raise DeniedError("no code was typed")
     return answer.decode(errors="replace").strip()

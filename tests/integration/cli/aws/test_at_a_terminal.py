@@ -55,16 +55,36 @@ def test_a_code_is_typed_before_the_command_starts(desk: Desk, flag: str) -> Non
     assert json.loads(done.out)["Arn"] == user.arn, done.err
 
 
-def test_a_person_who_gives_up_at_the_code_is_asked_no_more(desk: Desk) -> None:
+@pytest.mark.parametrize(("key", "status"), [("\x03", 130), ("\x04", 4)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["exec", "deploy", "--", "echo", "ran"],
+        ["export", "deploy"],
+        ["credential-process", "deploy"],
+        ["login", "--stdout", "deploy"],
+    ],
+)
+def test_a_person_who_gives_up_at_the_code_is_asked_no_more(
+    desk: Desk, words: list[str], key: str, status: int
+) -> None:
     user = desk.user("alice", device=True)
     assert user.device is not None
+    role = desk.aws.people.add_role("deploy", mfa=True)
+    desk.section(
+        "profile deploy",
+        source_profile="alice",
+        role_arn=role.arn,
+        mfa_serial=user.device.serial,
+    )
 
     done = at_terminal(
         desk,
-        ["privy", "aws", "exec", "--mfa-serial", user.device.serial, "alice", "--", "echo", "ran"],
-        [("Enter MFA code", "\x03")],
+        ["privy", "aws", *words],
+        [("Enter MFA code", key)],
+        {"AWS_VAULT_PROMPT": "terminal"},
     )
 
-    assert (done.status, done.out) == (4, "")
+    assert (done.status, done.out) == (status, "")
     assert "Traceback" not in done.err
-    assert desk.aws.calls["GetSessionToken"] == 0
+    assert desk.aws.calls.total() == 0
