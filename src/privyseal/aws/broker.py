@@ -194,7 +194,9 @@ def _carried_out(link: socket.socket, carry_out: CarryOut) -> bytes:
         value = Secret(read_sealed(fds[1], limit=MAX_RESULT)) if fds[1:] else None
         person = opened.enter_context(_person(fds[:1]))
         person.order = link
-        result = carry_out(begin.order, KeeperStore(link), SocketTalk(person, link), value)
+        talk = SocketTalk(person, link)
+        talk.tell("")
+        result = carry_out(begin.order, KeeperStore(link), talk, value)
     if len(result) > MAX_RESULT:
         raise PrivysealError("AWS answered with more than fits")
     return result

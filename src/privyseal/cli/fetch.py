@@ -1,6 +1,6 @@
 """Getting secrets from the keeper: find the items, ask for them in one request, wait for a person."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -63,10 +63,12 @@ def ask(
     inputs: Sequence[int] = (),
     *,
     grace: float = 0,
+    told: Callable[[str], None] = say,
 ) -> tuple[Json, list[Secret]]:
     """Return the ticket of a request that was granted, with what it released.
 
-    `grace` is how many seconds to wait in silence: under a lease only the work takes time.
+    `grace` is how many seconds to wait in silence: under a lease only the work takes time. `told`
+    gets what is said then.
 
     Raises:
         DeniedError: A person or a rule refused.
@@ -78,7 +80,7 @@ def ask(
         try:
             if not (grace and _soon(keeper, request, grace)):
                 where = keeper.how_to_decide.format(request)
-                say(ticket.get("reason") or f"waiting for a decision: {where}")
+                told(ticket.get("reason") or f"waiting for a decision: {where}")
                 keeper.resolved(request, seconds)
         except (KeyboardInterrupt, ExpiredError):
             with suppress(PrivysealError):

@@ -152,7 +152,7 @@ class PageWanted(Value, frozen=True, tag_field="say", tag="page"):
 
 
 class Told(Value, frozen=True, tag_field="say", tag="told"):
-    """A line for the person; no answer."""
+    """A line for the person; no answer. The empty one says that the order is allowed, and begins."""
 
     text: Text
 

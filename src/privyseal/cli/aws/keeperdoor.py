@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from privyseal.cli.aws.talkend import TalkEnd
 from privyseal.cli.fetch import ask
 from privyseal.cli.reach import reach
+from privyseal.cli.report import say
 from privyseal.errors import LockedError, PrivysealError, UnreachableError
 from privyseal.model.secret import Secret
 from privyseal.runtime.blocking import Json, Keeper
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 USES: Final = frozenset({"obtain", "link", "roles"})
 """The orders that use what is kept; the others change it."""
+
+ALLOWED: Final = "it is allowed, and AWS is asked now"
+"""What the keeper says as well, of an order that nobody has to decide."""
 
 GRACE: Final = 0.4
 """Seconds before a person is told that she has to decide: what a lease covers takes a tenth."""
@@ -45,8 +49,19 @@ class KeeperLink:
     def carry_out(self, order: Json, value: Secret | None = None) -> bytes:
         """Ask for an order, wait for a person, and talk with her; return the result."""
         kind = "aws-use" if order["order"] in USES else "aws-change"
+        said: list[str] = []
+
+        def told(text: str) -> None:
+            said.append(text)
+            say(text)
+
+        def begun() -> None:
+            # Whoever was told to decide sees that this has been done, and whom the wait is for now.
+            if said and ALLOWED not in said:
+                told(ALLOWED if kind == "aws-use" else "it is allowed, and under way")
+
         with ExitStack() as stack:
-            talk = stack.enter_context(TalkEnd(self._person))
+            talk = stack.enter_context(TalkEnd(self._person, begun))
             inputs = [talk.theirs]
             if value is not None:
                 inputs.append(seal(value.expose()))
@@ -54,7 +69,13 @@ class KeeperLink:
             stack.enter_context(self._keeper.beside(talk.fileno(), talk.ready))
             wish = {"kind": kind, "order": order}
             _, secrets = ask(
-                self._keeper, self._registered(), wish, self._seconds, inputs, grace=GRACE
+                self._keeper,
+                self._registered(),
+                wish,
+                self._seconds,
+                inputs,
+                grace=GRACE,
+                told=told,
             )
         if len(secrets) != 1:
             raise PrivysealError("the keeper's answer is malformed")

@@ -23,11 +23,14 @@ MAX_PACKET: Final = 64 * 1024
 class TalkEnd:
     """A pair of sockets: one end goes to the broker, what comes out of the other is answered.
 
-    `person` makes the talk when it is needed first.
+    `person` makes the talk when it is needed first; `begun` is called when the broker begins.
     """
 
-    def __init__(self, person: "Callable[[], Talk]") -> None:
+    def __init__(
+        self, person: "Callable[[], Talk]", begun: Callable[[], None] = lambda: None
+    ) -> None:
         self._person = person
+        self._begun = begun
         self._talk: Talk | None = None
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
@@ -56,6 +59,9 @@ class TalkEnd:
         return True
 
     def _answer(self, saying: dict[str, Any]) -> dict[str, str] | None:
+        if saying == {"say": "told", "text": ""}:
+            self._begun()
+            return None
         if self._talk is None:
             self._talk = self._person()
         talk = self._talk

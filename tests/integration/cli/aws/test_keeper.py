@@ -80,6 +80,7 @@ async def test_a_person_sees_who_wants_what_and_the_command_runs(shell: Shell) -
     assert "get-caller-identity" in shown
     assert "prod" in shown
     assert b"waiting for a decision: " in told
+    assert done.err == "privy: it is allowed, and AWS is asked now\n"
 
 
 async def test_a_denial_is_told_and_runs_nothing(shell: Shell) -> None:
@@ -88,6 +89,7 @@ async def test_a_denial_is_told_and_runs_nothing(shell: Shell) -> None:
     done = await ended(process)
 
     assert (done.status, done.out) == (4, b"")
+    assert "it is allowed" not in done.err
     assert shell.world.aws.calls.total() == 0
 
 
@@ -108,7 +110,7 @@ async def test_under_a_lease_nobody_is_asked_and_an_edited_profile_asks_again(
     assert first.status == 0, first.err
 
     second = await shell.run("exec", "prod", "--", *IDENTITY)
-    assert second.out == first.out, second.err
+    assert (second.out, second.err) == (first.out, "")
 
     shell.write("mfa_serial = " + shell.world.user.device.serial)  # type: ignore[union-attr]  # it has one
     process = await shell.start("exec", "prod", "-t", code(shell), "--", *IDENTITY)

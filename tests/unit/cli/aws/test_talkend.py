@@ -113,3 +113,16 @@ def test_nobody_is_disturbed_before_a_question_comes() -> None:
 
 def test_packets_are_as_long_as_the_broker_sends_them() -> None:
     assert MAX_PACKET == broker.MAX_PACKET
+
+
+def test_the_beginning_of_an_order_is_told_to_the_command_and_not_to_the_person(
+    person: Listener,
+) -> None:
+    begun: list[str] = []
+    with (
+        TalkEnd(lambda: person, lambda: begun.append("yes")) as end,
+        socket.socket(fileno=os.dup(end.theirs)) as link,
+    ):
+        link.send(encode(Told(text="")))
+        assert end.ready()
+    assert (begun, person.heard) == (["yes"], [])
