@@ -155,11 +155,11 @@ _BY_BUS_NAME: Final[dict[str, type[PrivysealError]]] = {
 }
 
 
-def from_bus(name: str, message: str) -> PrivysealError:
+def from_bus(name: str, message: str, hint: str = "") -> PrivysealError:
     """Return the error that another of our processes put on the bus as `name` and `message`."""
     cls = _BY_BUS_NAME.get(name)
     if cls is not None:
-        return cls(message)
+        return cls(message, hint=hint)
     if name in {
         "org.freedesktop.DBus.Error.ServiceUnknown",
         "org.freedesktop.DBus.Error.NameHasNoOwner",
@@ -167,7 +167,7 @@ def from_bus(name: str, message: str) -> PrivysealError:
         "org.freedesktop.DBus.Error.Disconnected",
     }:
         return UnreachableError("the keeper does not run", hint="start it with `privy try`")
-    return PrivysealError(message)
+    return PrivysealError(message, hint=hint)
 
 
 def leaves(group: BaseExceptionGroup[PrivysealError]) -> list[PrivysealError]:

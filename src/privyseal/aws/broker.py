@@ -101,7 +101,7 @@ class KeeperStore:
         reply, fds = receive(self._link, Reply, "the keeper's reply")
         with _closing(fds):
             if reply.error:
-                raise from_bus(reply.error_name, reply.error)
+                raise from_bus(reply.error_name, reply.error, reply.hint)
             found = Secret(read_sealed(fds[0], limit=MAX_RESULT)) if fds else None
         return reply, found
 

@@ -123,6 +123,4 @@ def _share_failure(fd: int, came: int) -> None:
     with suppress(ValueError):
         at, name, message, hint = json.loads(os.pread(fd, 64 * 1024, 0))
         if at >= came:
-            error = from_bus(name, message)
-            error.hint = hint
-            raise error
+            raise from_bus(name, message, hint)

@@ -103,12 +103,13 @@ class Broker:
             if isinstance(question, wire.End):
                 if value is not None and not question.error:
                     return value
-                kind = type(from_bus(question.error_name, question.error))
-                raise kind(question.error or "the broker gave no result", hint=question.hint)
+                text = question.error or "the broker gave no result"
+                raise from_bus(question.error_name, text, question.hint)
             try:
                 reply, value = await self.items.answer(question, value)
             except PrivysealError as error:
-                reply, value = wire.Reply(error=str(error), error_name=error.bus_name), None
+                name, value = error.bus_name, None
+                reply = wire.Reply(error=str(error), error_name=name, hint=error.hint)
             _send(peer, reply, value)
 
     async def _typed(self, name: str) -> Secret:

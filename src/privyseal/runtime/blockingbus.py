@@ -4,6 +4,7 @@ dbus-fast costs 60 ms of imports, jeepney 15.
 """
 
 import os
+import re
 import select
 import time
 from collections import deque
@@ -33,6 +34,8 @@ ANSWER_SECONDS: Final = 30.0
 _ABSENT: Final = frozenset(
     f"{DBUS}.Error.{name}" for name in ("UnknownMethod", "UnknownInterface", "UnknownObject")
 )
+_QUOTED: Final = re.compile(r"""(?<!\w)b?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL)
+_OPENING: Final = re.compile(r"""(?<!\w)b?['"]""")
 _NO_SESSION_BUS: Final = "set DBUS_SESSION_BUS_ADDRESS: `privy try` prints the line for that"
 
 
@@ -198,13 +201,14 @@ def close_all(body: Sequence[object]) -> None:
 def split_hint(text: str) -> tuple[str, str]:
     """Return message and hint of an error text as our processes put it on the bus.
 
-    The hint follows the last "; ", but only when it holds no quotation mark: foreign text stands
-    in quotation marks, and must not be able to give advice in our name.
+    The hint follows the last "; " outside quotation marks: foreign text stands within such, as
+    `repr` writes them, and must not be able to give advice in our name.
     """
-    message, mark, hint = text.rpartition("; ")
-    if not mark or "'" in hint or '"' in hint:
+    ours = _QUOTED.sub(lambda found: "." * len(found[0]), text)
+    end = ours.rfind("; ")
+    if end < 0 or _OPENING.search(ours):
         return text, ""
-    return message, hint
+    return text[:end], text[end + 2 :]
 
 
 def _error(message: Message) -> PrivysealError:
@@ -219,10 +223,7 @@ def _error(message: Message) -> PrivysealError:
             "requests can only be seen and decided on the console (Ctrl+Alt+F8): "
             "this is companion mode"
         )
-    text, hint = split_hint(text)
-    error = from_bus(name, text)
-    error.hint = error.hint or hint
-    return error
+    return from_bus(name, *split_hint(text))
 
 
 def _closed() -> UnreachableError:

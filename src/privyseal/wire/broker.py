@@ -127,6 +127,7 @@ class Reply(Value, frozen=True):
     entries: Annotated[tuple[Entry, ...], msgspec.Meta(max_length=4096)] = ()
     error: Text = ""
     error_name: Name = ""
+    hint: Text = ""
 
 
 class CodeWanted(Value, frozen=True, tag_field="say", tag="code"):

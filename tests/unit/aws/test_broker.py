@@ -21,6 +21,7 @@ from privyseal.aws.ports import KeyStore, Talk
 from privyseal.aws.talk import SocketTalk
 from privyseal.errors import (
     DeniedError,
+    LockedError,
     NotFoundError,
     PrivysealError,
     UnreachableError,
@@ -397,3 +398,12 @@ def test_only_the_named_process_of_our_own_user_is_the_keeper():
         assert is_own(ours)
         assert is_own(ours, os.getpid())
         assert not is_own(ours, os.getppid())
+
+
+def test_what_the_keeper_advises_comes_with_its_error():
+    reply = Reply(error="the store is locked", error_name=LockedError.bus_name, hint="unlock it")
+    with pair() as (ours, theirs):
+        ours.send(encode(reply))
+        with pytest.raises(LockedError, match="locked") as caught:
+            KeeperStore(theirs).read("prod")
+    assert caught.value.hint == "unlock it"

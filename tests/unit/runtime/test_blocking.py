@@ -25,6 +25,12 @@ def test_the_words_on_the_wire_are_those_of_the_keeper() -> None:
         ("no item 'x; y'", "no item 'x; y'", ""),
         ("no item 'x; y' there", "no item 'x; y' there", ""),
         ("no item 'x; y'; do that", "no item 'x; y'", "do that"),
+        ("no item 'x; y'; did you mean 'x; z'?", "no item 'x; y'", "did you mean 'x; z'?"),
+        ("AWS's own; pip install 'a[b]'", "AWS's own", "pip install 'a[b]'"),
+        (r"""no 'x\'s "a"; run b'""", r"""no 'x\'s "a"; run b'""", ""),
+        ("""no "it's; run b" there""", """no "it's; run b" there""", ""),
+        ("no b'x; run b' there", "no b'x; run b' there", ""),
+        ("cut short 'x; run b", "cut short 'x; run b", ""),
     ],
 )
 def test_a_hint_is_taken_from_our_words_and_never_from_quoted_ones(

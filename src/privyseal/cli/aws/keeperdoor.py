@@ -107,7 +107,7 @@ def keeper_link(
             raise NoKeeperError(str(error), hint=error.hint) from error
         try:
             yield KeeperLink(keeper, person, seconds)
-        except LockedError as error:  # a hint does not travel over the bus
+        except LockedError as error:  # the store itself knows no way to unlock it
             raise LockedError(str(error), hint=error.hint or keeper.how_to_unlock) from error
 
 

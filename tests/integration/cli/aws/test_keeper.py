@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.fakes_aws import browser
 from tests.fakes_aws.access import Assignment
+from tests.fakes_aws.web import AwsError
 from tests.integration.aws.aws_house import AwsHouse, aws_house
 from tests.integration.rig import Outcome, ended
 
@@ -91,6 +92,17 @@ async def test_a_denial_is_told_and_runs_nothing(shell: Shell) -> None:
     assert (done.status, done.out) == (4, b"")
     assert "it is allowed" not in done.err
     assert shell.world.aws.calls.total() == 0
+
+
+async def test_an_error_of_aws_comes_with_what_to_do(shell: Shell) -> None:
+    shell.world.aws.refuse("GetSessionToken", AwsError(403, "InvalidClientTokenId", "no"))
+    done = await shell.granted("export", "prod")
+    *_, error, hint = done.err.splitlines()
+    assert (done.status, done.out) == (4, b"")
+    assert error.startswith("privy: AWS does not know the access key")
+    assert hint == (
+        "  try: look at the keys of the user in IAM, or give the key anew with `privy aws add`"
+    )
 
 
 async def test_a_locked_store_is_told_with_the_way_to_unlock_it(shell: Shell) -> None:
