@@ -136,6 +136,8 @@ def run(words: list[str], program: str = _PROGRAM, group: Group | None = None) -
         return UsageError.exit_status
     except click.ClickException as error:
         raise _refusal(error, words, program) from error
+    except SystemExit as error:  # click's own answer where the reader of our output has left
+        raise BrokenPipeError from error
     return int(status or 0)
 
 

@@ -1,8 +1,11 @@
 """Every class of error: its exact line on stderr and its status; and how usage is refused."""
 
+import os
+import subprocess
+
 import pytest
 from tests.fake_decider import FakeDecider
-from tests.integration.cli.conftest import Shell, Transcript
+from tests.integration.cli.conftest import PRIVY, Shell, Transcript
 
 from privyseal.errors import (
     ConflictError,
@@ -180,3 +183,33 @@ async def test_the_bare_command_shows_its_help_as_a_usage_error(shell: Shell) ->
 
     assert run.status == 2
     assert "approve" in run.out + run.err
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("privy --help >&-", 0, ""),
+        ("privy version >&- <&-", 0, ""),
+        ("privy no-such-command 2>&-", 2, ""),
+        ("privy --help > /dev/full", 1, "privy: cannot write: No space left on device\n"),
+        ("privy version > /dev/full", 1, "privy: cannot write: No space left on device\n"),
+    ],
+)
+def test_output_that_goes_nowhere_is_no_defect(command: str, status: int, said: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={**os.environ, "PATH": f"{PRIVY.parent}:{os.environ['PATH']}"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (status, said)
+
+
+@pytest.mark.parametrize("word", ["--help", "version"])
+def test_a_reader_that_has_left_is_no_error(word: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as out:
+        done = subprocess.run([PRIVY, word], check=False, stdout=out, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, b"")
