@@ -31,6 +31,7 @@ from privyseal.model.aws import (
 )
 from privyseal.model.secret import Secret
 from privyseal.model.value import decode
+from privyseal.wire.aws import utf8
 
 
 class Asked:
@@ -67,9 +68,11 @@ class KeeperDoor:
         Waits for a person where one has to decide or to type, and says so on stderr.
 
         Raises:
+            UsageError: It holds text that is none.
             DeniedError: She refused, or a rule did.
             ExpiredError: Nobody decided in time.
         """
+        utf8.check(order)
         if isinstance(order, Known):
             return msgspec.json.encode(self.known())
         if isinstance(order, Obtain | Link) and not isinstance(
@@ -118,10 +121,12 @@ class StoreDoor:
         """Carry out an order; return its result as a JSON text.
 
         Raises:
+            UsageError: It holds text that is none.
             DeniedError: The person refused, or AWS did.
         """
         from privyseal.cli.aws.direct import carry_out_here  # noqa: PLC0415 - slow
 
+        utf8.check(order)
         return carry_out_here(order, self._store, self.asked(), value)
 
     def known(self) -> Vaulted:

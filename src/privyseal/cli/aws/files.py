@@ -60,14 +60,17 @@ def text(path: str) -> str:
         PrivysealError: It cannot be read.
     """
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs 6 ms
-            return file.read()
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs 6 ms
+            found = file.read()
     except FileNotFoundError:
         return ""
-    except UnicodeDecodeError as error:
-        raise UsageError(f"the file is no text: {path!r}") from error
     except OSError as error:
         raise PrivysealError(f"cannot read {path!r}: {error.strerror}") from error
+    try:
+        return found.decode().replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = found.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"the file is no text in UTF-8: {path!r}, line {line}") from error
 
 
 def _path(environment: Mapping[str, str], variable: str, name: str) -> str:

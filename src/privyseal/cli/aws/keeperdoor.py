@@ -118,6 +118,8 @@ def shown(command: Sequence[str]) -> list[str]:
     for number, word in enumerate(command):
         if not room or len(words) == COMMAND_WORDS - 1 < len(command) - 1:
             return [*words, f"… and {len(command) - number} more"]
-        words.append(word[:room])
+        # What is not UTF-8 can be an argument, yet not a part of an order.
+        text = word.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        words.append(text[:room])
         room -= len(words[-1])
     return words

@@ -30,7 +30,7 @@ from privyseal.model.aws import (
     WebIdentity,
 )
 from privyseal.model.value import decode, encode
-from privyseal.wire.aws import limits, partitions, roles, sources
+from privyseal.wire.aws import limits, partitions, roles, sources, utf8
 from privyseal.wire.aws.durations import spoken
 from privyseal.wire.aws.network import network, region
 from privyseal.wire.aws.profiles import DESCRIBING, NO_FLAGS, Flags, Profile, Profiles, Setting
@@ -127,6 +127,7 @@ class _Planner:
             fresh=rotation or self._flags.fresh,
             least=min(target.seconds("min_ttl"), limits.SESSION_MOST),
         )
+        utf8.check(made)
         return decode(encode(made), Plan, what=f"the plan for profile {target.name[:200]!r}")
 
     def _begin(self, profiles: Profiles) -> Source:

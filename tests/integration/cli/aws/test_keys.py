@@ -1,6 +1,7 @@
 """`privy aws add`, `list`, `remove`, `clear`: prompts and outputs of aws-vault, and what is better."""
 
 import json
+import os
 import re
 
 import pytest
@@ -333,6 +334,31 @@ def test_passphrase_that_is_too_short_is_refused_where_it_is_chosen(desk: Desk) 
     done = at_terminal(desk, argv, [*typed, ("Enter passphrase", "short")], env=env)
     assert done.status == 1
     assert not (desk.folder / "keys").exists()
+
+
+def test_text_that_is_not_utf8_is_told_wherever_it_comes_from(desk: Desk) -> None:
+    user = desk.user("dev")
+    odd = os.fsdecode(b"d\xe9v")
+    refusals = [
+        (
+            desk.privy("login", "--stdout", "--path", odd, "dev"),
+            "privy: this is no text in UTF-8: 'd",
+        ),
+        (
+            desk.privy("export", "dev", env={"AWS_CA_BUNDLE": odd}),
+            "privy: this is no text in UTF-8",
+        ),
+        (
+            desk.privy("add", "--env", "--no-verify", odd, env=variables(desk, user)),
+            "cannot be the name of a key",
+        ),
+    ]
+    desk.config.write_bytes(b"[profile dev]\nregion = d\xe9v\n")
+    refusals += [(desk.privy("list"), f"no text in UTF-8: '{desk.config}', line 2")]
+    for done, said in refusals:
+        assert (done.status, done.out) == (2, ""), done.err
+        assert said in done.err
+        assert len(done.err.splitlines()) == 1
 
 
 def test_key_whose_file_is_empty_is_told_with_the_file_and_what_to_do(desk: Desk) -> None:

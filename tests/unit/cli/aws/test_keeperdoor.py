@@ -16,6 +16,7 @@ from privyseal.model.value import decode, encode
         (["a"] * (COMMAND_WORDS + 1), [*["a"] * (COMMAND_WORDS - 1), "… and 2 more"]),
         (["x" * COMMAND_SHOWN, "y", "z"], ["x" * COMMAND_SHOWN, "… and 2 more"]),
         (["sh", "-c", "x" * 10**6], ["sh", "-c", "x" * (COMMAND_SHOWN - 4)]),
+        (["cp", "d\udce9v", "dév"], ["cp", r"d\xe9v", "dév"]),
         ([], []),
     ],
 )
