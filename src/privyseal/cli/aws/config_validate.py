@@ -45,8 +45,11 @@ def run(values: Values) -> int:
     for problem in problems:
         hint = f" (try: {problem.hint})" if problem.hint else ""
         print(fit(f"problem: {problem.text}{hint}", _LONGEST_LINE))
-    if not problems:
-        say(f"{fit(config_file(os.environ), _LONGEST_LINE)} is valid")
+    path = config_file(os.environ)
+    if not os.path.exists(path):  # noqa: PTH110 - pathlib costs 6 ms
+        say(f"there is no {fit(path, _LONGEST_LINE)}, and nothing to check")
+    elif not problems:
+        say(f"{fit(path, _LONGEST_LINE)} is valid")
     return 1 if problems else 0
 
 

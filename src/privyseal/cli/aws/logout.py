@@ -29,7 +29,14 @@ def run(values: Values) -> int:
     if not values["all"]:
         where = find_portal(values["portal"], profiles, os.environ)
         with open_door(values) as door:
-            _sign_out(door, where)
+            url, kept = where.portal.start_url, door.known()
+            # To aws-vault the portal is what a device is for other sessions.
+            if url in {token.start_url for token in kept.tokens} | {
+                one.mfa for one in kept.sessions
+            }:
+                _sign_out(door, where)
+            else:  # nobody is asked about what is not there
+                print(f"there is no sign-in at {fit(url, _WIDE)} to end")
         return 0
     known = {where.portal.start_url: where for where in all_portals(profiles, environment)}
     with open_door(values) as door:
@@ -38,7 +45,9 @@ def run(values: Values) -> int:
 
 def _sign_out_of_all(door: Door, known: dict[str, Where]) -> int:
     status = 0
-    for token in door.known().tokens:
+    if not (tokens := door.known().tokens):
+        say("there is no sign-in to end")
+    for token in tokens:
         where = known.get(token.start_url)
         if where is None:
             say(

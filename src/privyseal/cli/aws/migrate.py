@@ -172,7 +172,7 @@ def _failure(work: Callable[[Step, Target], None], step: Step, target: Target) -
     try:
         work(step, target)
     except PrivysealError as error:
-        return str(error)
+        return f"{error} (try: {error.hint})" if error.hint else str(error)
     return ""
 
 

@@ -34,7 +34,7 @@ def run(values: Values) -> int:
         name = _stored(found.plan)
         say(_announced(name, found.plan))
         if trials.forgets(backend(values, os.environ)):
-            trials.warn("the new one as well, when AWS has deleted the old one: deny that")
+            trials.warn("the new one, too, so deny this unless the key is there to be tried")
         order = Rotate(name=name, plan=found.plan, grace=grace, resume=bool(values["resume"]))
         result = door.carry_out(order)
     print_lines(result)

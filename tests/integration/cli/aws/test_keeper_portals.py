@@ -62,6 +62,9 @@ async def test_the_console_a_list_and_the_logout_each_are_a_request(shell: Shell
     assert [seconds for _, _, seconds in shell.world.aws.signin.signed_in] == [7200]
     logout = await shell.granted("logout", "box")
     assert logout.out.startswith(f"signed out of {START}".encode()), logout.err
+    again = await shell.run("logout", "box")
+    assert again.out == f"there is no sign-in at {START} to end\n".encode()
+    await shell.world.house.nothing_waits()
     assert shell.world.aws.oidc.sessions == []
 
 

@@ -101,7 +101,8 @@ def test_key_that_aws_does_not_know_is_not_taken_over_and_stays(desk: Desk) -> N
     path = credentials(desk, text)
     done = desk.privy("migrate", "--apply", "--delete-source", env=endpoint(desk))
     assert done.status == 1
-    assert "failed" in done.out
+    assert "failed: AWS refuses the signature" in done.out
+    assert "(try: give the key anew with `privy aws add`)" in done.err
     assert "x" * 40 not in done.out + done.err
     assert (kept(desk), path.read_text()) == ([], text)
 

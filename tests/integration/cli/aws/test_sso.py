@@ -166,7 +166,7 @@ def test_logging_out_revokes_and_the_next_command_signs_in_again(desk: Desk) -> 
     desk.privy("exec", "box", "--", "true")
     assert desk.aws.calls["authorize"] == 2
     assert desk.privy("logout", "--all").out.startswith("signed out of")
-    assert desk.privy("logout", "--all").out == ""
+    assert desk.privy("logout", "--all").err == "privy: there is no sign-in to end\n"
 
 
 @pytest.mark.usefixtures("session")

@@ -44,6 +44,14 @@ def run(spec: Spec, *words: str) -> int:
     return spec.run(values)
 
 
+def test_validate_says_that_there_is_no_file(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "config").unlink()
+    assert run(config_validate.SPEC) == 0
+    assert capsys.readouterr().err == f"privy: there is no {home}/config, and nothing to check\n"
+
+
 def test_explain_tells_origins_the_plan_and_notes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(config_explain.SPEC, "ci") == 0
     out = capsys.readouterr().out
