@@ -37,6 +37,31 @@ class NoKeeperError(UnreachableError):
     """No keeper is within reach."""
 
 
+class _Progress:
+    """What a person is told while she waits for an order, each thing once.
+
+    Whoever was told to decide sees that this has been done, and whoever has decided is told so.
+    """
+
+    def __init__(self, under_way: str) -> None:
+        self._under_way = under_way
+        self._begun = False
+        self._said = ""
+
+    def begun(self) -> None:
+        """Note that the broker begins."""
+        self._begun = True
+        if self._said:
+            self.told(self._under_way)
+
+    def told(self, text: str) -> None:
+        """Say what there is to wait for: the person, until the broker begins."""
+        text = self._under_way if self._begun else text
+        if text != self._said:
+            self._said = text
+            say(text)
+
+
 class KeeperLink:
     """A connection to the keeper for orders; orders and results are JSON."""
 
@@ -49,19 +74,9 @@ class KeeperLink:
     def carry_out(self, order: Json, value: Secret | None = None) -> bytes:
         """Ask for an order, wait for a person, and talk with her; return the result."""
         kind = "aws-use" if order["order"] in USES else "aws-change"
-        said: list[str] = []
-
-        def told(text: str) -> None:
-            said.append(text)
-            say(text)
-
-        def begun() -> None:
-            # Whoever was told to decide sees that this has been done, and whom the wait is for now.
-            if said and ALLOWED not in said:
-                told(ALLOWED if kind == "aws-use" else "it is allowed, and under way")
-
+        progress = _Progress(ALLOWED if kind == "aws-use" else "it is allowed, and under way")
         with ExitStack() as stack:
-            talk = stack.enter_context(TalkEnd(self._person, begun))
+            talk = stack.enter_context(TalkEnd(self._person, progress.begun))
             inputs = [talk.theirs]
             if value is not None:
                 inputs.append(seal(value.expose()))
@@ -75,7 +90,7 @@ class KeeperLink:
                 self._seconds,
                 inputs,
                 grace=GRACE,
-                told=told,
+                told=progress.told,
             )
         if len(secrets) != 1:
             raise PrivysealError("the keeper's answer is malformed")

@@ -185,6 +185,16 @@ async def test_mfa_process_computes_the_code_here_and_not_with_the_keeper(shell:
     assert json.loads(done.out)["Arn"] == shell.world.user.arn, done.err
 
 
+async def test_nobody_is_told_to_decide_what_is_allowed_already(shell: Shell) -> None:
+    serial = shell.world.user.device.serial  # type: ignore[union-attr]  # it has one
+    shell.write(f"mfa_serial = {serial}", f"mfa_process = sleep 1; echo {code(shell)}")
+
+    done = await shell.granted("exec", "prod", "--", "true")
+
+    assert done.status == 0
+    assert done.err.splitlines()[-1] == "privy: it is allowed, and AWS is asked now"
+
+
 async def test_a_key_that_the_keeper_has_no_more_is_looked_for_anew(shell: Shell) -> None:
     first = await shell.granted("exec", "prod", "--", "true", scope="15m")
     assert first.status == 0, first.err
