@@ -10,6 +10,7 @@ from privyseal.errors import PrivysealError
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
+_HOMELESS: Final = "Could not determine home directory"  # pathlib's own words
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -32,11 +33,18 @@ def guard(run: Callable[[], int], told: Callable[[Exception], int]) -> int:
             sys.stderr.write("\n")  # the shell's prompt would stand behind our question
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place of a program that takes everything
-        if not isinstance(error, OSError) or error.errno not in _FULL:
-            return told(error)
-        _drop_output()
-        return told(PrivysealError(f"cannot write: {error.strerror}"))
+        return told(_named(error))
     return status
+
+
+def _named(error: Exception) -> Exception:
+    """Return what a person can act on, where any line of the program may have met it."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        _drop_output()
+        return PrivysealError(f"cannot write: {error.strerror}")
+    if isinstance(error, RuntimeError) and _HOMELESS in str(error):
+        return PrivysealError("this user has no home folder", hint="set the variable HOME")
+    return error
 
 
 def _open_closed() -> None:

@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tests.fake_decider import FakeDecider
@@ -213,3 +215,25 @@ def test_a_reader_that_has_left_is_no_error(word: str) -> None:
     with os.fdopen(write, "w") as out:
         done = subprocess.run([PRIVY, word], check=False, stdout=out, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_user_without_a_home_is_told_to_set_one(tmp_path: Path) -> None:
+    # pathlib asks the password database for a user whom it does not know.
+    code = (
+        "import os, pwd, sys\n"
+        "pwd.getpwuid = lambda uid: {}[uid]\n"
+        "from privyseal.cli.main import main\n"
+        "sys.argv = ['privy', 'aws', 'list', '--backend', 'file']\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"XDG_RUNTIME_DIR": str(tmp_path), "AWS_CONFIG_FILE": str(tmp_path / "config")},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "privy: this user has no home folder\n  try: set the variable HOME\n",
+    )

@@ -75,7 +75,10 @@ class Checks:
         return Finding(name, "ok", found)
 
     def _regions(self, name: str) -> Finding:
-        without = list(regionless(load_profiles(os.environ), outside(os.environ)))
+        try:
+            without = list(regionless(load_profiles(os.environ), outside(os.environ)))
+        except PrivysealError:
+            return Finding(name, "warn", "not known: the configuration cannot be read")
         if without:
             text = f"no region for {some(without)}: commands get none"
             return Finding(name, "warn", text, "set `region` there, or the variable AWS_REGION")
