@@ -19,7 +19,8 @@ _DIGITS: Final = 9  # int() refuses very long texts by a ValueError of its own
 class Option(NamedTuple):
     """A `--flag`; with a `metavar` it takes a value, with `many` it may be repeated.
 
-    `short` is its form with one letter, `-d`, "" for none.
+    `short` is its form with one letter, `-d`, "" for none. The help lists options with the same
+    `section` under that heading, after those that have none.
     """
 
     flag: str
@@ -28,6 +29,7 @@ class Option(NamedTuple):
     many: bool = False
     complete: str = ""
     short: str = ""
+    section: str = ""
 
     @property
     def name(self) -> str:

@@ -57,7 +57,27 @@ class _Tree(click.Group):
             formatter.write_dl([(name, self._group.commands[name][1]) for name in listed])
 
 
-class _Fenced(click.Command):
+class _Option(click.Option):
+    """An option that the help lists under a heading, "" for the usual one."""
+
+    section = ""
+
+
+class _Command(click.Command):
+    """A command whose help lists its options by their headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {"": []}
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
+                heading = param.section if isinstance(param, _Option) else ""
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading or "Options"):
+                formatter.write_dl(records)
+
+
+class _Fenced(_Command):
     """A command whose last argument gets all that follows a `--`, and nothing else does."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -108,7 +128,7 @@ def build(name: str, spec: Spec) -> click.Command:
         return spec.run({key: "" if value is None else value for key, value in values.items()})
 
     ends = any(argument.rest for argument in spec.arguments) and not spec.interspersed
-    return (_Fenced if spec.interspersed else click.Command)(
+    return (_Fenced if spec.interspersed else _Command)(
         name,
         params=parameters,
         callback=callback,
@@ -148,15 +168,18 @@ def _metavar(argument: Argument) -> str:
 
 def _option(option: Option) -> click.Option:
     names = [name for name in (option.flag, option.short) if name]
-    if not option.metavar:
-        return click.Option(names, is_flag=True, help=option.help)
-    return click.Option(
-        names,
-        metavar=option.metavar,
-        multiple=option.many,
-        help=option.help,
-        type=_Named(option.complete),
-    )
+    if option.metavar:
+        made = _Option(
+            names,
+            metavar=option.metavar,
+            multiple=option.many,
+            help=option.help,
+            type=_Named(option.complete),
+        )
+    else:
+        made = _Option(names, is_flag=True, help=option.help)
+    made.section = option.section
+    return made
 
 
 def _command(found: object) -> click.Command:

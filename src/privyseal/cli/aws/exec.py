@@ -91,7 +91,8 @@ SPEC: Final = Spec(
         Argument("profile", complete="profiles", optional=True),
         Argument("command", rest=True, optional=True),
     ),
-    "Without PROFILE it is AWS_PROFILE, or you choose from a list; without COMMAND it is your shell. "
+    "For example: `privy aws exec dev -- terraform plan`. Without PROFILE it is AWS_PROFILE, or you choose "
+    "from a list; without COMMAND it is your shell. "
     "The command loses every credential that its environment held. It takes the place of this "
     "process, unless a server has to run beside it.",
     interspersed=True,

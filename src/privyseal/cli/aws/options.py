@@ -5,11 +5,19 @@ from typing import Final
 
 from privyseal.cli.spec import Option, Values
 
-PROMPT: Final = Option("--prompt", "Ask for MFA codes in this way.", "NAME")
+PROMPT: Final = Option(
+    "--prompt",
+    "Ask for MFA codes by: terminal, pinentry, zenity, kdialog, ykman, osascript or wincredui.",
+    "NAME",
+)
 
-STORE: Final = (
-    Option("--backend", "Keep keys in this store, not with the keeper.", "NAME"),
-    PROMPT,
+_PLACES: Final = (
+    Option(
+        "--backend",
+        "One of: keeper (the default where one runs), secret-service, kwallet, keyctl, pass, passage, "
+        "op-connect, op, op-desktop, keychain, wincred, file.",
+        "NAME",
+    ),
     Option("--file-dir", "Folder of the store `file`.", "FOLDER"),
     Option("--pass-dir", "Folder of the stores `pass` and `passage`.", "FOLDER"),
     Option("--pass-cmd", "Program of the stores `pass` and `passage`.", "PROGRAM"),
@@ -24,6 +32,8 @@ STORE: Final = (
     Option("--op-connect-host", "Address of a 1Password Connect server.", "URL"),
     Option("--op-desktop-account-id", "Account of the 1Password application.", "ID"),
 )
+
+STORE: Final = (PROMPT, *(place._replace(section="Where keys lie") for place in _PLACES))
 """Every command that touches a store takes these, and hands all its values to `open_door`."""
 
 KEEPER: Final = "keeper"

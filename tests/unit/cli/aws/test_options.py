@@ -2,9 +2,12 @@
 
 import pytest
 
+from privyseal.aws.choice import backends
+from privyseal.aws.prompts.choice import NAMES
 from privyseal.cli.aws.options import STORE, backend, chosen
 from privyseal.cli.aws.table import GROUP
 from privyseal.cli.spec import Spec
+from privyseal.cli.tree import run
 
 STORES = (
     "--backend=", "--prompt=", "--keychain=", "--secret-service-collection=", "--pass-dir=",
@@ -52,6 +55,23 @@ def test_a_command_has_every_option_that_aws_vault_gives_it(command: str) -> Non
     }
 
     assert {*OPTIONS[command], *stores} - ours == set()
+
+
+def test_the_help_names_every_store_and_every_way_to_ask() -> None:
+    texts = {option.flag: option.help for option in STORE}
+
+    assert all(name in texts["--backend"] for name in ("keeper", *backends()))
+    assert all(name in texts["--prompt"] for name in NAMES)
+
+
+def test_options_of_stores_stand_under_a_heading_of_their_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["aws", "clear", "--help"]) == 0
+    own, stores = capsys.readouterr().out.split("Where keys lie:")
+
+    assert ("--timeout" in own, "--file-dir" in own) == (True, False)
+    assert ("--help" in stores, "--file-dir" in stores) == (False, True)
 
 
 def test_what_nobody_said_of_a_store_is_empty() -> None:
