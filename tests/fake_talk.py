@@ -6,13 +6,20 @@ from collections.abc import Callable
 class FakeTalk:
     """Answers what the test says, and remembers what was asked and told.
 
-    `codes` is called for each code with its serial number and what was wrong with the last.
+    `codes` is called for each code with its serial number and what was wrong with the last,
+    `waits` lets seconds pass.
     """
 
-    def __init__(self, codes: Callable[[str, str], str] | None = None) -> None:
+    def __init__(
+        self,
+        codes: Callable[[str, str], str] | None = None,
+        *,
+        waits: Callable[[float], None] | None = None,
+    ) -> None:
         self.asked: list[tuple[str, str]] = []
         self.told: list[str] = []
         self._codes = codes
+        self._waits = waits
 
     def code(self, serial: str, again: str = "") -> str:
         self.asked.append((serial, again))
@@ -26,7 +33,8 @@ class FakeTalk:
         raise AssertionError("no page is expected")
 
     def wait(self, seconds: float) -> None:
-        raise AssertionError("nothing is to be waited for")
+        assert self._waits is not None, "nothing is to be waited for"
+        self._waits(seconds)
 
     def tell(self, text: str) -> None:
         self.told.append(text)

@@ -53,7 +53,7 @@ class Engine:
     """Turns plans into credentials.
 
     `outside` allows sources that begin outside (a command, a file, the environment): only for an
-    engine in the process of the person who asks. `wait` lets seconds pass, in place of the talk.
+    engine in the process of the person who asks.
     """
 
     def __init__(
@@ -64,16 +64,14 @@ class Engine:
         *,
         flights: Flights,
         outside: bool = False,
-        wait: Callable[[float], None] | None = None,
     ) -> None:
         self._store = store
         self._talk = talk
         self._clock = clock
         self._flights = flights
         self._outside = outside
-        self._wait = wait or talk.wait
         self._cache = Cache(store, clock)
-        self._codes = Codes(store, talk, clock, flights, wait=self._wait)
+        self._codes = Codes(store, talk, clock, flights)
 
     def obtain(self, plan: Plan) -> Credentials:
         """Return credentials by a plan.
@@ -204,7 +202,6 @@ class Engine:
                     self._talk,
                     self._clock,
                     self._flights,
-                    self._wait,
                 )
                 return access.role_credentials(source.account, source.role)
             case WebIdentity() | Process() | Ambient():

@@ -30,22 +30,13 @@ _MIN_SEED: Final = 10
 
 
 class Codes:
-    """Gets codes for calls; `wait` lets seconds pass."""
+    """Gets codes for calls."""
 
-    def __init__(
-        self,
-        store: KeyStore,
-        talk: Talk,
-        clock: Clock,
-        flights: Flights,
-        *,
-        wait: Callable[[float], None],
-    ) -> None:
+    def __init__(self, store: KeyStore, talk: Talk, clock: Clock, flights: Flights) -> None:
         self._store = store
         self._talk = talk
         self._clock = clock
         self._flights = flights
-        self._wait = wait
 
     def spend(self, serial: str, call: Callable[[str], _T]) -> _T:
         """Return what `call` makes with a code of the device; a wrong one is asked for anew.
@@ -93,7 +84,7 @@ class Codes:
 
         used, _ = self._used(serial)
         while self._step() <= used:
-            self._wait((used + 1) * _STEP_SECONDS - self._clock.wall())
+            self._talk.wait((used + 1) * _STEP_SECONDS - self._clock.wall())
         sha1 = SHA1()  # noqa: S303 - what AWS's virtual devices use (RFC 6238)
         device = TOTP(seed, _DIGITS, sha1, _STEP_SECONDS, enforce_key_length=False)
         return device.generate(int(self._clock.wall())).decode()

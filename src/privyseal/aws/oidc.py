@@ -9,7 +9,6 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final
@@ -29,9 +28,6 @@ from privyseal.errors import (
 )
 from privyseal.model.aws import Network, Portal
 from privyseal.model.clock import Clock
-
-Wait = Callable[[float], None]
-"""Lets seconds pass."""
 
 _CLIENT_NAME: Final = "Privyseal"
 _DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -61,20 +57,13 @@ class TokenService:
     """The token service of one portal; `network` is in the portal's region."""
 
     def __init__(
-        self,
-        portal: Portal,
-        network: Network,
-        store: KeyStore,
-        talk: Talk,
-        clock: Clock,
-        wait: Wait,
+        self, portal: Portal, network: Network, store: KeyStore, talk: Talk, clock: Clock
     ) -> None:
         self._portal = portal
         self._network = network
         self._store = store
         self._talk = talk
         self._clock = clock
-        self._wait = wait
 
     @cached_property
     def _oidc(self) -> Any:
@@ -172,7 +161,7 @@ class TokenService:
         page = waiting.get("verificationUriComplete") or waiting["verificationUri"]
         self._talk.page(page, code=waiting["userCode"])
         while self._clock.monotonic() < until:
-            self._wait(interval)
+            self._talk.wait(interval)
             try:
                 return self._create(ours, _DEVICE_GRANT, deviceCode=waiting["deviceCode"])
             except ExpectedError as error:

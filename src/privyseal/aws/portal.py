@@ -16,7 +16,7 @@ import msgspec
 from privyseal.aws import calls, items, tokens
 from privyseal.aws.calls import ExpectedError
 from privyseal.aws.flights import Flights
-from privyseal.aws.oidc import TokenService, Wait
+from privyseal.aws.oidc import TokenService
 from privyseal.aws.ports import KeyStore, Talk
 from privyseal.aws.tokens import Token
 from privyseal.errors import (
@@ -52,7 +52,7 @@ def carry_out(
     Raises:
         PrivysealError: As for the methods of `PortalAccess`.
     """
-    access = PortalAccess(order.portal, order.network, store, talk, clock, flights, talk.wait)
+    access = PortalAccess(order.portal, order.network, store, talk, clock, flights)
     match order:
         case Roles():
             return access.roles()
@@ -65,7 +65,7 @@ def carry_out(
 
 
 class PortalAccess:
-    """One portal, as one order sees it; `wait` lets seconds pass."""
+    """One portal, as one order sees it."""
 
     def __init__(
         self,
@@ -75,7 +75,6 @@ class PortalAccess:
         talk: Talk,
         clock: Clock,
         flights: Flights,
-        wait: Wait,
     ) -> None:
         self._portal = portal
         self._network = msgspec.structs.replace(network, region=portal.region)
@@ -83,7 +82,7 @@ class PortalAccess:
         self._clock = clock
         self._flights = flights
         self._held: Token | None = None  # a store may take a second to read
-        self._tokens = TokenService(portal, self._network, store, talk, clock, wait)
+        self._tokens = TokenService(portal, self._network, store, talk, clock)
 
     def role_credentials(self, account: str, role: str) -> Credentials:
         """Return the credentials of a role; signs in when there is no token for the portal.

@@ -10,7 +10,6 @@ A journal in the store is written before each change, and holds both keys while 
 Whatever a rotation dies of, the next one, or `--resume`, goes on where the journal says.
 """
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -47,7 +46,7 @@ _ORPHAN_SECONDS: Final = 15 * 60
 
 
 class Rotation:
-    """One rotation of one stored key: `obtain` carries out its plan, `wait` lets seconds pass."""
+    """One rotation of one stored key: `obtain` carries out its plan."""
 
     def __init__(
         self,
@@ -57,8 +56,6 @@ class Rotation:
         clock: Clock,
         flights: Flights,
         obtain: Obtains,
-        *,
-        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._order = order
         self._store = store
@@ -67,7 +64,6 @@ class Rotation:
         self._flights = flights
         self._obtain = obtain
         self._book = Book(store, order.name)
-        self._wait = wait
         self._lines: list[str] = []
 
     def run(self) -> list[str]:
@@ -249,7 +245,7 @@ class Rotation:
                 return []
             if found or self._clock.wall() >= give_up:
                 return found
-            self._wait(_PAUSE_SECONDS)
+            self._talk.wait(_PAUSE_SECONDS)
 
     def _take_back(self, keys: Keys, new: AccessKey) -> None:
         try:
@@ -274,7 +270,7 @@ class Rotation:
                         f"{_CONSISTENT_SECONDS} s; the old one is still in place",
                         hint=self._advice(),
                     ) from error
-                self._wait(_PAUSE_SECONDS)
+                self._talk.wait(_PAUSE_SECONDS)
             else:
                 return
 

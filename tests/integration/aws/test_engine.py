@@ -1,7 +1,7 @@
 """Plans become credentials: against an AWS that checks what AWS checks."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Barrier, Thread
 
@@ -56,8 +56,11 @@ class World:
         self.device = self.user.device
         self.store = MemoryStore()
         self.put("base")
-        self.talk = FakeTalk(lambda serial, again: self.device.code())
+        self.talk = self.person(lambda serial, again: self.device.code())
         self.network = Network(region="eu-central-1", endpoints={"sts": aws.url})
+
+    def person(self, codes: Callable[[str, str], str]) -> FakeTalk:
+        return FakeTalk(codes, waits=self.clock.advance)
 
     def put(self, name: str) -> None:
         key = self.user.keys[-1]
@@ -78,9 +81,7 @@ class World:
         )
 
     def engine(self) -> Engine:
-        return Engine(
-            self.store, self.talk, self.clock, flights=self.flights, wait=self.clock.advance
-        )
+        return Engine(self.store, self.talk, self.clock, flights=self.flights)
 
     def obtain(self, *steps: Step, profile: str = "prod", fresh: bool = False) -> Credentials:
         return self.engine().obtain(self.plan(*steps, profile=profile, fresh=fresh))
@@ -238,7 +239,7 @@ def test_what_still_holds_serves_while_nobody_can_be_asked(world: World):
     def nobody(serial: str, again: str) -> str:
         raise UsageError("there is no terminal to ask for an MFA code")
 
-    world.talk = FakeTalk(nobody)
+    world.talk = world.person(nobody)
 
     assert world.obtain(session) == first
     world.clock.advance(301)
@@ -423,7 +424,7 @@ def test_a_key_that_did_not_come_is_not_kept(world: World):
 
 def test_a_wrong_code_is_asked_for_again(world: World):
     codes = iter(["000000", world.device.code()])
-    world.talk = FakeTalk(lambda serial, again: next(codes))
+    world.talk = world.person(lambda serial, again: next(codes))
 
     world.obtain(SessionStep(mfa=world.device.serial))
 
@@ -438,7 +439,7 @@ def test_two_roles_with_a_code_each_never_send_the_same_code(world: World):
             world.clock.advance(30)
         return world.device.code()
 
-    world.talk = FakeTalk(code)
+    world.talk = world.person(code)
     for arn in arns:
         world.obtain(RoleStep(arn=arn, mfa=world.device.serial))
 

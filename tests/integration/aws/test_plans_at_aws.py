@@ -102,12 +102,12 @@ def test_aws_takes_every_call_of_a_plan_and_one_code_is_enough(
     made = plan(
         load(world.text(chain)), "p0", keys=[last], environment={}, flags=flags, purpose=purpose
     )
-    talk = FakeTalk(lambda serial, again: world.device.code())
+    talk = FakeTalk(lambda serial, again: world.device.code(), waits=world.clock.advance)
     world.clock.advance(90)  # no code of the run before can be in use still
     world.runs += 1
     flights = Flights(world.folder / str(world.runs))
     store = world.store(last)
-    engine = Engine(store, talk, world.clock, flights=flights, wait=world.clock.advance)
+    engine = Engine(store, talk, world.clock, flights=flights)
 
     found = engine.obtain(made)
 

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from privyseal.aws.flights import Flights
 from privyseal.aws.ports import Item, KeyStore
 from privyseal.aws.rotate import Rotation
 from privyseal.aws.stores.file import FileStore
+from privyseal.aws.talk import SocketTalk
 from privyseal.errors import (
     ConflictError,
     CorruptError,
@@ -65,7 +67,7 @@ class World:
         self.store: KeyStore = store or FileStore(
             folder / "keys", lambda *, new: Secret(b"words"), self.clock, rounds=1000
         )
-        self.talk = FakeTalk()
+        self.talk = FakeTalk(waits=self.wait)
         self.waited: list[float] = []
 
     def wait(self, seconds: float) -> None:
@@ -104,7 +106,6 @@ class World:
             self.clock,
             self.flights,
             engine.obtain,
-            wait=self.wait,
         )
 
     def stored(self) -> AccessKey:
@@ -385,6 +386,31 @@ class Deadly:
         self._left -= 1
         if not self._left:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_rotation_ends_at_once_when_its_command_has_gone_and_the_next_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    old = world.begin()
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    real = sts.identity
+
+    def unknown(network, credentials):
+        if credentials.access_key_id != old.access_key_id:
+            near.close()
+            raise UnknownKeyError("AWS does not know the access key")
+        return real(network, credentials)
+
+    with far, monkeypatch.context() as patch:
+        patch.setattr(sts, "identity", unknown)
+        world.talk = FakeTalk(waits=SocketTalk(far).wait)
+        with pytest.raises(DeniedError, match="the command that asked has gone"):
+            world.rotate()
+    assert world.stored().access_key_id == old.access_key_id
+
+    world.talk = FakeTalk(waits=world.wait)
+    assert world.rotate()[0].startswith("going on with the rotation of ")
+    assert world.at_aws() == {world.stored().access_key_id: True}
 
 
 def _die_at(

@@ -23,7 +23,7 @@ class World:
         self.clock = FakeClock(1111111109.0)
         self.store = MemoryStore()
         left = iter(codes)
-        self.talk = FakeTalk(lambda serial, again: next(left))
+        self.talk = FakeTalk(lambda serial, again: next(left), waits=self.wait)
         self.flights = Flights(folder)
         self.waited: list[float] = []
         self.sent: list[str] = []
@@ -43,11 +43,11 @@ class World:
         return self._codes().spend(SERIAL, call)
 
     def _codes(self) -> Codes:
-        def wait(seconds: float) -> None:
-            self.waited.append(seconds)
-            self.clock.advance(seconds)
+        return Codes(self.store, self.talk, self.clock, self.flights)
 
-        return Codes(self.store, self.talk, self.clock, self.flights, wait=wait)
+    def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.clock.advance(seconds)
 
 
 @pytest.fixture
