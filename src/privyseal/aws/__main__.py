@@ -15,6 +15,7 @@ from typing import Final
 
 from privyseal.aws import broker
 from privyseal.aws.flights import Flights
+from privyseal.aws.means import Means
 from privyseal.aws.ports import KeyStore, Talk
 from privyseal.errors import UsageError
 from privyseal.model.aws import Order
@@ -41,7 +42,7 @@ def main() -> int:
     def work(order: Order, store: KeyStore, talk: Talk, value: Secret | None) -> bytes:
         from privyseal.aws.engine import carry_out  # noqa: PLC0415 - it needs more packages
 
-        return carry_out(order, store, talk, clock, flights, value)
+        return carry_out(order, Means(store, talk, clock, flights), value)
 
     if options.fd is None:
         return _listen(work)

@@ -6,10 +6,10 @@ from typing import Final, assert_never
 from privyseal.aws import items, sts
 from privyseal.aws.cache import Cache, Stage
 from privyseal.aws.calls import EndedError, UnknownKeyError
-from privyseal.aws.flights import Flights
 from privyseal.aws.known import known
+from privyseal.aws.means import Means
 from privyseal.aws.mfa import Codes, seed_item
-from privyseal.aws.ports import Entries, KeyStore, Talk
+from privyseal.aws.ports import Entries, KeyStore
 from privyseal.errors import (
     ConflictError,
     DeniedError,
@@ -56,22 +56,13 @@ class Engine:
     engine in the process of the person who asks.
     """
 
-    def __init__(
-        self,
-        store: KeyStore,
-        talk: Talk,
-        clock: Clock,
-        *,
-        flights: Flights,
-        outside: bool = False,
-    ) -> None:
-        self._store = store
-        self._talk = talk
-        self._clock = clock
-        self._flights = flights
+    def __init__(self, means: Means, *, outside: bool = False) -> None:
+        self._means = means
+        self._store = means.store
+        self._clock = means.clock
         self._outside = outside
-        self._cache = Cache(store, clock)
-        self._codes = Codes(store, talk, clock, flights)
+        self._cache = Cache(means.store, means.clock)
+        self._codes = Codes(means)
 
     def obtain(self, plan: Plan) -> Credentials:
         """Return credentials by a plan.
@@ -140,7 +131,7 @@ class Engine:
         anew = anew or stage.plan.fresh
         least = stage.early if stage.number == len(stage.plan.steps) else _ON_THE_WAY
         digest = stage.digest(mark)
-        with self._flights.one(digest, wait=wait):
+        with self._means.flights.one(digest, wait=wait):
             entries = self._store.entries()
             if not anew and (found := self._cache.find(entries, digest, least)):
                 return found
@@ -153,7 +144,7 @@ class Engine:
         try:
             self._cache.keep(stage, made, mark, entries)
         except PrivysealError as error:
-            self._talk.tell(f"the next command asks AWS again: {error}")
+            self._means.talk.tell(f"the next command asks AWS again: {error}")
 
     def _make(self, stage: Stage, mark: str) -> Credentials:
         if not stage.number:
@@ -195,14 +186,7 @@ class Engine:
             case PortalRole():
                 from privyseal.aws import portal  # noqa: PLC0415 - seldom wanted
 
-                access = portal.PortalAccess(
-                    source.portal,
-                    plan.network,
-                    self._store,
-                    self._talk,
-                    self._clock,
-                    self._flights,
-                )
+                access = portal.PortalAccess(source.portal, plan.network, self._means)
                 return access.role_credentials(source.account, source.role)
             case WebIdentity() | Process() | Ambient():
                 return self._from_outside(source, plan)
@@ -229,14 +213,7 @@ def _no_key(name: str) -> NotFoundError:
 
 
 def carry_out(
-    order: Order,
-    store: KeyStore,
-    talk: Talk,
-    clock: Clock,
-    flights: Flights,
-    value: Secret | None = None,
-    *,
-    outside: bool = False,
+    order: Order, means: Means, value: Secret | None = None, *, outside: bool = False
 ) -> bytes:
     """Carry out an order and return its result as JSON: what the order names, or lines to show.
 
@@ -245,7 +222,7 @@ def carry_out(
     Raises:
         PrivysealError: It could not be carried out; what was done of it is told by the message.
     """
-    engine = Engine(store, talk, clock, flights=flights, outside=outside)
+    engine = Engine(means, outside=outside)
     match order:
         case Obtain():
             return encode(engine.obtain(order.plan))
@@ -254,14 +231,13 @@ def carry_out(
         case Rotate():
             from privyseal.aws.rotate import Rotation  # noqa: PLC0415 - only what the order wants
 
-            rotation = Rotation(order, store, talk, clock, flights, engine.obtain)
-            return encode({"lines": rotation.run()})
+            return encode({"lines": Rotation(order, means, engine.obtain).run()})
         case Roles() | SignIn() | SignOut():
             from privyseal.aws import portal  # noqa: PLC0415 - only what the order wants
 
-            return encode(portal.carry_out(order, store, talk, clock, flights))
+            return encode(portal.carry_out(order, means))
         case Keep() | Remove() | Clear():
-            return encode({"lines": _change(order, store, clock, value)})
+            return encode({"lines": _change(order, means.store, means.clock, value)})
         case Link():
             from privyseal.aws import console  # noqa: PLC0415 - only what the order wants
 

@@ -13,10 +13,9 @@ from typing import Final, TypeVar
 
 from privyseal.aws import items
 from privyseal.aws.calls import WrongCodeError
-from privyseal.aws.flights import Flights
-from privyseal.aws.ports import Item, KeyStore, Talk
+from privyseal.aws.means import Means
+from privyseal.aws.ports import Item
 from privyseal.errors import CorruptError, DeniedError, NotFoundError, PrivysealError, UsageError
-from privyseal.model.clock import Clock
 from privyseal.model.secret import Secret
 
 _T = TypeVar("_T")
@@ -32,11 +31,11 @@ _MIN_SEED: Final = 10
 class Codes:
     """Gets codes for calls."""
 
-    def __init__(self, store: KeyStore, talk: Talk, clock: Clock, flights: Flights) -> None:
-        self._store = store
-        self._talk = talk
-        self._clock = clock
-        self._flights = flights
+    def __init__(self, means: Means) -> None:
+        self._store = means.store
+        self._talk = means.talk
+        self._clock = means.clock
+        self._flights = means.flights
 
     def spend(self, serial: str, call: Callable[[str], _T]) -> _T:
         """Return what `call` makes with a code of the device; a wrong one is asked for anew.

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlencode
 
 from privyseal.aws import calls, tokens
 from privyseal.aws.calls import ExpectedError
-from privyseal.aws.ports import KeyStore, Talk
+from privyseal.aws.means import Means
 from privyseal.aws.tokens import Flow, Registration, Token
 from privyseal.errors import (
     DeniedError,
@@ -27,7 +27,6 @@ from privyseal.errors import (
     UsageError,
 )
 from privyseal.model.aws import Network, Portal
-from privyseal.model.clock import Clock
 
 _CLIENT_NAME: Final = "Privyseal"
 _DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -56,14 +55,12 @@ _OF_DEVICES: Final = frozenset(
 class TokenService:
     """The token service of one portal; `network` is in the portal's region."""
 
-    def __init__(
-        self, portal: Portal, network: Network, store: KeyStore, talk: Talk, clock: Clock
-    ) -> None:
+    def __init__(self, portal: Portal, network: Network, means: Means) -> None:
         self._portal = portal
         self._network = network
-        self._store = store
-        self._talk = talk
-        self._clock = clock
+        self._store = means.store
+        self._talk = means.talk
+        self._clock = means.clock
 
     @cached_property
     def _oidc(self) -> Any:

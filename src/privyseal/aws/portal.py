@@ -15,9 +15,8 @@ import msgspec
 
 from privyseal.aws import calls, items, tokens
 from privyseal.aws.calls import ExpectedError
-from privyseal.aws.flights import Flights
+from privyseal.aws.means import Means
 from privyseal.aws.oidc import TokenService
-from privyseal.aws.ports import KeyStore, Talk
 from privyseal.aws.tokens import Token
 from privyseal.errors import (
     DeniedError,
@@ -34,7 +33,6 @@ from privyseal.model.aws import (
     SignIn,
     SignOut,
 )
-from privyseal.model.clock import Clock
 
 _EARLY: Final = 5 * 60
 """A token that can be renewed is, so many seconds before its end; others serve to the last."""
@@ -45,14 +43,14 @@ _UNAUTHORIZED: Final = "UnauthorizedException"
 
 
 def carry_out(
-    order: Roles | SignIn | SignOut, store: KeyStore, talk: Talk, clock: Clock, flights: Flights
+    order: Roles | SignIn | SignOut, means: Means
 ) -> list[OfferedRole] | dict[str, list[str]]:
     """Carry out an order that a portal takes; return the roles, or `lines` for the person.
 
     Raises:
         PrivysealError: As for the methods of `PortalAccess`.
     """
-    access = PortalAccess(order.portal, order.network, store, talk, clock, flights)
+    access = PortalAccess(order.portal, order.network, means)
     match order:
         case Roles():
             return access.roles()
@@ -67,22 +65,14 @@ def carry_out(
 class PortalAccess:
     """One portal, as one order sees it."""
 
-    def __init__(
-        self,
-        portal: Portal,
-        network: Network,
-        store: KeyStore,
-        talk: Talk,
-        clock: Clock,
-        flights: Flights,
-    ) -> None:
+    def __init__(self, portal: Portal, network: Network, means: Means) -> None:
         self._portal = portal
         self._network = msgspec.structs.replace(network, region=portal.region)
-        self._store = store
-        self._clock = clock
-        self._flights = flights
+        self._store = means.store
+        self._clock = means.clock
+        self._flights = means.flights
         self._held: Token | None = None  # a store may take a second to read
-        self._tokens = TokenService(portal, self._network, store, talk, clock)
+        self._tokens = TokenService(portal, self._network, means)
 
     def role_credentials(self, account: str, role: str) -> Credentials:
         """Return the credentials of a role; signs in when there is no token for the portal.

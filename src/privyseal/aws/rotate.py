@@ -19,10 +19,10 @@ import msgspec
 
 from privyseal.aws import items, sts
 from privyseal.aws.calls import UnknownKeyError
-from privyseal.aws.flights import Flights
 from privyseal.aws.iam import Keys, Listed
 from privyseal.aws.journal import Book, Journal
-from privyseal.aws.ports import Item, KeyStore, Talk
+from privyseal.aws.means import Means
+from privyseal.aws.ports import Item
 from privyseal.errors import (
     ConflictError,
     CorruptError,
@@ -34,7 +34,6 @@ from privyseal.errors import (
     UsageError,
 )
 from privyseal.model.aws import AccessKey, Credentials, Plan, Rotate
-from privyseal.model.clock import Clock
 
 Obtains = Callable[[Plan], Credentials]
 
@@ -48,22 +47,14 @@ _ORPHAN_SECONDS: Final = 15 * 60
 class Rotation:
     """One rotation of one stored key: `obtain` carries out its plan."""
 
-    def __init__(
-        self,
-        order: Rotate,
-        store: KeyStore,
-        talk: Talk,
-        clock: Clock,
-        flights: Flights,
-        obtain: Obtains,
-    ) -> None:
+    def __init__(self, order: Rotate, means: Means, obtain: Obtains) -> None:
         self._order = order
-        self._store = store
-        self._talk = talk
-        self._clock = clock
-        self._flights = flights
+        self._store = means.store
+        self._talk = means.talk
+        self._clock = means.clock
+        self._flights = means.flights
         self._obtain = obtain
-        self._book = Book(store, order.name)
+        self._book = Book(means.store, order.name)
         self._lines: list[str] = []
 
     def run(self) -> list[str]:

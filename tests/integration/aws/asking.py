@@ -15,6 +15,7 @@ from tests.waiting import until
 
 from privyseal.aws.engine import Engine
 from privyseal.aws.flights import Flights
+from privyseal.aws.means import Means
 from privyseal.aws.stores.file import FileStore
 from privyseal.aws.talk import TerminalTalk
 from privyseal.errors import DeniedError, PrivysealError
@@ -48,7 +49,7 @@ def main() -> None:
 
     store = FileStore(folder / "keys", lambda *, new: Secret(b"words"), clock, rounds=1000)
     talk = TerminalTalk(code, clock, BROWSER, sys.stderr)
-    engine = Engine(store, talk, clock, flights=Flights(folder / "flights"))
+    engine = Engine(Means(store, talk, clock, Flights(folder / "flights")))
     say("ready")
     sys.stdin.readline()
     try:

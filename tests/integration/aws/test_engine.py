@@ -17,6 +17,7 @@ from privyseal.aws import items, sts
 from privyseal.aws.calls import UnknownKeyError
 from privyseal.aws.engine import Engine, carry_out
 from privyseal.aws.flights import Flights
+from privyseal.aws.means import Means
 from privyseal.errors import (
     ConflictError,
     DeniedError,
@@ -81,7 +82,11 @@ class World:
         )
 
     def engine(self) -> Engine:
-        return Engine(self.store, self.talk, self.clock, flights=self.flights)
+        return Engine(self.means)
+
+    @property
+    def means(self) -> Means:
+        return Means(self.store, self.talk, self.clock, self.flights)
 
     def obtain(self, *steps: Step, profile: str = "prod", fresh: bool = False) -> Credentials:
         return self.engine().obtain(self.plan(*steps, profile=profile, fresh=fresh))
@@ -341,8 +346,8 @@ def test_a_store_that_keeps_nothing_costs_no_credentials(world: World):
 def test_orders_answer_in_json(world: World):
     order = Obtain(plan=world.plan(SessionStep()))
 
-    raw = carry_out(order, world.store, world.talk, world.clock, world.flights)
-    known = carry_out(Known(), world.store, world.talk, world.clock, world.flights)
+    raw = carry_out(order, world.means)
+    known = carry_out(Known(), world.means)
 
     made = msgspec.json.decode(raw, type=Credentials)
     assert sts.identity(world.network, made).user == "alice"
@@ -373,7 +378,7 @@ def test_a_federated_session_bears_its_users_name_and_is_narrowed_by_its_policie
 
 def lines(world: World, order: Order, value: bytes = b"") -> list[str]:
     secret = Secret(value) if value else None
-    raw = carry_out(order, world.store, world.talk, world.clock, world.flights, secret)
+    raw = carry_out(order, world.means, secret)
     return list(msgspec.json.decode(raw)["lines"])
 
 

@@ -15,6 +15,7 @@ from tests.soak import times
 from privyseal.aws import items, sts
 from privyseal.aws.engine import Engine
 from privyseal.aws.flights import Flights
+from privyseal.aws.means import Means
 from privyseal.model.aws import AccessKey, RoleStep
 from privyseal.wire.aws.planning import Purpose, plan
 from privyseal.wire.aws.profiles import Flags, load
@@ -107,7 +108,7 @@ def test_aws_takes_every_call_of_a_plan_and_one_code_is_enough(
     world.runs += 1
     flights = Flights(world.folder / str(world.runs))
     store = world.store(last)
-    engine = Engine(store, talk, world.clock, flights=flights)
+    engine = Engine(Means(store, talk, world.clock, flights))
 
     found = engine.obtain(made)
 

@@ -20,6 +20,7 @@ from tests.fakes_stores import MemoryStore
 from privyseal.aws import items, sts
 from privyseal.aws.engine import carry_out
 from privyseal.aws.flights import Flights
+from privyseal.aws.means import Means
 from privyseal.aws.portal import PortalAccess
 from privyseal.aws.ports import Item
 from privyseal.aws.talk import TerminalTalk
@@ -79,14 +80,10 @@ class World:
                 self.aws.oidc.decide(device.user_code, self.aws.oidc.person)
 
     def access(self, talk: TerminalTalk | None = None) -> PortalAccess:
-        return PortalAccess(
-            self.portal,
-            self.network,
-            self.store,
-            talk or self.talk,
-            self.clock,
-            self._flights,
-        )
+        return PortalAccess(self.portal, self.network, self.means(talk))
+
+    def means(self, talk: TerminalTalk | None = None) -> Means:
+        return Means(self.store, talk or self.talk, self.clock, self._flights)
 
     @property
     def talk(self) -> TerminalTalk:
@@ -102,7 +99,7 @@ class World:
         return self.access().sign_out()
 
     def carry_out(self, order: Order) -> bytes:
-        return carry_out(order, self.store, self.talk, self.clock, self._flights)
+        return carry_out(order, self.means())
 
     @property
     def pages(self) -> int:

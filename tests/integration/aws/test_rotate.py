@@ -19,6 +19,7 @@ from privyseal.aws import calls, items, sts
 from privyseal.aws.calls import UnknownKeyError
 from privyseal.aws.engine import Engine, carry_out
 from privyseal.aws.flights import Flights
+from privyseal.aws.means import Means
 from privyseal.aws.ports import Item, KeyStore
 from privyseal.aws.rotate import Rotation
 from privyseal.aws.stores.file import FileStore
@@ -98,15 +99,11 @@ class World:
         return self.rotation(self.order(*steps, grace=grace, resume=resume)).run()
 
     def rotation(self, order: Rotate) -> Rotation:
-        engine = Engine(self.store, self.talk, self.clock, flights=self.flights)
-        return Rotation(
-            order,
-            self.store,
-            self.talk,
-            self.clock,
-            self.flights,
-            engine.obtain,
-        )
+        return Rotation(order, self.means, Engine(self.means).obtain)
+
+    @property
+    def means(self) -> Means:
+        return Means(self.store, self.talk, self.clock, self.flights)
 
     def stored(self) -> AccessKey:
         return items.decode_access_key(self.store.read("base").value.expose())
@@ -359,7 +356,7 @@ def test_a_key_that_somebody_uses_is_not_taken_for_a_lost_one(
 def test_an_order_answers_with_lines(world: World):
     world.begin()
 
-    raw = carry_out(world.order(), world.store, world.talk, world.clock, world.flights)
+    raw = carry_out(world.order(), world.means)
 
     assert len(msgspec.json.decode(raw)["lines"]) == 2
 

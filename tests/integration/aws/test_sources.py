@@ -16,6 +16,7 @@ from tests.fakes_stores import MemoryStore
 
 from privyseal.aws.engine import Engine
 from privyseal.aws.flights import Flights
+from privyseal.aws.means import Means
 from privyseal.aws.sources import CHAIN, from_process, from_surroundings
 from privyseal.errors import (
     CorruptError,
@@ -51,7 +52,7 @@ def aws() -> Iterator[FakeAws]:
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     flights = Flights(tmp_path / "flights")
-    return Engine(MemoryStore(), FakeTalk(), SystemClock(), flights=flights, outside=True)
+    return Engine(Means(MemoryStore(), FakeTalk(), SystemClock(), flights), outside=True)
 
 
 def document(**changes: object) -> str:
@@ -299,7 +300,7 @@ def test_the_broker_goes_nowhere_else(source: Source, tmp_path: Path) -> None:
     proof = tmp_path / "proof"
     if isinstance(source, Process):
         source = Process(command=source.command.format(proof=proof))
-    broker = Engine(MemoryStore(), FakeTalk(), FakeClock(), flights=Flights(tmp_path / "flights"))
+    broker = Engine(Means(MemoryStore(), FakeTalk(), FakeClock(), Flights(tmp_path / "flights")))
     steps = (RoleStep(arn="arn:aws:iam::1:role/r"),)
 
     for tried in (plan(source), Plan(profile="p", source=source, steps=steps)):
@@ -312,8 +313,8 @@ def test_a_cached_session_of_the_outside_is_not_given_by_the_broker(tmp_path: Pa
     store = MemoryStore()
     flights = Flights(tmp_path / "flights")
     wanted = plan(printing(document()))
-    own = Engine(store, FakeTalk(), SystemClock(), flights=flights, outside=True)
+    own = Engine(Means(store, FakeTalk(), SystemClock(), flights), outside=True)
     assert isinstance(own.obtain(wanted), Credentials)
 
     with pytest.raises(DeniedError):
-        Engine(store, FakeTalk(), SystemClock(), flights=flights).obtain(wanted)
+        Engine(Means(store, FakeTalk(), SystemClock(), flights)).obtain(wanted)

@@ -11,6 +11,7 @@ from tests.fakes_stores import MemoryStore
 from privyseal.aws import items
 from privyseal.aws.calls import WrongCodeError
 from privyseal.aws.flights import Flights
+from privyseal.aws.means import Means
 from privyseal.aws.mfa import Codes, seed_item
 from privyseal.errors import DeniedError, UnreachableError, UsageError
 
@@ -43,7 +44,7 @@ class World:
         return self._codes().spend(SERIAL, call)
 
     def _codes(self) -> Codes:
-        return Codes(self.store, self.talk, self.clock, self.flights)
+        return Codes(Means(self.store, self.talk, self.clock, self.flights))
 
     def wait(self, seconds: float) -> None:
         self.waited.append(seconds)

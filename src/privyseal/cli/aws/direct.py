@@ -7,6 +7,7 @@ from pathlib import Path
 from privyseal.aws.choice import StoreOptions, open_store
 from privyseal.aws.engine import carry_out
 from privyseal.aws.flights import Flights
+from privyseal.aws.means import Means
 from privyseal.aws.ports import Item, KeyStore, Talk
 from privyseal.errors import NotFoundError
 from privyseal.model.aws import Order
@@ -53,7 +54,7 @@ class MemoryStore:
 
 def carry_out_here(order: Order, store: KeyStore, talk: Talk, value: Secret | None = None) -> bytes:
     """Carry out an order in this process; return its result as a JSON text."""
-    return carry_out(order, store, talk, SystemClock(), flights(), value, outside=True)
+    return carry_out(order, Means(store, talk, SystemClock(), flights()), value, outside=True)
 
 
 def open_direct(wanted: Mapping[str, str]) -> KeyStore:
