@@ -48,7 +48,12 @@ async def _unsendable(_call: Call) -> Reply:
     return Reply(["a\0b"], [seal(b"value")])
 
 
+async def _swallow(_call: Call) -> Reply:
+    return Reply()
+
+
 TABLE = {
+    (NAME, "Swallow"): Method("h", "", _swallow),
     (NAME, "Quote"): Method("", "", _quote),
     (NAME, "Unsendable"): Method("", "s", _unsendable),
     (NAME, "Echo"): Method("u", "uah", _echo),
@@ -117,6 +122,25 @@ async def test_a_defect_tells_the_caller_a_number_and_nothing_else(
             await home.connection.call(NAME, PATH, NAME, "Fail")
         assert "a secret detail" in caplog.text
         server.close()
+
+
+async def test_a_call_to_a_process_that_stops_is_refused_without_a_trace(
+    home: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        server = await Connection.open(group, home.address)
+        server.serve(TABLE)
+        await server.claim(NAME)
+    open_before = _open_descriptors()
+    fd = seal(b"value")
+
+    with pytest.raises(UnreachableError, match="this program is stopping"):
+        await home.connection.call(NAME, PATH, NAME, "Swallow", "h", [0], fds=[fd])
+
+    os.close(fd)
+    assert not caplog.records
+    assert _open_descriptors() == open_before
+    server.close()
 
 
 async def test_what_no_bus_can_carry_ends_neither_side_and_leaks_no_descriptor(home: House) -> None:

@@ -19,13 +19,7 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.constants import NameFlag, RequestNameReply
 from dbus_fast.errors import DBusError, DBusFastError
 
-from privyseal.errors import (
-    ConflictError,
-    PrivysealError,
-    UnreachableError,
-    UsageError,
-    from_bus,
-)
+from privyseal.errors import ConflictError, PrivysealError, UnreachableError, UsageError, from_bus
 from privyseal.runtime.patience import PatientSocket
 
 log = logging.getLogger(__name__)
@@ -302,7 +296,13 @@ class Connection:
                 f"{call.member} takes {method.takes!r}, not {message.signature!r}",
             )
         else:
-            self._group.create_task(self._answer(message, call, method), name=call.member)
+            answer = self._answer(message, call, method)
+            try:
+                self._group.create_task(answer, name=call.member)
+            except RuntimeError:  # the owner's group has ended, and its process is about to
+                answer.close()
+                _close(call.fds)
+                self._fail(message, UnreachableError.bus_name, "this program is stopping")
         return True
 
     def _signal(self, message: Message) -> None:
