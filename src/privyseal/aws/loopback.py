@@ -89,6 +89,8 @@ class Loopback:
                 for key, _ in selector.select(left):
                     if key.data is None:
                         self._welcome(selector, visits)
+                    elif key.data.gone:  # made room for a newcomer of this very round
+                        continue
                     elif result := self._hear(key.data, selector, judge):
                         return result
         return ""
@@ -146,10 +148,12 @@ class _Visit:
 
     def __init__(self, link: socket.socket) -> None:
         self.link = link
+        self.gone = False
         self.protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD)
 
 
 def _part(visit: _Visit, selector: selectors.BaseSelector) -> None:
+    visit.gone = True
     selector.unregister(visit.link)
     visit.link.close()
 
