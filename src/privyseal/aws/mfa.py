@@ -102,7 +102,9 @@ class Codes:
 
     def _used(self, serial: str) -> tuple[int, str]:
         step, _, digest = self._flights.noted(f"mfa {serial}").partition(" ")
-        return (int(step), digest) if step.isdigit() else (-1, "")
+        used = int(step) if step.isdecimal() else -1
+        # One from far ahead is of a clock that was wrong: to wait for it may take days.
+        return (used, digest) if used - self._step() <= _FORGOTTEN_STEPS else (-1, "")
 
     def _step(self) -> int:
         return int(self._clock.wall()) // _STEP_SECONDS

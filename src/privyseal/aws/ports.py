@@ -86,5 +86,5 @@ class Talk(Protocol):
         ...
 
     def wait(self, seconds: float) -> None:
-        """Let seconds pass, while she does something elsewhere; ends early when she gives up."""
+        """Let seconds pass, none if below 0, while she does something elsewhere; or she gives up."""
         ...

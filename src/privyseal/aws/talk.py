@@ -126,7 +126,7 @@ class TerminalTalk:
 
     def wait(self, seconds: float) -> None:
         """Let seconds pass; Ctrl-C ends them."""
-        time.sleep(seconds)
+        time.sleep(max(seconds, 0))
 
     def close(self) -> None:
         """Stop listening for a redirect that nobody waits for any more."""
@@ -194,7 +194,7 @@ class SocketTalk:
         for end in (self._link, self._order):
             if end is not None:
                 hung_up.register(end, 0)
-        if hung_up.poll(seconds * 1000):
+        if hung_up.poll(max(seconds, 0) * 1000):
             raise DeniedError(_GONE)
 
     def _ask(self, saying: Saying) -> str:

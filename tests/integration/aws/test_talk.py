@@ -148,6 +148,11 @@ def test_a_command_that_left_counts_as_a_refusal() -> None:
             talk.code("arn:aws:iam::1:mfa/x")
 
 
+def test_no_time_is_waited_for_when_it_has_passed_already(person: Person, reach) -> None:
+    with reach(person.at()) as talk:
+        talk.wait(-0.01)
+
+
 @pytest.mark.parametrize("leaves", ["command", "keeper"])
 def test_waiting_ends_when_the_command_leaves_or_its_order_is_given_up(leaves: str) -> None:
     command, broker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

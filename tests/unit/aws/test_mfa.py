@@ -142,6 +142,19 @@ def test_a_computed_code_waits_for_its_own_step(world: Callable[..., World]):
     assert here.waited == [1.0]
 
 
+def test_a_code_of_a_clock_that_was_ahead_is_not_waited_for(world: Callable[..., World]):
+    here = world()
+    here.store.write(seed_item(SERIAL, RFC6238_SEED))
+    here.clock.advance(86400)
+    here.spend()
+    here.clock.advance(-86400)
+
+    here.spend()
+
+    assert here.sent[1] == "081804"
+    assert here.waited == []
+
+
 def test_a_seed_may_be_typed_as_it_is_shown(world: Callable[..., World]):
     spaced = " ".join(RFC6238_SEED[at : at + 4] for at in range(0, 32, 4)).lower()
 
