@@ -73,8 +73,7 @@ class _Shelf:
                 quiet = self._error is not None and now < self._quiet_until
                 if kept is not None and holds:
                     if now >= self._renew_at and not self._busy and not quiet:
-                        self._busy = True
-                        threading.Thread(target=self._renew, daemon=True).start()
+                        self._renew_behind()
                     return kept
                 if self._busy:
                     self._changed.wait()
@@ -89,6 +88,13 @@ class _Shelf:
                 raise self._error
             assert self._kept is not None  # noqa: S101 - one of the two is there after a renewal
             return self._kept
+
+    def _renew_behind(self) -> None:
+        self._busy = True
+        try:
+            threading.Thread(target=self._renew, daemon=True).start()
+        except RuntimeError:  # the system has no more threads just now: the next client tries
+            self._busy = False
 
     def _renew(self) -> None:
         got: Credentials | PrivysealError

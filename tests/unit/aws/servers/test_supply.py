@@ -89,6 +89,24 @@ def test_nobody_waits_for_a_renewal_while_the_old_ones_hold(
     until(lambda: supply.get().access_key_id == "A2")
 
 
+def test_where_no_thread_can_be_had_the_old_ones_serve_and_the_next_client_renews(
+    clock: FakeClock, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supply = Supply(source, clock)
+    supply.get()
+    clock.advance(HOUR - EARLY)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert supply.get().access_key_id == "A1"
+
+    clock.advance(EARLY)
+    assert supply.get().access_key_id == "A2"
+
+
 def test_expired_credentials_are_never_handed_out(clock: FakeClock, source: Source) -> None:
     supply = Supply(source, clock)
     supply.get()
