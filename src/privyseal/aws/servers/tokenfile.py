@@ -5,7 +5,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -27,18 +27,24 @@ def token_file(token: str) -> Iterator[Path]:
     """
     with _folder() as folder:
         _sweep(folder)
-        try:
-            fd, name = tempfile.mkstemp(dir=folder, prefix=_PREFIX)
-        except OSError as error:
-            raise PrivysealError(f"cannot write into {folder}: {error.strerror}") from error
-        path = Path(name)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            os.write(fd, token.encode())
+        with ExitStack() as cleanup:
+            try:
+                path = _written(folder, token, cleanup)
+            except OSError as error:
+                raise PrivysealError(f"cannot write into {folder}: {error.strerror}") from error
             yield path
-        finally:
-            path.unlink(missing_ok=True)
-            os.close(fd)
+
+
+def _written(folder: Path, token: str, cleanup: ExitStack) -> Path:
+    while True:
+        fd, name = tempfile.mkstemp(dir=folder, prefix=_PREFIX)
+        cleanup.callback(os.close, fd)
+        cleanup.callback(Path(name).unlink, missing_ok=True)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        # Before it was locked, another server may have swept it out.
+        if os.fstat(fd).st_nlink:
+            os.write(fd, token.encode())
+            return Path(name)
 
 
 @contextmanager

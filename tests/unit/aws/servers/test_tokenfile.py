@@ -1,11 +1,16 @@
 """The token's file: whose, where, and for how long."""
 
+import errno
+import os
 import stat
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from privyseal.aws.servers.tokenfile import token_file
+from privyseal.errors import PrivysealError
 
 
 @pytest.fixture
@@ -37,6 +42,39 @@ def test_what_a_killed_server_left_is_removed_and_a_living_one_s_stays(runtime: 
         with token_file("new"):
             assert not left.exists()
             assert living.read_text() == "living"
+
+
+def test_a_file_that_another_server_sweeps_out_before_it_is_locked_is_made_anew(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = tempfile.mkstemp
+    swept: list[str] = []
+
+    def hasty(**how: Any) -> tuple[int, str]:
+        fd, name = make(**how)
+        if not swept:
+            swept.append(name)
+            Path(name).unlink()
+        return fd, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", hasty)
+    with token_file("t0ken") as path:
+        assert path.read_text() == "t0ken"
+        assert str(path) not in swept
+    assert list(runtime.iterdir()) == []
+
+
+def test_a_place_that_takes_nothing_is_named(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, text: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(PrivysealError, match="No space left"), token_file("t0ken"):
+            pytest.fail("there is no token to serve with")
+    assert list(runtime.iterdir()) == []
 
 
 def test_without_a_runtime_folder_the_file_has_a_private_one(
