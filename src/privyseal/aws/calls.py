@@ -145,6 +145,16 @@ _CAUSES: Final[Mapping[str, str]] = {
     "ConnectionClosedError": "it closed the connection",
     "ProxyConnectionError": "the proxy does not answer",
 }
+UNREADABLE: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What botocore's parsers stumble with over what has another shape than its models."""
+
 _OTHER: Final = _Meaning(PrivysealError, "AWS refuses")
 
 
@@ -261,15 +271,15 @@ def call(
             hint="look for a proxy or a captive portal between here and AWS, whose authority is not known"
             " to this machine or to `ca_bundle`",
         ) from None
-    except ResponseParserError:
-        raise UnreachableError(
-            f"what answers {what} at {_host(owner)} is not AWS",
-            hint="look for a proxy or a captive portal, and at the endpoint",
-        ) from None
     except BotoCoreError as error:
         raise UnreachableError(
             f"cannot reach {_host(owner)} for {what}: {_CAUSES.get(type(error).__name__, 'it failed')}",
             hint="look at the network, the proxy (HTTPS_PROXY) and the endpoint",
+        ) from None
+    except (ResponseParserError, *UNREADABLE):
+        raise UnreachableError(
+            f"what answers {what} at {_host(owner)} is not AWS",
+            hint="look for a proxy or a captive portal, and at the endpoint",
         ) from None
 
 
@@ -353,7 +363,9 @@ def _refusal(
     meaning = _MEANINGS.get(code, _OTHER)
     if behind := _skew(meaning, message, meta):
         return _SKEWED.kind(f"{_SKEWED.text}: {behind}{where}", hint=_SKEWED.hint)
-    said = f": {_quoted(message)!r}" if meaning.quoted and message else ""
+    # botocore puts the status for a code that is missing, and a whole body for its message then.
+    own = meaning.quoted and not code.isdigit()
+    said = f": {_quoted(message)!r}" if own and message else ""
     return meaning.kind(f"{meaning.text}{said}{where}", hint=_hint(meaning, message))
 
 

@@ -5,11 +5,31 @@
 
 from typing import Any, Final, NamedTuple
 
-from privyseal.aws import calls
+from privyseal.aws import answers, calls
+from privyseal.aws.answers import Answer, When, Word
 from privyseal.errors import NotFoundError, PrivysealError
 from privyseal.model.aws import Credentials, Network
 
 _MAX_KEYS: Final = 100
+
+
+class _Key(Answer, frozen=True, rename="pascal"):
+    access_key_id: Word
+    status: Word
+    create_date: When
+
+
+class _Keys(Answer, frozen=True, rename="pascal"):
+    access_key_metadata: list[_Key]
+
+
+class _NewKey(Answer, frozen=True, rename="pascal"):
+    access_key_id: Word
+    secret_access_key: Word
+
+
+class _Created(Answer, frozen=True, rename="pascal"):
+    access_key: _NewKey
 
 
 class Listed(NamedTuple):
@@ -46,16 +66,15 @@ class Keys:
         """Return the keys of the user."""
         answer = self._call(self._iam, "list_access_keys", MaxItems=_MAX_KEYS)
         return [
-            Listed(
-                str(key["AccessKeyId"]), key["Status"] == "Active", key["CreateDate"].timestamp()
-            )
-            for key in answer["AccessKeyMetadata"]
+            Listed(key.access_key_id, key.status == "Active", key.create_date.timestamp())
+            for key in answers.read(answer, _Keys, "list of keys").access_key_metadata
         ]
 
     def create(self) -> NewKey:
         """Make a key."""
-        made = self._call(self._once, "create_access_key")["AccessKey"]
-        return NewKey(str(made["AccessKeyId"]), str(made["SecretAccessKey"]))
+        answer = self._call(self._once, "create_access_key")
+        made = answers.read(answer, _Created, "new key").access_key
+        return NewKey(made.access_key_id, made.secret_access_key)
 
     def deactivate(self, access_key_id: str) -> None:
         """Let a key authenticate no more; it can be activated again."""

@@ -14,7 +14,8 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
-from privyseal.aws import calls, tokens
+from privyseal.aws import answers, calls, tokens
+from privyseal.aws.answers import Answer, Instant, Seconds, Text, Word
 from privyseal.aws.calls import ExpectedError
 from privyseal.aws.means import Means
 from privyseal.aws.tokens import Flow, Registration, Token
@@ -50,6 +51,28 @@ _NEW_SIGN_IN: Final = _NEW_CLIENT | {"InvalidGrantException", "ExpiredTokenExcep
 _OF_DEVICES: Final = frozenset(
     {"AuthorizationPendingException", "SlowDownException", "AccessDeniedException"}
 )
+
+
+class _Waiting(Answer, frozen=True, rename="camel", kw_only=True):
+    device_code: Word
+    user_code: Word
+    verification_uri: Text = ""
+    verification_uri_complete: Text = ""
+    expires_in: Seconds
+    interval: Seconds = _INTERVAL
+
+
+class _Made(Answer, frozen=True, rename="camel"):
+    access_token: Word
+    expires_in: Seconds = 0
+    refresh_token: Word = ""
+
+
+class _Registered(Answer, frozen=True, rename="camel"):
+    client_id: Word
+    client_secret: Word
+    client_secret_expires_at: Instant
+    authorization_endpoint: Text = ""
 
 
 class TokenService:
@@ -145,7 +168,7 @@ class TokenService:
         )
 
     def _by_device(self, ours: Registration) -> Token:
-        waiting = calls.call(
+        answer = calls.call(
             self._oidc,
             "start_device_authorization",
             expected=_NEW_CLIENT,
@@ -153,14 +176,15 @@ class TokenService:
             clientSecret=ours.secret,
             startUrl=self._portal.start_url,
         )
-        interval = max(1, waiting.get("interval", _INTERVAL))
-        until = self._clock.monotonic() + waiting["expiresIn"]
-        page = waiting.get("verificationUriComplete") or waiting["verificationUri"]
-        self._talk.page(page, code=waiting["userCode"])
+        waiting = answers.read(answer, _Waiting, "code for the sign-in")
+        interval = max(1, waiting.interval)
+        until = self._clock.monotonic() + waiting.expires_in
+        page = waiting.verification_uri_complete or waiting.verification_uri
+        self._talk.page(page, code=waiting.user_code)
         while self._clock.monotonic() < until:
             self._talk.wait(interval)
             try:
-                return self._create(ours, _DEVICE_GRANT, deviceCode=waiting["deviceCode"])
+                return self._create(ours, _DEVICE_GRANT, deviceCode=waiting.device_code)
             except ExpectedError as error:
                 if error.code == "SlowDownException":
                     interval += _INTERVAL
@@ -173,7 +197,7 @@ class TokenService:
             except UnreachableError:
                 # RFC 8628 §3.5: ask less often when the connection breaks, and go on.
                 interval += _INTERVAL
-        raise ExpiredError(f"nobody used the code {waiting['userCode']} in time")
+        raise ExpiredError(f"nobody used the code {waiting.user_code} in time")
 
     def _create(self, ours: Registration, grant: str, **inputs: Any) -> Token:
         """Get a token, and keep it before anybody uses it."""
@@ -186,13 +210,10 @@ class TokenService:
             grantType=grant,
             **inputs,
         )
+        made = answers.read(answer, _Made, "token")
         now = self._clock.wall()
-        token = Token(
-            answer["accessToken"],
-            now + answer.get("expiresIn", 0),
-            answer.get("refreshToken", inputs.get("refreshToken", "")),
-            ours.client,
-        )
+        refresh = made.refresh_token or inputs.get("refreshToken", "")
+        token = Token(made.access_token, now + made.expires_in, refresh, ours.client)
         try:
             self._store.write(tokens.token_item(self._portal, token, now=now))
         except PrivysealError as error:
@@ -225,12 +246,13 @@ class TokenService:
             scopes=list(self._portal.scopes),
             **more,
         )
+        client = answers.read(answer, _Registered, "registration")
         made = Registration(
-            answer["clientId"],
-            answer["clientSecret"],
-            float(answer["clientSecretExpiresAt"]),
+            client.client_id,
+            client.client_secret,
+            float(client.client_secret_expires_at),
             self._portal.scopes,
-            answer.get("authorizationEndpoint", ""),
+            client.authorization_endpoint,
             self._endpoint,
         )
         try:

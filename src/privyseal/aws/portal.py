@@ -5,21 +5,23 @@ flight for each portal: however many programs want a token at once, one page is 
 """
 
 import hmac
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 import msgspec
 
-from privyseal.aws import calls, items, tokens
+from privyseal.aws import answers, calls, items, tokens
+from privyseal.aws.answers import Answer, Milliseconds, Text, Word
 from privyseal.aws.calls import ExpectedError
 from privyseal.aws.means import Means
 from privyseal.aws.oidc import TokenService
 from privyseal.aws.tokens import Token
 from privyseal.errors import (
     DeniedError,
+    LimitError,
     NotFoundError,
     PrivysealError,
     UnreachableError,
@@ -39,7 +41,44 @@ _EARLY: Final = 5 * 60
 
 _SPARE: Final = 10
 _AT_ONCE: Final = 8
+_MAX_PAGES: Final = 1000
 _UNAUTHORIZED: Final = "UnauthorizedException"
+
+
+class _RoleCredentials(Answer, frozen=True, rename="camel"):
+    access_key_id: Word
+    secret_access_key: Word
+    session_token: Word
+    expiration: Milliseconds
+
+
+class _Given(Answer, frozen=True, rename="camel"):
+    role_credentials: _RoleCredentials
+
+
+class _Account(Answer, frozen=True, rename="camel"):
+    account_id: Word
+    account_name: Text = ""
+    email_address: Text = ""
+
+
+class _Role(Answer, frozen=True, rename="camel"):
+    role_name: Word
+
+
+class _Page(Answer, frozen=True, rename="camel", kw_only=True):
+    next_token: Text = ""
+
+
+class _Accounts(_Page, frozen=True, rename="camel"):
+    account_list: tuple[_Account, ...] = ()
+
+
+class _AccountRoles(_Page, frozen=True, rename="camel"):
+    role_list: tuple[_Role, ...] = ()
+
+
+_PageT = TypeVar("_PageT", bound=_Page)
 
 
 def carry_out(
@@ -95,12 +134,12 @@ class PortalAccess:
                 f"{start} gives you no role {role!r} in account {account} ({error.code})",
                 hint="see what it offers with `privy aws sso list`",
             ) from None
-        found = answer["roleCredentials"]
+        found = answers.read(answer, _Given, "credentials of the role").role_credentials
         return Credentials(
-            access_key_id=found["accessKeyId"],
-            secret_access_key=found["secretAccessKey"],
-            session_token=found["sessionToken"],
-            expires=found["expiration"] / 1000,
+            access_key_id=found.access_key_id,
+            secret_access_key=found.secret_access_key,
+            session_token=found.session_token,
+            expires=found.expiration / 1000,
             account=account,
         )
 
@@ -110,7 +149,8 @@ class PortalAccess:
         Raises:
             PrivysealError: As for `role_credentials`.
         """
-        accounts = self._pages("list_accounts", "accountList")
+        pages = self._pages("list_accounts", _Accounts)
+        accounts = (account for page in pages for account in page.account_list)
         # One call for each account: with hundreds of them a person would wait for a minute.
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             offered = [role for roles in pool.map(self._roles_of, accounts) for role in roles]
@@ -178,27 +218,29 @@ class PortalAccess:
             hint="compare sso_start_url and sso_region with what the portal shows",
         )
 
-    def _pages(self, operation: str, field: str, **inputs: Any) -> Iterator[dict[str, Any]]:
-        """Yield the entries of all pages of a list."""
+    def _pages(self, operation: str, kind: type[_PageT], **inputs: Any) -> Iterator[_PageT]:
+        """Yield all pages of a list."""
         more: dict[str, Any] = {}
-        while True:
+        for _ in range(_MAX_PAGES):
             answer = self._ask(operation, maxResults=100, **inputs, **more)
-            yield from answer.get(field, ())
-            if not answer.get("nextToken"):
+            page = answers.read(answer, kind, "list")
+            yield page
+            if not page.next_token:
                 return
-            more = {"nextToken": answer["nextToken"]}
+            more = {"nextToken": page.next_token}
+        raise LimitError(f"{self._portal.start_url} offers more than {_MAX_PAGES} pages")
 
-    def _roles_of(self, account: Mapping[str, Any]) -> list[OfferedRole]:
-        """Return the roles of one account, as `list_accounts` gives it."""
-        number = account["accountId"]
+    def _roles_of(self, account: _Account) -> list[OfferedRole]:
+        number = account.account_id
         return [
             OfferedRole(
                 account=number,
-                account_name=account.get("accountName", ""),
-                role=role["roleName"],
-                email=account.get("emailAddress", ""),
+                account_name=account.account_name,
+                role=role.role_name,
+                email=account.email_address,
             )
-            for role in self._pages("list_account_roles", "roleList", accountId=number)
+            for page in self._pages("list_account_roles", _AccountRoles, accountId=number)
+            for role in page.role_list
         ]
 
     def _ask_once(

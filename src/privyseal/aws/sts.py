@@ -3,8 +3,8 @@
 import re
 from typing import Any, Final, NamedTuple
 
-from privyseal.aws import calls
-from privyseal.errors import PrivysealError
+from privyseal.aws import answers, calls
+from privyseal.aws.answers import Answer, When, Word
 from privyseal.model.aws import (
     AccessKey,
     Credentials,
@@ -25,6 +25,22 @@ _ALL: Final = (
 _NAMELESS: Final = "root"
 _SHORTEST_NAME: Final = 2
 _LONGEST_NAME: Final = 32
+
+
+class _Caller(Answer, frozen=True, rename="pascal"):
+    account: Word
+    arn: Word
+
+
+class _Session(Answer, frozen=True, rename="pascal"):
+    access_key_id: Word
+    secret_access_key: Word
+    session_token: Word
+    expiration: When
+
+
+class _Made(Answer, frozen=True, rename="pascal"):
+    credentials: _Session
 
 
 class Identity(NamedTuple):
@@ -52,7 +68,8 @@ def of_key(key: AccessKey) -> Credentials:
 def identity(network: Network, credentials: Credentials) -> Identity:
     """Return who the credentials belong to; nobody can be forbidden to ask."""
     answer = calls.call(calls.client("sts", network, credentials), "get_caller_identity")
-    return Identity(str(answer["Account"]), str(answer["Arn"]))
+    caller = answers.read(answer, _Caller, "identity")
+    return Identity(caller.account, caller.arn)
 
 
 def session(network: Network, own: Credentials, step: SessionStep, code: str) -> Credentials:
@@ -125,14 +142,11 @@ def _given(**inputs: object) -> dict[str, Any]:
 
 
 def _credentials(answer: dict[str, Any], account: str) -> Credentials:
-    try:
-        made = answer["Credentials"]
-        return Credentials(
-            access_key_id=made["AccessKeyId"],
-            secret_access_key=made["SecretAccessKey"],
-            session_token=made["SessionToken"],
-            expires=made["Expiration"].timestamp(),
-            account=account,
-        )
-    except (KeyError, TypeError, AttributeError):
-        raise PrivysealError("AWS answered without credentials") from None
+    made = answers.read(answer, _Made, "credentials").credentials
+    return Credentials(
+        access_key_id=made.access_key_id,
+        secret_access_key=made.secret_access_key,
+        session_token=made.session_token,
+        expires=made.expiration.timestamp(),
+        account=account,
+    )

@@ -102,6 +102,28 @@ def test_a_bad_signature_does_not_show_what_was_signed(
     assert own.secret_access_key not in f"{error} {error.hint} {error.__cause__}"
 
 
+def test_a_body_that_names_no_error_is_not_quoted():
+    body = b'{"clientSecret": "hush-hush", '
+    with serving(lambda _: Answer(400, body, {"Content-Type": "application/json"})) as url:
+        portal = Network(region="eu-central-1", endpoints={"sso-oidc": url})
+        with pytest.raises(PrivysealError, match=r"AWS refuses \(") as caught:
+            call(
+                client("sso-oidc", portal, None),
+                "register_client",
+                clientName="us",
+                clientType="public",
+            )
+    assert "hush" not in str(caught.value)
+
+
+def test_an_answer_of_another_shape_is_not_of_aws(own: Credentials):
+    body = b"<GetCallerIdentityResponse><GetCallerIdentityResult/></GetCallerIdentityResponse>"
+    with serving(lambda _: Answer(200, body, {"Content-Type": "text/xml"})) as url:
+        there = Network(region="eu-central-1", endpoints={"sts": url})
+        with pytest.raises(UnreachableError, match="what answers for AWS gives no identity"):
+            sts.identity(there, own)
+
+
 def test_a_refusal_that_quotes_a_code_does_not_show_it(
     aws: FakeAws, network: Network, own: Credentials
 ):
