@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from privyseal.aws import sts
+from privyseal.aws.calls import UNREADABLE
 from privyseal.errors import (
     CorruptError,
     DeniedError,
@@ -31,6 +32,8 @@ from privyseal.model.clock import Clock
 CHAIN: Final = "PRIVYSEAL_CREDENTIAL_PROCESS"
 """Tells a `credential_process` which profiles wait for one already, parted by newlines."""
 
+_NEEDED: Final = ("AccessKeyId", "SecretAccessKey")
+_OPTIONAL: Final = ("SessionToken", "AccountId")
 _MAX_OUTPUT: Final = 256 * 1024
 _MAX_TOKEN: Final = 64 * 1024
 _MAX_CHAIN: Final = 8
@@ -65,7 +68,7 @@ def from_web_identity(
         PrivysealError: There is no token, or AWS refuses it.
     """
     if source.token_file:
-        token = _token(Path(source.token_file).expanduser())
+        token = _token(source.token_file)
     else:
         raw = _output(source.token_command, environment, "web_identity_token_process", _MAX_TOKEN)
         token = raw.decode(errors="replace").strip()
@@ -114,16 +117,18 @@ def _output(command: str, environment: Mapping[str, str], what: str, limit: int)
     return output
 
 
-def _token(path: Path) -> str:
+def _token(name: str) -> str:
     try:
-        with path.open("rb") as file:
+        with Path(name).expanduser().open("rb") as file:
             raw = file.read(_MAX_TOKEN + 1)
     except FileNotFoundError:
-        raise NotFoundError(f"no web identity token at {str(path)!r}") from None
+        raise NotFoundError(f"no web identity token at {name!r}") from None
     except OSError as error:
-        raise PrivysealError(f"cannot read {str(path)!r}: {error.strerror}") from error
+        raise PrivysealError(f"cannot read {name!r}: {error.strerror}") from error
+    except (RuntimeError, ValueError):  # the home of a user whom nobody knows, or a NUL
+        raise UsageError(f"{name!r} is no path of a file") from None
     if len(raw) > _MAX_TOKEN:
-        raise LimitError(f"{str(path)!r} is longer than {_MAX_TOKEN} bytes")
+        raise LimitError(f"{name!r} is longer than {_MAX_TOKEN} bytes")
     return raw.decode(errors="replace").strip()
 
 
@@ -136,23 +141,24 @@ def _parsed(output: bytes, what: str) -> Credentials:
     if not isinstance(found, dict):
         raise CorruptError(f"{what} printed no JSON object", hint="run the command by hand")
     if found.get("Version", 1) != 1:
-        raise CorruptError(f"{what} answered in version {found['Version']!r}, and 1 is known")
-    return _credentials(found, what, "SessionToken", "AccountId")
+        raise CorruptError(f"{what} answered in version {found['Version']!r:.20}, and 1 is known")
+    return _credentials(found, what)
 
 
-def _credentials(found: Mapping[str, Any], what: str, token: str, account: str) -> Credentials:
-    texts = {
-        name: found.get(name) or "" for name in ("AccessKeyId", "SecretAccessKey", token, account)
-    }
+def _credentials(found: Mapping[str, Any], what: str) -> Credentials:
+    """Return what a `credential_process` calls by these names; other sources are brought to them."""
+    texts = {name: found.get(name) or "" for name in (*_NEEDED, *_OPTIONAL)}
     for name, value in texts.items():
-        if not isinstance(value, str) or not (value or name in {token, account}):
-            raise CorruptError(f"{what} gave no {name}")
+        # What is no such text would break a header, a variable, or the line of a file.
+        plain = isinstance(value, str) and value.isascii() and value.isprintable()
+        if not plain or (name in _NEEDED and not value):
+            raise CorruptError(f"{what} gave no {name}, or none of AWS")
     return Credentials(
         access_key_id=texts["AccessKeyId"],
         secret_access_key=texts["SecretAccessKey"],
-        session_token=texts[token],
+        session_token=texts["SessionToken"],
         expires=_moment(found.get("Expiration"), what),
-        account=texts[account],
+        account=texts["AccountId"],
     )
 
 
@@ -176,26 +182,40 @@ def _from_environment(environment: Mapping[str, str]) -> Credentials:
         raise NotFoundError(
             "credential_source is Environment, and AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is unset"
         )
-    return Credentials(
-        access_key_id=key,
-        secret_access_key=secret,
-        session_token=environment.get("AWS_SESSION_TOKEN", ""),
-        expires=_moment(environment.get("AWS_CREDENTIAL_EXPIRATION"), "the environment"),
-        account=environment.get("AWS_ACCOUNT_ID", ""),
-    )
+    found = {
+        "AccessKeyId": key,
+        "SecretAccessKey": secret,
+        "SessionToken": environment.get("AWS_SESSION_TOKEN"),
+        "Expiration": environment.get("AWS_CREDENTIAL_EXPIRATION"),
+        "AccountId": environment.get("AWS_ACCOUNT_ID"),
+    }
+    return _credentials(found, "the environment")
 
 
 def _from_ec2(environment: Mapping[str, str]) -> Credentials:
-    from botocore.utils import InstanceMetadataFetcher  # noqa: PLC0415 - 250 ms, rarely wanted
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - 250 ms, rarely wanted
+    from botocore.utils import InstanceMetadataFetcher  # noqa: PLC0415
 
     config = {"ec2_metadata_service_endpoint": environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")}
-    fetcher = InstanceMetadataFetcher(
-        timeout=1, num_attempts=2, env={}, user_agent="privyseal", config=config
-    )
-    found = fetcher.retrieve_iam_role_credentials()
+    try:
+        fetcher = InstanceMetadataFetcher(
+            timeout=1, num_attempts=2, env={}, user_agent="privyseal", config=config
+        )
+        found = fetcher.retrieve_iam_role_credentials()
+    except (BotoCoreError, OSError, *UNREADABLE):
+        raise UnreachableError(
+            "the instance metadata service does not answer with credentials",
+            hint="look at AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        ) from None
     if not found:
         raise NotFoundError("no instance metadata service offers credentials here")
-    return _fetched(found, "the instance metadata service")
+    named = {
+        "AccessKeyId": found["access_key"],
+        "SecretAccessKey": found["secret_key"],
+        "SessionToken": found["token"],
+        "Expiration": found["expiry_time"],
+    }
+    return _credentials(named, "the instance metadata service")
 
 
 def _from_ecs(environment: Mapping[str, str]) -> Credentials:
@@ -206,13 +226,15 @@ def _from_ecs(environment: Mapping[str, str]) -> Credentials:
     try:
         found = provider.load()
         frozen = found.get_frozen_credentials() if found else None
-    except (BotoCoreError, ValueError, OSError):
-        raise UnreachableError("the container credentials service does not answer") from None
+    except (BotoCoreError, OSError, *UNREADABLE):
+        raise UnreachableError(
+            "the container credentials service does not answer with credentials"
+        ) from None
     if frozen is None:
         raise NotFoundError(
             "credential_source is EcsContainer, and AWS_CONTAINER_CREDENTIALS_FULL_URI is unset"
         )
-    return _frozen(found, frozen)
+    return _frozen(found, frozen, "the container credentials service")
 
 
 def _from_login(session: str, network: Network) -> Credentials:
@@ -238,33 +260,23 @@ def _from_login(session: str, network: Network) -> Credentials:
         raise UnsupportedError(
             "login_session needs botocore's extra `crt`", hint="install `botocore[crt]`"
         ) from None
-    except (BotoCoreError, ClientError):
+    except (BotoCoreError, ClientError, OSError, *UNREADABLE):
         raise DeniedError(
             "the login of the AWS CLI is not there or has ended", hint="run `aws login`"
         ) from None
-    return _frozen(found, frozen)
+    return _frozen(found, frozen, "the login of the AWS CLI")
 
 
-def _fetched(found: Mapping[str, Any], what: str) -> Credentials:
-    return Credentials(
-        access_key_id=found["access_key"],
-        secret_access_key=found["secret_key"],
-        session_token=found["token"] or "",
-        expires=_moment(found["expiry_time"], what),
-        account=found.get("account_id") or "",
-    )
-
-
-def _frozen(found: Any, frozen: Any) -> Credentials:
-    # botocore keeps the end of refreshable credentials to itself.
-    ends = getattr(found, "_expiry_time", None)
-    return Credentials(
-        access_key_id=frozen.access_key,
-        secret_access_key=frozen.secret_key,
-        session_token=frozen.token or "",
-        expires=ends.timestamp() if ends else 0.0,
-        account=getattr(frozen, "account_id", None) or "",
-    )
+def _frozen(found: Any, frozen: Any, what: str) -> Credentials:
+    named = {
+        "AccessKeyId": frozen.access_key,
+        "SecretAccessKey": frozen.secret_key,
+        "SessionToken": frozen.token,
+        # botocore keeps the end of refreshable credentials to itself.
+        "Expiration": getattr(found, "_expiry_time", None),
+        "AccountId": getattr(frozen, "account_id", None),
+    }
+    return _credentials(named, what)
 
 
 def surroundings() -> Mapping[str, str]:

@@ -177,6 +177,38 @@ def test_a_token_gives_a_role(engine: Engine, aws: FakeAws, tmp_path: Path, by: 
     assert aws.calls["AssumeRoleWithWebIdentity"] == 1
 
 
+def test_a_token_in_the_home_of_nobody_is_one_clear_line(engine: Engine, aws: FakeAws) -> None:
+    source = WebIdentity(role="arn:aws:iam::1:role/r", token_file="~no-such-user/token")
+
+    with pytest.raises(UsageError, match="'~no-such-user/token' is no path of a file"):
+        engine.obtain(plan(source, aws))
+
+
+@pytest.mark.parametrize("text", ["AKIA\nexport X=1", "AKIA\ud800", "AKIÄ"])
+def test_what_no_variable_can_carry_is_no_credential(text: str) -> None:
+    with pytest.raises(CorruptError, match="gave no AccessKeyId, or none of AWS"):
+        from_process(printing(document(AccessKeyId=text)), "p", PATH)
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"AccessKeyId": "ASIAX"}', b'{"Expiration": 1}'])
+def test_a_container_that_gives_something_else_is_out_of_reach(body: bytes) -> None:
+    with (
+        serving(lambda _: Answer(200, body)) as url,
+        pytest.raises(UnreachableError, match="does not answer with credentials"),
+    ):
+        from_surroundings(
+            Ambient(kind="ecs"), Network(), {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/get"}
+        )
+
+
+def test_a_metadata_service_at_no_address_is_one_clear_line() -> None:
+    with pytest.raises(UnreachableError) as caught:
+        from_surroundings(
+            Ambient(kind="ec2"), Network(), {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "//x y"}
+        )
+    assert "AWS_EC2_METADATA_SERVICE_ENDPOINT" in caught.value.hint
+
+
 def test_a_missing_token_is_named(engine: Engine, aws: FakeAws) -> None:
     source = WebIdentity(role="arn:aws:iam::1:role/r", token_file="/nowhere/token")
 
