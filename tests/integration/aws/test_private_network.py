@@ -17,9 +17,11 @@ import pytest
 from tests.integration.aws.credential_servers import STRANGER, Source, clean
 from tests.waiting import PATIENCE, until
 
+from privyseal.aws.servers import wayout
 from privyseal.aws.servers.imds import Offer
 from privyseal.aws.servers.private import Network, serve_imds_apart
-from privyseal.errors import DeniedError
+from privyseal.aws.servers.wayout import WayOut, connected
+from privyseal.errors import DeniedError, UsageError
 
 ADDRESS = "169.254.169.254"
 BOTOCORE = """
@@ -182,6 +184,49 @@ def test_a_program_that_fails_to_connect_is_quoted(tmp_path: Path) -> None:
     with serve_imds_apart(Source(), {"PATH": str(tmp_path)}) as network:
         assert network.notice.startswith("pasta: no tun device")
         assert "HTTPS_PROXY" in network.variables
+
+
+def test_a_program_that_complains_at_length_is_cut_short(tmp_path: Path) -> None:
+    pasta = tmp_path / "pasta"
+    pasta.write_text("#!/bin/sh\nprintf '%9000s!' no >&2\nexit 1\n")
+    pasta.chmod(0o755)
+
+    with serve_imds_apart(Source(), {"PATH": str(tmp_path)}) as network:
+        assert network.notice.startswith("pasta: ")
+        assert len(network.notice) < 400
+
+
+def test_connecting_is_given_up_when_who_asked_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wayout, "_SECONDS", 600.0)
+    way = WayOut("pasta", ("/bin/sleep", "600"), "")
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    near.close()
+    with apart_from_all_networks() as process, far, connected(way, process, far) as trouble:
+        assert trouble == "pasta: it gave no connection"
+
+
+@contextmanager
+def apart_from_all_networks() -> Iterator[int]:
+    """Lend a process whose network leads nowhere."""
+    words = ["unshare", "-Urn", "sh", "-c", "echo ready; read x"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        process.terminate()
+
+
+def test_a_proxy_that_is_no_address_is_told_without_its_password() -> None:
+    environment = {"https_proxy": "http://user:w0rd@proxy:port"}
+
+    with (
+        pytest.raises(UsageError, match="what https_proxy names is no address") as caught,
+        serve_imds_apart(Source(), environment),
+    ):
+        pytest.fail("the child would have started")
+    assert "w0rd" not in str(caught.value)
 
 
 @pytest.mark.skipif(not os.access("/dev/net/tun", os.W_OK), reason="needs /dev/net/tun")

@@ -17,7 +17,7 @@ import os
 import socket
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -55,8 +55,9 @@ def main(words: list[str]) -> int:
     message, fds = receive(mine)
     with ExitStack() as stack:
         if fds:
-            message = _connect(stack, find(words[1]), process, mine)
-        socket.send_fds(control, [message], fds)
+            message = _connect(stack, find(words[1]), process, mine, control)
+        with suppress(OSError):  # who asked may have gone meanwhile
+            socket.send_fds(control, [message], fds)
         for fd in fds:
             os.close(fd)
         control.recv(1)
@@ -72,11 +73,17 @@ def receive(connection: socket.socket) -> tuple[bytes, list[int]]:
     return message, fds
 
 
-def _connect(stack: ExitStack, ways: list[WayOut], process: int, inside: socket.socket) -> bytes:
+def _connect(
+    stack: ExitStack,
+    ways: list[WayOut],
+    process: int,
+    inside: socket.socket,
+    asked: socket.socket,
+) -> bytes:
     """Take the first way that works."""
     troubles: list[str] = []
     for way in ways:
-        if trouble := stack.enter_context(connected(way, process)):
+        if trouble := stack.enter_context(connected(way, process, asked)):
             troubles.append(trouble)
             continue
         inside.send(way.resolver.encode())

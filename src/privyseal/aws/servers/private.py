@@ -88,12 +88,16 @@ def serve_imds_apart(
 def _make(stack: ExitStack, path: str) -> tuple[Mapping[str, str], list[int]]:
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        program = subprocess.Popen(
-            [sys.executable, "-I", "-m", apart.__name__, str(theirs.fileno()), path],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # an interrupt typed at the command is not for its network
-        )
+        try:
+            program = subprocess.Popen(
+                [sys.executable, "-I", "-m", apart.__name__, str(theirs.fileno()), path],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # an interrupt typed at the command is not for its network
+            )
+        except OSError as error:
+            control.close()
+            raise PrivysealError(f"cannot start the network: {error.strerror}") from error
     # Left in the opposite order: closing the socket ends the program.
     stack.callback(program.wait)
     stack.enter_context(control)

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final
-from urllib.parse import urlsplit
 
 from privyseal.aws.servers.desk import attending
 from privyseal.aws.servers.peers import Peers
 from privyseal.errors import UsageError
+from privyseal.wire.aws.addresses import parts_of
 from privyseal.wire.aws.relay import END, MAX_HEAD, read_head
 
 _CONNECTIONS: Final = 128
@@ -29,9 +29,16 @@ def relaying(
     """Relay what comes on a socket while the block runs; lend the variables that lead to it.
 
     Where `environment` names a proxy of HTTP already, everything goes on to that.
+
+    Raises:
+        UsageError: What it names is no address.
     """
-    given = next((environment[name] for name in _VARIABLES if environment.get(name)), "")
-    outer = urlsplit(given if "//" in given else f"//{given}", scheme="http")
+    named = next((name for name in _VARIABLES if environment.get(name)), "")
+    given = environment.get(named, "")
+    try:
+        outer = parts_of(given if "//" in given else f"http://{given}")
+    except UsageError:  # which quotes it, and there may be a password in it
+        raise UsageError(f"what {named} names is no address of a proxy") from None
     beyond = (outer.hostname, outer.port or 80) if outer.hostname else None
 
     def attend(connection: socket.socket) -> None:

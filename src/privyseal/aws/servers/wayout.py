@@ -1,6 +1,9 @@
 """Programs that connect a private network with the machine's, without root: pasta, slirp4netns."""
 
+import os
+import select
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -10,7 +13,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _SECONDS: Final = 5.0
-_STEP: Final = 0.02
+_STEP_MILLISECONDS: Final = 20
+_SAID: Final = 4096
+_SHOWN: Final = 200
 
 
 class WayOut(NamedTuple):
@@ -52,8 +57,11 @@ def find(path: str) -> list[WayOut]:
 
 
 @contextmanager
-def connected(way: WayOut, process: int) -> Iterator[str]:
-    """Run the program for the namespaces of a process; lend "", or why it does not work."""
+def connected(way: WayOut, process: int, asked: socket.socket) -> Iterator[str]:
+    """Run the program for the namespaces of a process; lend "", or why it does not work.
+
+    It is given up when the other end of `asked` closes.
+    """
     spaces = f"/proc/{process}/ns"
     command = [word.format(user=f"{spaces}/user", network=f"{spaces}/net") for word in way.command]
     with tempfile.TemporaryFile() as said:
@@ -65,32 +73,40 @@ def connected(way: WayOut, process: int) -> Iterator[str]:
             yield f"{way.name}: {error.strerror}"
             return
         try:
-            if _ready(running, process):
+            if _ready(running, process, asked):
                 yield ""
                 return
             running.kill()
             running.wait()
-            said.seek(0)
-            lines = said.read().decode(errors="replace").split("\n")
-            yield f"{way.name}: {next(filter(None, reversed(lines)), 'it gave no connection')}"
+            said.seek(max(said.seek(0, os.SEEK_END) - _SAID, 0))
+            lines = said.read(_SAID).decode(errors="replace").split("\n")
+            last = next(filter(None, reversed(lines)), "it gave no connection")
+            yield f"{way.name}: {last[:_SHOWN]}"
         finally:
             running.kill()
             running.wait()
 
 
-def _ready(running: subprocess.Popen[bytes], process: int) -> bool:
+def _ready(running: subprocess.Popen[bytes], process: int, asked: socket.socket) -> bool:
     until = time.monotonic() + _SECONDS
+    hung_up = select.poll()  # that an end is closed is told without being asked for
+    hung_up.register(asked, 0)
     while time.monotonic() < until and running.poll() is None:
         if _routed(process):
             return True
-        time.sleep(_STEP)
+        if hung_up.poll(_STEP_MILLISECONDS):
+            return False
     return False
 
 
 def _routed(process: int) -> bool:
-    table = Path(f"/proc/{process}/net/route").read_text(encoding="ascii").splitlines()[1:]
-    try:
-        modern = Path(f"/proc/{process}/net/ipv6_route").read_text(encoding="ascii").splitlines()
-    except OSError:
-        modern = []
+    table = _lines(f"/proc/{process}/net/route")[1:]
+    modern = _lines(f"/proc/{process}/net/ipv6_route")
     return bool(table) or any(not line.endswith(" lo") for line in modern)
+
+
+def _lines(table: str) -> list[str]:
+    try:
+        return Path(table).read_text(encoding="ascii").splitlines()
+    except OSError:  # the process has ended, or the kernel has no IPv6
+        return []
