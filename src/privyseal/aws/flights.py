@@ -47,7 +47,8 @@ class Flights:
             raise
         finally:
             # Those who wait have the file open; they see that its name is gone and queue anew.
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # they queue by a name that stays, too
+                path.unlink()
             os.close(fd)
 
     def note(self, key: str, text: str) -> None:
@@ -120,7 +121,10 @@ def _leave_failure(fd: int, error: PrivysealError) -> None:
 
 def _share_failure(fd: int, came: int) -> None:
     # The monotonic clock is one for all processes of a machine.
-    with suppress(ValueError):
-        at, name, message, hint = json.loads(os.pread(fd, 64 * 1024, 0))
-        if at >= came:
+    try:
+        found = json.loads(os.pread(fd, 64 * 1024, 0))
+    except (ValueError, RecursionError):
+        return
+    match found:
+        case [int(at), str(name), str(message), str(hint)] if at >= came:
             raise from_bus(name, message, hint)

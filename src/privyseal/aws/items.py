@@ -96,6 +96,14 @@ def classify(key: str) -> KeyClass:
     return "session" if parse_session(key) is not None else "credential"
 
 
+def is_text(text: str) -> bool:
+    """Return whether it can be written anywhere.
+
+    JSON and file names can spell half of a surrogate pair, which no bus and no encoding takes.
+    """
+    return not any("\ud800" <= each <= "\udfff" for each in text)
+
+
 def token_key(start_url: str) -> str:
     """Return the name of a portal's token."""
     return _PORTAL + start_url
@@ -298,8 +306,7 @@ def _string(fields: Mapping[str, object], name: str, what: str) -> str:
     value = fields.get(name)
     if value is None:
         return ""
-    # JSON can spell half of a surrogate pair, which no file name and no bus takes.
-    if not isinstance(value, str) or any("\ud800" <= each <= "\udfff" for each in value):
+    if not isinstance(value, str) or not is_text(value):
         raise CorruptError(f"{what} has no text in {name!r}")
     return value
 

@@ -1,7 +1,7 @@
 """How far a rotation has come, kept in the store so that no crash loses a key."""
 
 from contextlib import suppress
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -11,6 +11,9 @@ from privyseal.errors import CorruptError, NotFoundError, UsageError
 from privyseal.model.aws import AccessKey
 from privyseal.model.secret import Secret
 from privyseal.model.value import Name, Value, decode, encode
+
+Instant = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
+"""Seconds since 1970, in a year that a calendar has."""
 
 Step = Literal["create", "verify", "deactivate", "delete"]
 """What comes next, and may have been begun."""
@@ -26,10 +29,10 @@ class Journal(Value, frozen=True):
     user: Name
     old: AccessKey
     before: tuple[Name, ...]
-    began: float
+    began: Instant
     grace: int = 0
     new: AccessKey | None = None
-    until: float = 0.0
+    until: Instant = 0.0
 
     def advanced(
         self, step: Step, *, new: AccessKey | None = None, until: float = 0.0

@@ -123,10 +123,10 @@ def _open(paths: Mapping[str, None]) -> Iterator[Leak]:
 def _until(text: object, now: float) -> str:
     try:
         moment = datetime.fromisoformat(str(text))
-    except ValueError:
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # years 1 and 9999 have an hour that UTC has not
         return ""
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    spoken = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    spoken = f"{moment:%Y-%m-%d %H:%M} UTC"
     return f", expired since {spoken}" if moment.timestamp() <= now else f", until {spoken}"
 
 

@@ -164,5 +164,11 @@ def _read(store: KeyStore, key: str, kind: type[_T]) -> _T | None:
     # Both can be had anew: what cannot be read is as good as gone, and will be written over.
     try:
         return msgspec.json.decode(store.read(key).value.expose(), type=kind)
-    except (NotFoundError, CorruptError, msgspec.DecodeError, UnicodeDecodeError):
+    except (
+        NotFoundError,
+        CorruptError,
+        msgspec.DecodeError,
+        UnicodeDecodeError,
+        RecursionError,
+    ):
         return None

@@ -34,7 +34,7 @@ def decode(text: bytes | str, kind: type[_T], *, what: str) -> _T:
     """
     try:
         return msgspec.json.decode(text, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{what} is malformed: {error}") from error
 
 

@@ -109,6 +109,14 @@ def test_other_files_are_passed_over(tmp_path, content):
     assert found(tmp_path) == []
 
 
+def test_an_end_that_utc_has_no_year_for_is_left_out(tmp_path):
+    put(
+        tmp_path, "sso/cache/x.json", {"accessToken": "hush", "expiresAt": "0001-01-01T00:00+09:00"}
+    )
+    (leak,) = found(tmp_path)
+    assert leak.what == "the token of a portal"
+
+
 def test_profiles_without_keys_are_no_leaks(tmp_path):
     put(tmp_path, "config", "[profile jon]\nregion = eu-west-1\n")
     assert found(tmp_path) == []
