@@ -121,7 +121,7 @@ class Settings(NamedTuple):
         """Return a secret from the first of these variables that is set, else from the person."""
         for variable in variables:
             if variable in self.environment:
-                return Secret(self.environment[variable].encode())
+                return Secret(self.environment[variable].encode(errors="surrogateescape"))
         return self.ask(prompt)
 
     def timeout(self) -> float:

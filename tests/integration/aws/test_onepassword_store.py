@@ -120,6 +120,18 @@ def test_wrong_token_is_denied_and_not_repeated(server):
     assert "hush" not in repr(caught.value)
 
 
+@pytest.mark.parametrize("token", ["hu\nsh", "h\N{LATIN SMALL LETTER U WITH DIAERESIS}sh"])
+def test_token_that_no_header_carries_is_refused_unquoted(server, token):
+    with pytest.raises(UsageError, match="has no form of one") as caught:
+        store(server, token=token)
+    assert "sh" not in str(caught.value)
+    assert server.calls == []
+
+
+def test_line_end_is_no_part_of_a_token(server):
+    assert store(server, token=f"{TOKEN}\n").entries() == {}
+
+
 def test_vault_that_is_not_there_is_not_found(server):
     with pytest.raises(NotFoundError):
         store(server, vault="other").entries()
@@ -148,7 +160,7 @@ def test_server_that_is_gone_is_unreachable(server):
     assert "hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize("host", ["", "connect.example.org", "ftp://x", "http://"])
+@pytest.mark.parametrize("host", ["", "connect.example.org", "ftp://x", "http://", "http://["])
 def test_address_that_is_none_is_refused(host):
     with pytest.raises(UsageError, match="address"):
         ConnectVault(host, VAULT, Secret(b"x"), timeout=1)
@@ -161,6 +173,14 @@ def test_sdk_that_refuses_a_token_is_told_without_it(monkeypatch):
         vault.overviews()
     assert "hush" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_sdk_that_repeats_a_long_token_is_told_without_its_beginning(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onepassword", Sdk().module())
+    vault = SdkVault(VAULT, token=Secret(b"hush" * 100), timeout=5)
+    with pytest.raises(DeniedError, match="invalid token …") as caught:
+        vault.overviews()
+    assert "hush" not in str(caught.value)
 
 
 def test_sdk_that_fails_later_is_told_without_its_words(monkeypatch):

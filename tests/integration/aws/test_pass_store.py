@@ -101,6 +101,13 @@ def test_name_never_climbs_out_of_the_folder(world, tmp_path, name):
     assert len(files[0].parts) == 2
 
 
+def test_name_that_is_longer_than_any_file_s_is_one_clear_line(world, tmp_path):
+    store = pass_store(world, tmp_path, "aws-vault")
+    store.write(key_item("jon", KEY, added=1))
+    with pytest.raises(PrivysealError, match="File name too long"):
+        store.read("x" * 300)
+
+
 def test_session_lies_where_aws_vault_looks_for_it(world, tmp_path):
     key = session_key("sts.GetSessionToken", "jon", "", "", 1_700_000_000)
     pass_store(world, tmp_path, "aws-vault").write(Item(key, Secret(b"{}")))

@@ -1,5 +1,6 @@
 """Which store is taken, and what is said of those that are not."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -153,6 +154,15 @@ def test_passphrase_of_the_file_store_is_asked_for_as_aws_vault_does(tmp_path):
     choose(options, headless(tmp_path), ask=ask).store.read("jon")
     prompt = f'Enter passphrase to unlock "{tmp_path / "keys"}": '
     assert asked == [(prompt, True), (prompt, False)]
+
+
+def test_token_in_a_variable_may_be_any_bytes(tmp_path):
+    environment = {"HOME": str(tmp_path), "OP_CONNECT_TOKEN": os.fsdecode(b"hush\xff")}
+    options = StoreOptions(
+        backend="op-connect", op_connect_host="https://connect.example.org", op_vault_id="v"
+    )
+    with pytest.raises(UsageError, match="has no form of one"):
+        choose(options, environment)
 
 
 def test_empty_passphrase_in_the_variable_counts_as_given(tmp_path):

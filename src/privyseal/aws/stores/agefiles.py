@@ -7,7 +7,7 @@ from typing import Final
 
 from privyseal.errors import NotFoundError, PrivysealError, UsageError
 from privyseal.model.secret import Secret
-from privyseal.runtime.durable import durable_file
+from privyseal.runtime.durable import durable_file, sync_folder
 from privyseal.wire.age.codec import Decryptor, Encryptor
 from privyseal.wire.age.keys import (
     HybridIdentity,
@@ -65,6 +65,7 @@ class Passage:
         path = self._path(name)
         try:
             path.unlink()
+            sync_folder(path.parent)
         except OSError as error:
             raise PrivysealError(f"cannot delete {str(path)!r}: {error.strerror}") from error
 

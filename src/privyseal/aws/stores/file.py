@@ -244,8 +244,8 @@ def absent(settings: Settings) -> str:
 
 
 def _read(path: Path) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(fd, "rb") as file:
+    # A pipe has no other end to wait for, and a folder leaves no descriptor behind.
+    with open(path, "rb", opener=_at_once) as file:
         text = file.read(_MAX_FILE + 1)
     if len(text) > _MAX_FILE:
         raise CorruptError("it is longer than any entry")
@@ -261,6 +261,10 @@ def _whole(text: bytes) -> bytes:
 def _was_entry(text: bytes) -> bool:
     # What a full disk or a crash leaves of a file: nothing, zeros, or a part of a JWE.
     return not text.strip(b"\0") or text.startswith(_BEGINNING)
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _notes(header: Mapping[str, object]) -> dict[str, str]:

@@ -32,7 +32,7 @@ _ITEM: Final = re.compile(r"^keychain: ", re.MULTILINE)
 _MAX_LINE: Final = 4095
 """Longest line that `security -i` reads, in bytes."""
 
-_HEX: Final = re.compile(r"0x([0-9A-F]+)")
+_HEX: Final = re.compile(r"0x((?:[0-9A-F]{2})+)")
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 

@@ -17,6 +17,7 @@ _LONGEST: Final = 32767
 """Longest payload of a key of type `user`, in bytes (keyrings(7))."""
 
 _LONGEST_NAME: Final = 4095
+_PARTS: Final = 5
 _NUMBER: Final = re.compile(r"-?[0-9]+")
 _ABSENT: Final = ("Required key not available", "No such", "expired", "revoked")
 
@@ -38,10 +39,8 @@ class KeyctlStore:
         keyring = self._keyring()
         if keyring is None:
             return {}
-        found = (self._keyctl("rdescribe", number) for number in self._numbers(keyring))
-        # type;uid;gid;permissions;description
-        parts = [text.decode(errors="replace").rstrip("\n").split(";", 4) for text in found]
-        return {part[4]: {} for part in parts if part[0] == "user"}
+        found = (self._described(number) for number in self._numbers(keyring))
+        return {name: {} for kind, name in found if kind == "user"}
 
     def read(self, key: str) -> Item:
         """Return one entry."""
@@ -61,7 +60,7 @@ class KeyctlStore:
         self._keyctl("unlink", self._number(key), self._keyring() or self._scope)
 
     def _new(self) -> str:
-        return self._keyctl("newring", _KEYRING, self._scope).decode().strip()
+        return self._keyctl("newring", _KEYRING, self._scope).decode(errors="replace").strip()
 
     def _keyring(self) -> str | None:
         return self._search(self._scope, "keyring", _KEYRING)
@@ -75,11 +74,21 @@ class KeyctlStore:
         return number
 
     def _numbers(self, keyring: str) -> list[str]:
-        return _NUMBER.findall(self._keyctl("rlist", keyring).decode())
+        return _NUMBER.findall(self._keyctl("rlist", keyring).decode(errors="replace"))
+
+    def _described(self, number: str) -> tuple[str, str]:
+        """Return type and description of a key, both "" when it is gone by now."""
+        # type;uid;gid;permissions;description
+        parts = (self._said("rdescribe", number) or "").split(";", 4)
+        return (parts[0], parts[-1]) if len(parts) == _PARTS else ("", "")
 
     def _search(self, keyring: str, kind: str, name: str) -> str | None:
+        return self._said("search", keyring, kind, name)
+
+    def _said(self, *words: str) -> str | None:
+        """Return what keyctl says, None where it says that there is no such key."""
         try:
-            return self._keyctl("search", keyring, kind, name).decode().strip()
+            return self._keyctl(*words).decode(errors="replace").rstrip("\n")
         except ProgramError as error:
             if any(text in error.complaint for text in _ABSENT):
                 return None

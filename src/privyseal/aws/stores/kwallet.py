@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from jeepney import DBusAddress, DBusErrorResponse, new_method_call
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
@@ -27,6 +27,8 @@ _VERSIONS: Final = (6, 5)
 _PERSON_SECONDS: Final = 600.0
 """How long a person may take to unlock the wallet."""
 
+_T = TypeVar("_T")
+
 _ABSENT: Final = ("ServiceUnknown", "NameHasNoOwner", "UnknownObject", "UnknownMethod")
 
 
@@ -46,19 +48,19 @@ class KWalletStore:
         """Return whether KWallet is there, or can be started, and is not switched off."""
         try:
             with closing(open_dbus_connection(self._address)) as bus:
-                return bool(self._call(bus, "isEnabled"))
-        except (DBusErrorResponse, OSError, KeyError, ValueError):
+                return self._call(bus, bool, "isEnabled")
+        except (DBusErrorResponse, OSError, KeyError, ValueError, PrivysealError):
             return False
 
     def entries(self) -> Mapping[str, Mapping[str, str]]:
         """Return every entry; reads no value."""
         with self._open() as wallet:
-            return {str(key): {} for key in wallet("entryList", "s", _FOLDER)}
+            return {str(key): {} for key in wallet(list, "entryList", "s", _FOLDER)}
 
     def read(self, key: str) -> Item:
         """Return one entry."""
         with self._open() as wallet:
-            text = bytes(wallet("readEntry", "ss", _FOLDER, key))
+            text = wallet(bytes, "readEntry", "ss", _FOLDER, key)
         if not text:
             raise NotFoundError(f"{self.description} holds no {key!r}")
         try:
@@ -70,24 +72,25 @@ class KWalletStore:
         """Keep an entry; wallet and folder are made when they are missing."""
         text = encode_item(item)
         with self._open() as wallet:
-            if not wallet("hasFolder", "s", _FOLDER) and not wallet("createFolder", "s", _FOLDER):
+            there = wallet(bool, "hasFolder", "s", _FOLDER)
+            if not there and not wallet(bool, "createFolder", "s", _FOLDER):
                 raise PrivysealError(f"{self.description} makes no folder")
-            if wallet("writeEntry", "ssay", _FOLDER, item.key, text):
+            if wallet(int, "writeEntry", "ssay", _FOLDER, item.key, text):
                 raise PrivysealError(f"{self.description} keeps nothing under {item.key!r}")
 
     def remove(self, key: str) -> None:
         """Delete one entry."""
         with self._open() as wallet:
-            if not wallet("hasEntry", "ss", _FOLDER, key):
+            if not wallet(bool, "hasEntry", "ss", _FOLDER, key):
                 raise NotFoundError(f"{self.description} holds no {key!r}")
-            if wallet("removeEntry", "ss", _FOLDER, key):
+            if wallet(int, "removeEntry", "ss", _FOLDER, key):
                 raise PrivysealError(f"{self.description} does not let go of {key!r}")
 
     @contextmanager
     def _open(self) -> Iterator["_Wallet"]:
         try:
             with closing(open_dbus_connection(self._address)) as bus:
-                handle = self._call(bus, "open", "sxs", _WALLET, 0, _APPLICATION)
+                handle = self._call(bus, int, "open", "sxs", _WALLET, 0, _APPLICATION)
                 if handle < 0:
                     raise LockedError(
                         f"{self.description} is locked, or may not be opened",
@@ -103,13 +106,18 @@ class KWalletStore:
         except (OSError, KeyError, ValueError) as error:
             raise UnreachableError("no session bus answers") from error
 
-    def _call(self, bus: DBusConnection, member: str, signature: str = "", *body: Any) -> Any:
+    def _call(
+        self, bus: DBusConnection, kind: type[_T], member: str, signature: str = "", *body: Any
+    ) -> _T:
         address = DBusAddress(f"/modules/{self._service}", f"org.kde.{self._service}", _INTERFACE)
         message = new_method_call(address, member, signature or None, body)
         reply = bus.send_and_get_reply(message, timeout=_PERSON_SECONDS)
         if reply.header.message_type.name == "error":
             raise DBusErrorResponse(reply)
-        return reply.body[0] if reply.body else None
+        answer = reply.body[0] if reply.body else None
+        if not isinstance(answer, kind):
+            raise CorruptError(f"{self._service} answers {member} with something else than KWallet")
+        return answer
 
 
 def open_store(settings: Settings) -> NotedStore:
@@ -146,7 +154,7 @@ class _Wallet:
         self._bus = bus
         self._handle = handle
 
-    def __call__(self, member: str, signature: str, *body: Any) -> Any:
+    def __call__(self, kind: type[_T], member: str, signature: str, *body: Any) -> _T:
         return self._store._call(  # noqa: SLF001 - both are the two halves of one connection
-            self._bus, member, f"i{signature}s", self._handle, *body, _APPLICATION
+            self._bus, kind, member, f"i{signature}s", self._handle, *body, _APPLICATION
         )

@@ -50,7 +50,7 @@ class NoteFile:
         except OSError as error:
             raise self._unkept(error) from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._lock(lock)
             notes = self.load()
             before = json.dumps(notes)
             yield notes
@@ -59,6 +59,12 @@ class NoteFile:
                 self._save(after)
         finally:
             os.close(lock)
+
+    def _lock(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise self._unkept(error) from error
 
     def _save(self, text: str) -> None:
         try:

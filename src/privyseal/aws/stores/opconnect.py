@@ -1,9 +1,10 @@
 """A vault of 1Password through a Connect server: its REST interface, version 1."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -20,9 +21,11 @@ from privyseal.errors import (
     UsageError,
 )
 from privyseal.model.secret import Secret
+from privyseal.wire.aws.addresses import parts_of
 
 _CATEGORY: Final = "API_CREDENTIAL"
 _MAX_ANSWER: Final = 16 * 1024 * 1024
+_TOKEN: Final = re.compile(rb"[!-~]*")
 _DENIED: Final = frozenset({401, 403})
 _NOT_FOUND: Final = 404
 _FAILED: Final = 300
@@ -32,15 +35,18 @@ class ConnectVault:
     """A vault behind the Connect server at `host`; `timeout` is seconds for each request."""
 
     def __init__(self, host: str, vault: str, token: Secret, *, timeout: float) -> None:
-        parts = urlsplit(host)
+        parts = parts_of(host)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise UsageError(
                 f"{host!r} is no address of a 1Password Connect server",
                 hint="give one such as https://connect.example.org",
             )
+        self._token = Secret(token.expose().strip())
+        # The library's complaint about a header that it cannot send quotes it.
+        if not _TOKEN.fullmatch(self._token.expose()):
+            raise UsageError("the token for the 1Password Connect server has no form of one")
         self._host = host.rstrip("/")
         self._vault = vault
-        self._token = token
         self._pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(total=timeout), retries=False, maxsize=1
         )
@@ -102,7 +108,7 @@ class ConnectVault:
 
     def _ask(self, method: str, path: str = "", *, body: Mapping[str, object] | None = None) -> Any:
         headers = {
-            "Authorization": f"Bearer {self._token.expose().decode(errors='replace')}",
+            "Authorization": f"Bearer {self._token.expose().decode()}",
             "Content-Type": "application/json",
         }
         url = f"{self._host}/v1/vaults/{quote(self._vault, safe='')}/items{path}"

@@ -112,7 +112,7 @@ class SdkVault:
             )
         except Exception as error:  # noqa: BLE001 - the SDK raises nothing more special
             # No item is known yet: what the text could hold of ours is the token alone.
-            text = str(error)[:_SHOWN].replace(token or "\0", "…")
+            text = str(error).replace(token or "\0", "…")[:_SHOWN]
             raise DeniedError(f"1Password does not let us in: {text!r}") from None
 
 

@@ -137,7 +137,7 @@ class SecretServiceStore:
             ) from error
         except (DBusErrorResponse, SecretStorageException) as error:
             raise PrivysealError(f"the Secret Service refused: {_reason(error)}") from error
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, LookupError, TypeError, ValueError) as error:
             raise UnreachableError("no session bus answers") from error
 
 

@@ -1,7 +1,8 @@
 """A tree of encrypted files that pass or passage keeps: one for each entry, the JSON text in it."""
 
 import os
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -58,7 +59,7 @@ class TreeStore:
 
     def entries(self) -> Mapping[str, Mapping[str, str]]:
         """Return every entry, without notes."""
-        if not self._folder.is_dir():
+        if not self._has(self._folder, stat.S_ISDIR):
             return {}
         paths = list(self._paths())
         if self._prefix:
@@ -87,7 +88,7 @@ class TreeStore:
         path = path_of(item.key)
         self._cipher.insert(self._name(path), encode_item(item))
         older = older_path(item.key)
-        if older and self._file(older).is_file():
+        if older and self._has(self._file(older), stat.S_ISREG):
             self._cipher.remove(self._name(older))
         if not self._prefix:
             with suppress(PrivysealError), self._verdicts.changing() as known:
@@ -143,9 +144,19 @@ class TreeStore:
 
     def _found(self, key: str) -> str:
         for path in (path_of(key), older_path(key)):
-            if path and self._file(path).is_file():
+            if path and self._has(self._file(path), stat.S_ISREG):
                 return path
         raise NotFoundError(f"{self.description} holds no {key!r}")
+
+    def _has(self, path: Path, kind: Callable[[int], bool]) -> bool:
+        try:
+            return kind(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise PrivysealError(
+                f"cannot look into {self.description}: {error.strerror}"
+            ) from error
 
     def _file(self, path: str) -> Path:
         return self._folder / f"{path}{self._cipher.suffix}"

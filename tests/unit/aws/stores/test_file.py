@@ -168,6 +168,15 @@ def test_stray_files_are_no_entries(tmp_path):
         store(tmp_path).read("notes.txt")
 
 
+def test_folders_among_the_files_cost_no_descriptors(tmp_path):
+    for number in range(8):
+        (tmp_path / f"folder{number}").mkdir()
+    place, own = store(tmp_path), Path("/proc/self/fd")
+    before = len(list(own.iterdir()))
+    assert place.entries() == {}
+    assert len(list(own.iterdir())) == before
+
+
 def test_what_is_not_there_is_not_found(tmp_path):
     place = store(tmp_path / "missing")
     assert place.entries() == {}
