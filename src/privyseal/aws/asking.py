@@ -35,4 +35,6 @@ def hidden(prompt: str, *, new: bool = False) -> Secret:
                 raise UsageError("the two differ")
     except EOFError as error:
         raise UsageError("nothing was typed") from error
+    except UnicodeDecodeError:  # which holds what was typed
+        raise UsageError("that is no text in the terminal's encoding") from None
     return first

@@ -152,7 +152,7 @@ def _signin_token(endpoint: str, asked: dict[str, str], bundle: str) -> str:
         )
     try:
         token = json.loads(body)["SigninToken"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         token = None
     if not isinstance(token, str) or not token:
         raise UnreachableError(f"{host} answers without a sign-in token")
@@ -165,13 +165,14 @@ def _fetch(url: str, host: str, authorities: str | bool) -> tuple[int, bytes]:  
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
         from botocore.httpsession import URLLib3Session  # noqa: PLC0415
         from botocore.utils import get_environ_proxies  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
     except ImportError:
         raise not_installed() from None
     session = URLLib3Session(verify=authorities, timeout=_SECONDS, proxies=get_environ_proxies(url))
     try:
         answer = session.send(AWSRequest("GET", url, stream_output=True).prepare())
         return answer.status_code, answer.raw.read(_MAX_ANSWER)
-    except (BotoCoreError, OSError):
+    except (BotoCoreError, HTTPError, OSError):
         raise UnreachableError(
             f"cannot reach {host}", hint="look at the network and the proxy (HTTPS_PROXY)"
         ) from None

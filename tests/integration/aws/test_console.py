@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.fakes import FakeClock
@@ -100,6 +101,27 @@ def test_no_error_quotes_the_credentials(aws: FakeAws, role: Key) -> None:
         assert error.__cause__ is None
         assert error.__context__ is None or error.__suppress_context__
         assert role.secret_access_key not in str(error)
+
+
+def test_an_endpoint_that_breaks_off_is_out_of_reach_and_the_credentials_are_not_told(
+    role: Key,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+
+        def break_off() -> None:
+            visitor, _ = listener.accept()
+            with visitor:
+                visitor.recv(65536)
+                visitor.sendall(
+                    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n"
+                )
+
+        left = pool.submit(break_off)
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}/federation"
+        with pytest.raises(UnreachableError, match="cannot reach 127") as caught:
+            link(of(role), "", 0, ISSUER, endpoint, Network(region="eu-central-1"))
+        left.result(10)
+    assert role.secret_access_key not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,13 @@ def test_keyctl_and_security(
     used(KeyctlStore(program.environment))
 
 
+@pytest.mark.parametrize("printed", ATTRIBUTES)
+def test_odd_attributes(program: Program, printed: bytes) -> None:
+    program.says(printed)
+    used(KeychainStore("aws-vault", program.environment))
+    used(KeyctlStore(program.environment))
+
+
 @few()
 @given(text=damaged({"Key": "jon", "Data": "AAA=", "Label": "x"}), status=STATUSES)
 def test_pass(program: Program, text: bytes, status: int) -> None:

@@ -141,7 +141,8 @@ print(terminal("Code? ", "", os.environ))
 """
 
 
-def test_the_terminal_is_asked_though_input_and_output_go_elsewhere():
+def at_terminal(code: str, prompt: bytes, typed: bytes) -> bytes:
+    """Run code whose terminal is not its input or output, and answer its prompt there."""
     person, theirs = pty.openpty()
 
     def take_terminal() -> None:
@@ -149,16 +150,42 @@ def test_the_terminal_is_asked_though_input_and_output_go_elsewhere():
         os.close(os.open(os.ttyname(theirs), os.O_RDWR))
 
     with Popen(
-        [sys.executable, "-c", ON_TERMINAL],
+        [sys.executable, "-c", code],
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
         stdin=PIPE,
         stdout=PIPE,
         preexec_fn=take_terminal,  # noqa: PLW1509 - no threads here, and setsid alone takes no terminal
     ) as process:
-        assert os.read(person, 100) == b"Code? "
-        os.write(person, b"123456\n")
-        assert process.communicate()[0] == b"123456\n"
+        assert os.read(person, 100) == prompt
+        os.write(person, typed)
+        answer = process.communicate()[0]
     os.close(theirs)
     os.close(person)
+    return answer
+
+
+def test_the_terminal_is_asked_though_input_and_output_go_elsewhere():
+    assert at_terminal(ON_TERMINAL, b"Code? ", b"123456\n") == b"123456\n"
+
+
+UNSEEN = """
+from privyseal.aws.asking import hidden
+from privyseal.errors import UsageError
+try:
+    print(len(hidden("Word: ")))
+except UsageError as error:
+    print(error)
+"""
+
+
+def test_a_word_that_is_no_text_is_refused_unquoted():
+    assert (
+        at_terminal(UNSEEN, b"Word: ", "w\N{LATIN SMALL LETTER O WITH DIAERESIS}rd\n".encode())
+        == b"5\n"
+    )
+    assert at_terminal(UNSEEN, b"Word: ", b"hu\xffsh\n") == (
+        b"that is no text in the terminal's encoding\n"
+    )
 
 
 def test_without_a_terminal_there_is_advice():
