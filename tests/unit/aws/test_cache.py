@@ -4,66 +4,15 @@ from typing import Any
 
 import msgspec
 from hypothesis import given, strategies as st
+from tests.plans import kept_sources, outside_sources, plans as plans_of
 
 from privyseal.aws.cache import Stage
-from privyseal.model.aws import (
-    FederationStep,
-    Network,
-    Plan,
-    Portal,
-    PortalRole,
-    Process,
-    RoleStep,
-    SessionStep,
-    StoredKey,
-    WebIdentity,
-)
+from privyseal.model.aws import Plan, RoleStep
 from privyseal.model.value import encode
 
 names = st.text(st.characters(codec="ascii", categories=["L", "N"]), max_size=8)
-seconds = st.integers(0, 36 * 3600)
-portals = st.builds(Portal, start_url=names, region=names, session=names)
-sources = st.one_of(
-    st.builds(StoredKey, name=names),
-    st.builds(PortalRole, portal=portals, account=names, role=names),
-    st.builds(WebIdentity, role=names, session_name=names, duration=seconds, token_file=names),
-    st.builds(Process, command=names),
-)
-steps = st.one_of(
-    st.builds(SessionStep, duration=seconds, mfa=names),
-    st.builds(
-        RoleStep,
-        arn=names,
-        session_name=names,
-        duration=seconds,
-        external_id=names,
-        mfa=names,
-        source_identity=names,
-        tags=st.dictionaries(names, names, max_size=2),
-        transitive=st.tuples(names),
-        policy=names,
-        policy_arns=st.tuples(names),
-    ),
-    st.builds(FederationStep, name=names, duration=seconds, policy=names),
-)
-networks = st.builds(
-    Network,
-    region=names,
-    endpoints=st.dictionaries(names, names, max_size=2),
-    dual_stack=st.booleans(),
-    fips=st.booleans(),
-    global_sts=st.booleans(),
-)
-plans = st.builds(
-    Plan,
-    profile=names,
-    source=sources,
-    steps=st.lists(steps, max_size=4).map(tuple),
-    network=networks,
-    notes=st.tuples(names),
-    fresh=st.booleans(),
-    least=seconds,
-)
+sources = st.one_of(kept_sources(names), outside_sources(names))
+plans = plans_of(names, sources)
 
 
 def last(plan: Plan) -> Stage:

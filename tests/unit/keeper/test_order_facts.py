@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
+from tests.plans import SECONDS, kept_sources, networks, plans, portals
 from tests.soak import times
 
 from privyseal.errors import NotFoundError, UsageError
@@ -20,44 +21,8 @@ from privyseal.wire.broker import decode_question, is_endpoint
 from privyseal.wire.passnames import identifier
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
-SECONDS = st.integers(0, 36 * 3600)
-PORTALS = st.builds(aws.Portal, start_url=TEXT, region=TEXT, session=TEXT)
-NETWORKS = st.builds(
-    aws.Network,
-    region=TEXT,
-    endpoints=st.dictionaries(TEXT, TEXT, max_size=3),
-    dual_stack=st.booleans(),
-)
-STEPS = st.one_of(
-    st.builds(aws.SessionStep, duration=SECONDS, mfa=TEXT),
-    st.builds(
-        aws.RoleStep,
-        arn=TEXT,
-        session_name=TEXT,
-        duration=SECONDS,
-        external_id=TEXT,
-        mfa=TEXT,
-        source_identity=TEXT,
-        tags=st.dictionaries(TEXT, TEXT, max_size=3),
-        transitive=st.lists(TEXT, max_size=2).map(tuple),
-        policy=TEXT,
-        policy_arns=st.lists(TEXT, max_size=2).map(tuple),
-    ),
-    st.builds(aws.FederationStep, name=TEXT, duration=SECONDS, policy=TEXT),
-)
-SOURCES = st.one_of(
-    st.builds(aws.StoredKey, name=TEXT),
-    st.builds(aws.PortalRole, portal=PORTALS, account=TEXT, role=TEXT),
-)
-PLANS = st.builds(
-    aws.Plan,
-    profile=TEXT,
-    source=SOURCES,
-    steps=st.lists(STEPS, max_size=4).map(tuple),
-    network=NETWORKS,
-    notes=st.lists(TEXT, max_size=2).map(tuple),
-    fresh=st.booleans(),
-)
+PORTALS, NETWORKS = portals(TEXT), networks(TEXT)
+PLANS = plans(TEXT, kept_sources(TEXT))
 ORDERS = st.one_of(
     st.builds(aws.Obtain, plan=PLANS, command=st.lists(TEXT, max_size=3).map(tuple)),
     st.builds(aws.Link, plan=PLANS, destination=TEXT, duration=SECONDS, federation=TEXT),
