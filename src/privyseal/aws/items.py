@@ -14,12 +14,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from privyseal.aws.ports import Item
 from privyseal.errors import CorruptError
 from privyseal.model.secret import Secret
+from privyseal.wire.aws.instants import timestamp
 
 if TYPE_CHECKING:
     from privyseal.model.aws import AccessKey, Credentials
@@ -319,9 +320,7 @@ def _needed(fields: Mapping[str, object], name: str, what: str) -> str:
 
 
 def _rfc3339(seconds: float) -> str:
-    if not seconds:
-        return _ZERO_TIME
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timestamp(seconds) if seconds else _ZERO_TIME
 
 
 def _seconds(text: str, what: str) -> float:

@@ -26,6 +26,7 @@ from privyseal.wire.aws.exchange import (
     misdirected,
     not_allowed,
 )
+from privyseal.wire.aws.instants import timestamp
 
 ADDRESS: Final = "169.254.169.254"
 NAMES: Final = frozenset({ADDRESS, f"{ADDRESS}:80"})
@@ -94,7 +95,7 @@ def grant(credentials: Credentials, now: float, *, account: bool = False) -> Res
     content = served.members(credentials, now)
     if account:
         content |= served.account(credentials)
-    fixed = {"Code": "Success", "LastUpdated": served.timestamp(now), "Type": "AWS-HMAC"}
+    fixed = {"Code": "Success", "LastUpdated": timestamp(now), "Type": "AWS-HMAC"}
     return from_json(200, content | fixed)
 
 
