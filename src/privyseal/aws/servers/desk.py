@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from privyseal.aws.servers.peers import Peers
+from privyseal.errors import PrivysealError
 
 Attend = Callable[[socket.socket], None]
 """Serve one connection; it is closed afterwards, and an OSError ends it."""
@@ -30,6 +31,18 @@ def listen(address: str = "127.0.0.1", port: int = 0, *, hops: int = 1) -> socke
         listening.close()
         raise
     return listening
+
+
+def listen_here(*, hops: int = 1) -> socket.socket:
+    """Return a listening socket on a free port of loopback.
+
+    Raises:
+        PrivysealError: There is none.
+    """
+    try:
+        return listen(hops=hops)
+    except OSError as error:
+        raise PrivysealError(f"cannot listen on loopback: {error.strerror}") from error
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from privyseal.aws.servers.desk import listen
+from privyseal.aws.servers.desk import listen_here
 from privyseal.aws.servers.listener import LIMITS, Limits, answering
 from privyseal.aws.servers.peers import open_peers
 from privyseal.aws.servers.proxies import unproxied
@@ -48,10 +48,7 @@ def serve_ecs(
     if not lazy:
         supply.get()
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    try:
-        listening = listen()
-    except OSError as error:
-        raise PrivysealError(f"cannot listen on loopback: {error.strerror}") from error
+    listening = listen_here()
     address, port = listening.getsockname()
     gate = ecs.Gate(token, frozenset({f"{address}:{port}"}))
 

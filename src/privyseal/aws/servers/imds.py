@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from privyseal.aws.servers.desk import listen
+from privyseal.aws.servers.desk import listen_here
 from privyseal.aws.servers.listener import LIMITS, Answer, Limits, answering
 from privyseal.aws.servers.peers import open_peers
 from privyseal.aws.servers.proxies import unproxied
@@ -54,10 +54,7 @@ def serve_imds(
     """
     clock = clock or SystemClock()
     supply = stock(obtain, clock, lazy=offer.lazy)
-    try:
-        listening = listen(hops=offer.hops)
-    except OSError as error:
-        raise PrivysealError(f"cannot listen on loopback: {error.strerror}") from error
+    listening = listen_here(hops=offer.hops)
     address, port = listening.getsockname()
     hosts = frozenset({f"{address}:{port}"})
     answer = answers(supply, offer, hosts, clock)
