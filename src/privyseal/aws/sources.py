@@ -28,6 +28,7 @@ from privyseal.errors import (
 )
 from privyseal.model.aws import Ambient, Credentials, Network, Process, WebIdentity
 from privyseal.model.clock import Clock
+from privyseal.runtime.wholefile import read_whole
 
 CHAIN: Final = "PRIVYSEAL_CREDENTIAL_PROCESS"
 """Tells a `credential_process` which profiles wait for one already, parted by newlines."""
@@ -119,16 +120,11 @@ def _output(command: str, environment: Mapping[str, str], what: str, limit: int)
 
 def _token(name: str) -> str:
     try:
-        with Path(name).expanduser().open("rb") as file:
-            raw = file.read(_MAX_TOKEN + 1)
-    except FileNotFoundError:
+        raw = read_whole(Path(name).expanduser(), _MAX_TOKEN)
+    except NotFoundError:
         raise NotFoundError(f"no web identity token at {name!r}") from None
-    except OSError as error:
-        raise PrivysealError(f"cannot read {name!r}: {error.strerror}") from error
     except (RuntimeError, ValueError):  # the home of a user whom nobody knows, or a NUL
         raise UsageError(f"{name!r} is no path of a file") from None
-    if len(raw) > _MAX_TOKEN:
-        raise LimitError(f"{name!r} is longer than {_MAX_TOKEN} bytes")
     return raw.decode(errors="replace").strip()
 
 

@@ -15,7 +15,7 @@ from privyseal.cli.outfile import new_file
 from privyseal.cli.passphrase import passphrase
 from privyseal.cli.reach import way_in
 from privyseal.cli.report import print_json, say
-from privyseal.errors import ConflictError, CorruptError, LimitError, NotFoundError, PrivysealError
+from privyseal.errors import ConflictError, CorruptError, NotFoundError, PrivysealError
 from privyseal.model.keyring import ItemInfo, ItemRef
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
@@ -25,6 +25,7 @@ from privyseal.runtime.settings import load_now
 from privyseal.runtime.vault import Vault, load
 from privyseal.runtime.vaultcare import Exported, change_passphrase, contents, insert_many
 from privyseal.runtime.vaultfile import store_path
+from privyseal.runtime.wholefile import read_whole
 from privyseal.wire.age.codec import Decryptor, Encryptor
 from privyseal.wire.age.keys import (
     Identity,
@@ -160,7 +161,7 @@ def import_(
     with _opened(store, passphrase_fd) as vault:
         identities: list[Identity]
         if identity is not None:
-            identities = parse_identities(Secret(_read(identity)))
+            identities = parse_identities(Secret(read_whole(identity, _MAX_IDENTITY_FILE)))
         else:
             secret = passphrase(
                 "Passphrase of the export",
@@ -318,19 +319,6 @@ def _decrypted(path: Path, identities: list[Identity]) -> Iterator[CollectionLin
         raise PrivysealError(f"cannot read {str(path)!r}: {error.strerror}") from error
     yield from reader.feed(decryptor.finish())
     reader.finish()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_IDENTITY_FILE + 1)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {str(path)!r}") from error
-    except OSError as error:
-        raise PrivysealError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    if len(data) > _MAX_IDENTITY_FILE:
-        raise LimitError(f"{str(path)!r} is longer than any identity file")
-    return data
 
 
 @contextmanager

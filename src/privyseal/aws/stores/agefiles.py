@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from privyseal.errors import NotFoundError, PrivysealError, UsageError
+from privyseal.errors import PrivysealError, UsageError
 from privyseal.model.secret import Secret
 from privyseal.runtime.durable import durable_file, sync_folder
+from privyseal.runtime.wholefile import read_whole
 from privyseal.wire.age.codec import Decryptor, Encryptor
 from privyseal.wire.age.keys import (
     HybridIdentity,
@@ -47,7 +48,7 @@ class Passage:
     def show(self, name: str) -> bytes:
         """Return the text of a file."""
         decryptor = Decryptor(self._own())
-        return decryptor.feed(_read(self._path(name))) + decryptor.finish()
+        return decryptor.feed(read_whole(self._path(name), _MAX_FILE)) + decryptor.finish()
 
     def insert(self, name: str, text: bytes) -> None:
         """Write a file for its recipients."""
@@ -74,7 +75,7 @@ class Passage:
 
     def _own(self) -> list[Identity]:
         try:
-            return parse_identities(Secret(_read(self._identities)))
+            return parse_identities(Secret(read_whole(self._identities, _MAX_FILE)))
         except UsageError as error:
             raise UsageError(
                 f"cannot use the identities in {str(self._identities)!r}: {error}", hint=_INSTALL
@@ -103,21 +104,10 @@ def identities(environment: Mapping[str, str]) -> Path:
 
 
 def _listed(path: Path) -> list[Recipient]:
-    lines = [line.strip() for line in _read(path).decode(errors="replace").splitlines()]
+    lines = [
+        line.strip() for line in read_whole(path, _MAX_FILE).decode(errors="replace").splitlines()
+    ]
     try:
         return [parse_recipient(line) for line in lines if line and not line.startswith("#")]
     except UsageError as error:
         raise UsageError(f"cannot use {str(path)!r}: {error}", hint=_INSTALL) from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_FILE + 1)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {str(path)!r}") from error
-    except OSError as error:
-        raise PrivysealError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    if len(text) > _MAX_FILE:
-        raise UsageError(f"{str(path)!r} is longer than any entry")
-    return text
