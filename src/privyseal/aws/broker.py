@@ -58,6 +58,7 @@ class KeeperStore:
 
     def __init__(self, link: socket.socket) -> None:
         self._link = link
+        self._asking = threading.Lock()  # a portal's roles are listed in several threads at once
 
     def entries(self) -> Mapping[str, Mapping[str, str]]:
         """Return the key of every entry with its notes."""
@@ -97,8 +98,9 @@ class KeeperStore:
         self._ask(Drop(key=key))
 
     def _ask(self, question: Question, value: bytes | None = None) -> tuple[Reply, Secret | None]:
-        send(self._link, question, value)
-        reply, fds = receive(self._link, Reply, "the keeper's reply")
+        with self._asking:
+            send(self._link, question, value)
+            reply, fds = receive(self._link, Reply, "the keeper's reply")
         with _closing(fds):
             if reply.error:
                 raise from_bus(reply.error_name, reply.error, reply.hint)

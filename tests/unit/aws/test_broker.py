@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import msgspec
@@ -17,7 +18,8 @@ from tests.waiting import PATIENCE
 from privyseal.aws import broker
 from privyseal.aws.bounds import check
 from privyseal.aws.broker import KeeperStore, TalkLink, is_own, serve, serve_order
-from privyseal.aws.ports import KeyStore, Talk
+from privyseal.aws.items import encode_item
+from privyseal.aws.ports import Item, KeyStore, Talk
 from privyseal.aws.talk import SocketTalk
 from privyseal.errors import (
     DeniedError,
@@ -48,7 +50,7 @@ from privyseal.model.aws import (
 from privyseal.model.secret import Secret
 from privyseal.model.value import decode, encode
 from privyseal.runtime.memfd import read_sealed, seal
-from privyseal.wire.broker import MAX_PACKET, Begin, End, Entry, List, Reply, decode_question
+from privyseal.wire.broker import MAX_PACKET, Begin, End, Entry, Fetch, List, Reply, decode_question
 
 PLAN = Plan(profile="prod", source=StoredKey(name="prod"), steps=(SessionStep(),))
 PORTAL = Portal(start_url="https://x.awsapps.com/start", region="eu-west-1")
@@ -154,6 +156,26 @@ def test_what_is_no_order_is_not_carried_out(packet: bytes):
         end, _ = told(keeper)
     assert end.error
     assert "internal" not in end.error
+
+
+def test_threads_that_ask_the_keeper_at_once_each_get_their_own_answer():
+    keys = [str(number) for number in range(400)]
+
+    def reply(keeper: socket.socket) -> None:
+        for _ in keys:
+            question = decode_question(keeper.recv(MAX_PACKET))
+            assert isinstance(question, Fetch)
+            fd = seal(encode_item(Item(question.key, Secret(question.key.encode()))))
+            socket.send_fds(keeper, [encode(Reply())], [fd])
+            os.close(fd)
+
+    with (
+        pair() as (ours, keeper),
+        running(lambda: reply(keeper)),
+        ThreadPoolExecutor(8) as threads,
+    ):
+        found = list(threads.map(KeeperStore(ours).read, keys))
+    assert [item.value.expose().decode() for item in found] == keys
 
 
 @settings(max_examples=times(100, soak=4_000), deadline=None)
