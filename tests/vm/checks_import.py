@@ -140,10 +140,12 @@ def import_old_keyring(desk: Desk) -> None:
         desk.unlocked("carol", login=_LOGIN, vt=_VT)
 
         # Killed in the middle: nothing old is gone, and it simply runs again.
-        slowed = "systemd-run --quiet --scope -p CPUQuota=10%"  # or it is done before we look
-        running = vm.start(f"exec {slowed} privy provision --import --user carol")
+        slow = "systemctl set-property --runtime privyseal-provider@1002.service CPUQuota="
+        vm.succeed(f"{slow}25%")  # or all has moved before we look
+        running = vm.start("exec privy provision --import --user carol")
         vm.wait_for(lambda: _moved(desk) >= 3, "the first items moved", seconds=60)
         _killed(running)
+        vm.succeed(slow)
         half = _moved(desk)
         assert 3 <= half < whole, f"{half} of {whole} were moved when it was killed"
         again = _import(desk)

@@ -27,13 +27,7 @@ ORDER_SECONDS: Final = 900.0
 MAX_ORDERS: Final = 60
 MAX_LOOKS: Final = 4
 
-_VARIABLES: Final = {
-    "HTTPS_PROXY",
-    "https_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "XDG_RUNTIME_DIR",
-}
+_VARIABLES: Final = {"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "XDG_RUNTIME_DIR"}
 """What a broker of our own takes from the surroundings."""
 
 
