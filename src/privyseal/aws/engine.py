@@ -259,7 +259,11 @@ def _change(
                 return _keep_seed(order, store, value)
             return keys.keep(order, value, store, sts.identity, clock)
         case Remove() if items.classify(order.name) == "seed":
-            store.remove(order.name)
+            try:
+                store.remove(order.name)
+            except NotFoundError:
+                serial = items.seed_serial(order.name)
+                raise NotFoundError(f"there is no seed of {serial!r}") from None
             return [f"Deleted the MFA device {items.seed_serial(order.name)}."]
         case Remove():
             return keys.remove(order, store)

@@ -189,7 +189,10 @@ class PortalAccess:
                 ) from error
         lines = [f"signed out of {self._portal.start_url}"]
         if sessions:
-            lines.append(f"forgot the credentials of {sessions} roles; copies last until they end")
+            roles = "role" if sessions == 1 else "roles"
+            lines.append(
+                f"forgot the credentials of {sessions} {roles}; copies last until they end"
+            )
         return lines
 
     @cached_property

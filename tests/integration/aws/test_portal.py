@@ -411,7 +411,7 @@ def test_signing_out_revokes_and_forgets_the_token_and_its_sessions(world: World
     lines = world.sign_out()
     assert lines == [
         f"signed out of {START}",
-        "forgot the credentials of 1 roles; copies last until they end",
+        "forgot the credentials of 1 role; copies last until they end",
     ]
     with pytest.raises(AwsError, match="not found or invalid"):
         world.aws.oidc.session(token)

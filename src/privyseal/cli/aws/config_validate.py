@@ -1,12 +1,12 @@
 """`privy aws config validate`: what is wrong with ~/.aws/config, line by line."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import config_file, load_profiles
-from privyseal.cli.aws.lines import some
+from privyseal.cli.aws.lines import count, some
 from privyseal.cli.report import print_json, say
 from privyseal.cli.spec import JSON, Spec, Values
 from privyseal.wire.aws.checking import check, regionless, unsettled
@@ -25,10 +25,7 @@ def run(values: Values) -> int:
             f"profile {name!r} builds on {source!r}, which has no section: its key must be stored"
             for name, source in unsettled(profiles)
         ),
-        *(
-            f"the key of profile {name!r} lies in a file as plain text: see `privy aws migrate`"
-            for name in profiles.plaintext()
-        ),
+        *_of_plaintext(profiles.plaintext()),
         *_of_regions(list(regionless(profiles, outside(os.environ)))),
     ]
     if values["json"]:
@@ -51,6 +48,11 @@ def run(values: Values) -> int:
     elif not problems:
         say(f"{fit(path, _LONGEST_LINE)} is valid")
     return 1 if problems else 0
+
+
+def _of_plaintext(names: Sequence[str]) -> Iterator[str]:
+    if names:
+        yield f"plain text in a file, see `privy aws migrate`: {count(len(names), 'key')}, of {some(names)}"
 
 
 def _of_regions(names: list[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ import json
 import os
 from typing import Final
 
-from privyseal.aws.console import after_logout
+from privyseal.aws.console import after_logout, resolve
 from privyseal.cli.aws.door import Door, open_door
 from privyseal.cli.aws.environment import cleaned, outside
 from privyseal.cli.aws.planned import Survey, flags_of
@@ -14,6 +14,7 @@ from privyseal.cli.spec import Argument, Option, Spec, Values
 from privyseal.model.aws import Ambient, Link, Plan, PortalRole, RoleStep, StoredKey, WebIdentity
 from privyseal.runtime.clock import SystemClock
 from privyseal.wire.aws.network import network
+from privyseal.wire.aws.partitions import of_region
 from privyseal.wire.aws.profiles import load
 
 PAGE: Final = Option("--path", "Page of the console: a path as s3/home, or its address.", "PATH")
@@ -50,6 +51,8 @@ def _order(values: Values, door: Door) -> Link:
         survey = Survey.of(door, settings, profile, purpose="login")
         door.asked.mfa_process = survey.mfa_process
         plan = survey.plan
+    region = plan.network.region
+    resolve(values["path"], region, of_region(region))  # nobody decides about a page of others
     return Link(
         plan=plan,
         destination=values["path"],

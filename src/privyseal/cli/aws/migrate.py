@@ -21,12 +21,13 @@ from privyseal.cli.aws.direct import open_direct
 from privyseal.cli.aws.door import Door, open_door
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import leaks, load_profiles
+from privyseal.cli.aws.lines import some
 from privyseal.cli.aws.options import STORE, backend, chosen
 from privyseal.cli.aws.origins import CONFIG, CREDENTIALS, origins
 from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.report import print_json, print_table, say
 from privyseal.cli.spec import JSON, Option, Spec, Values
-from privyseal.errors import PrivysealError, UsageError
+from privyseal.errors import NotFoundError, PrivysealError, UsageError
 from privyseal.model.aws import AccessKey, Keep, Network
 from privyseal.model.secret import Secret
 from privyseal.model.value import encode
@@ -119,6 +120,7 @@ def run(values: Values) -> int:
     """Show what there is to take over; with --apply do it, and offer to delete the old copies.
 
     Raises:
+        NotFoundError: A key that was named lies nowhere else.
         UsageError: They shall be deleted, and a trial would have the only ones that are left.
     """
     trial = trials.forgets(backend(values, os.environ))
@@ -127,6 +129,8 @@ def run(values: Values) -> int:
     with open_door(values) as door:
         target = _target(values, door)
         records = [Record(step) for step in _steps(values, target)]
+        if missing := {*values["profile"]} - {record.step.name for record in records}:
+            raise NotFoundError(f"no key of this name lies anywhere else: {some(sorted(missing))}")
         if values["apply"]:
             for record in records:
                 if record.step.moves:
@@ -202,7 +206,7 @@ def _tell(values: Values, records: list[Record]) -> None:
     rows = []
     for record in records:
         step = record.step
-        what = f"failed: {record.failure}" if record.failure else words[step.verdict]
+        what = "failed, see below" if record.failure else words[step.verdict]
         what += f": {step.why}" if step.verdict == "unreadable" else ""
         rows.append(
             (step.name, f"…{step.tail}" if step.tail else "-", step.origin.description, what)

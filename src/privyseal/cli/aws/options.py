@@ -5,6 +5,11 @@ from typing import Final
 
 from privyseal.cli.spec import Option, Values
 
+PROMPTS: Final = frozenset(
+    ["kdialog", "osascript", "pinentry", "terminal", "wincredui", "ykman", "zenity"]
+)
+"""The names of `privyseal.aws.prompts.choice.NAMES`; a test holds them equal."""
+
 PROMPT: Final = Option(
     "--prompt",
     "Ask for MFA codes by: terminal, pinentry, zenity, kdialog, ykman, osascript or wincredui.",
@@ -49,3 +54,16 @@ def chosen(values: Values) -> dict[str, str]:
 def backend(values: Values, environment: Mapping[str, str]) -> str:
     """Return the name of the store that was chosen, "" when none was."""
     return str(values.get("backend") or environment.get("AWS_VAULT_BACKEND", ""))
+
+
+def check_prompt(values: Values, environment: Mapping[str, str]) -> None:
+    """Refuse a way to ask for codes that there is not, before somebody decides.
+
+    Raises:
+        UsageError: It is none.
+    """
+    name = str(values.get("prompt") or environment.get("AWS_VAULT_PROMPT", ""))
+    if name and name not in PROMPTS:
+        from privyseal.aws.prompts.choice import choose  # noqa: PLC0415 - it knows what to say
+
+        choose(name, environment, busy=False)

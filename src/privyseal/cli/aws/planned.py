@@ -19,7 +19,7 @@ from privyseal.errors import NotFoundError
 from privyseal.model.aws import Obtain, Plan, PortalRole, StoredKey
 from privyseal.wire.aws import durations
 from privyseal.wire.aws.planning import Purpose, plan as make_plan
-from privyseal.wire.aws.profiles import Flags, Profile
+from privyseal.wire.aws.profiles import Flags, Profile, Profiles
 from privyseal.wire.aws.route import route
 
 
@@ -84,13 +84,19 @@ class Survey:
             raise NotFoundError(
                 f"profile {profile!r} not found in {config_file(environment)} and no stored "
                 "credentials exist for it",
-                hint=profiles.near(profile) or f"keep a key with `privy aws add {profile}`",
+                hint=_hint(profiles, profile),
             )
         way = route(profiles, profile, keys=keys, environment=environment, flags=flags)
         plan = make_plan(
             profiles, profile, keys=keys, environment=environment, flags=flags, purpose=purpose
         )
         return cls(plan, found, way.mfa_process)
+
+
+def _hint(profiles: Profiles, name: str) -> str:
+    if name in profiles.plaintext():
+        return "its key lies in a file as plain text: take it over with `privy aws migrate`"
+    return profiles.near(name) or f"keep a key with `privy aws add {name}`"
 
 
 def flags_of(settings: Mapping[str, Any]) -> Flags:

@@ -8,7 +8,7 @@ from privyseal.cli.aws.files import config_file
 from privyseal.errors import NotFoundError, UsageError
 from privyseal.model.aws import Network, Portal
 from privyseal.wire.aws.network import network
-from privyseal.wire.aws.profiles import Profiles
+from privyseal.wire.aws.profiles import Profiles, nearest
 from privyseal.wire.aws.sources import portal, session_portal
 
 
@@ -38,7 +38,7 @@ def find_portal(name: str, profiles: Profiles, environment: Mapping[str, str]) -
         if not profile.exists:
             raise NotFoundError(
                 f"no profile and no sso-session {name!r} in {config_file(environment)!r}",
-                hint=profiles.near(name),
+                hint=nearest(name, [*profiles.sso_sessions(), *profiles.names()]),
             )
         found = portal(profile)
         if found is None:

@@ -54,7 +54,8 @@ def run(values: Values) -> int:
     if values["json"]:
         print_json(_report(offers, values, written=written))
     elif not change.diff():
-        print(f"nothing to write: there is a profile for each of {offers.kept} roles")
+        roles = "the one role" if offers.kept == 1 else f"each of {offers.kept} roles"
+        print(f"nothing to write: there is a profile for {roles}")
     if offers.past and not values["prune"]:
         gone = fit(", ".join(offers.past), _WIDE)
         say(f"offered no more, and left in the file: {gone}; --prune takes them away")

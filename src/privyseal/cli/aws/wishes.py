@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from privyseal.cli.aws.options import STORE
+from privyseal.cli.aws.options import STORE, check_prompt
 from privyseal.cli.fetch import LONGEST_WAIT, TIMEOUT
 from privyseal.cli.spec import Option, Values, number
 from privyseal.errors import NotFoundError, UsageError
@@ -41,11 +41,21 @@ OPTIONS: Final = (
 )  # fmt: skip
 """The options of every command that gets credentials."""
 
+_DIGITS: Final = 6
 _PLANNED_BY: Final = (DURATION, NO_SESSION, REGION, *ROLE, *CALLS)
 
 
 def wanted(values: Values) -> dict[str, Any]:
-    """Return what the options say about the credentials, as far as a plan depends on it."""
+    """Return what the options say about the credentials, as far as a plan depends on it.
+
+    Raises:
+        UsageError: An option says what cannot be.
+        NotFoundError: There is no policy in a file that one names.
+    """
+    check_prompt(values, os.environ)
+    token = "".join(str(values.get("mfa_token", "")).split())
+    if token and not (token.isascii() and token.isdigit() and len(token) == _DIGITS):
+        raise UsageError("--mfa-token wants the six digits of a code")
     found = {option.name: values.get(option.name, option.absent) for option in _PLANNED_BY}
     if not found["duration"]:
         found["duration"] = os.environ.get("AWS_VAULT_DURATION", "")

@@ -105,6 +105,23 @@ async def test_an_error_of_aws_comes_with_what_to_do(shell: Shell) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["exec", "prod", "--prompt", "xterm", "--", "true"], "no prompt is called 'xterm'"),
+        (["export", "prod", "-t", "1234"], "six digits"),
+        (["login", "--path", "https://evil.example", "prod"], "no page of the console"),
+    ],
+)
+async def test_nobody_decides_about_what_cannot_be(
+    shell: Shell, words: list[str], said: str
+) -> None:
+    done = await shell.run(*words)
+    assert (done.status, done.out) == (2, b"")
+    assert said in done.err
+    await shell.world.house.nothing_waits()
+
+
 async def test_a_locked_store_is_told_with_the_way_to_unlock_it(shell: Shell) -> None:
     locked = await shell.world.house.run("privy", "lock")
     assert locked.status == 0, locked.err

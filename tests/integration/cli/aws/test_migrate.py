@@ -101,10 +101,22 @@ def test_key_that_aws_does_not_know_is_not_taken_over_and_stays(desk: Desk) -> N
     path = credentials(desk, text)
     done = desk.privy("migrate", "--apply", "--delete-source", env=endpoint(desk))
     assert done.status == 1
-    assert "failed: AWS refuses the signature" in done.out
+    assert "failed, see below" in done.out
+    assert "privy: jon: AWS refuses the signature" in done.err
     assert "(try: give the key anew with `privy aws add`)" in done.err
     assert "x" * 40 not in done.out + done.err
     assert (kept(desk), path.read_text()) == ([], text)
+
+
+def test_key_that_lies_nowhere_is_told(desk: Desk) -> None:
+    credentials(desk, section("jon", desk.aws.people.add_user("jon")))
+    done = desk.privy("migrate", "--profile", "jon", "--profile", "ada")
+    assert (done.status, done.out) == (3, "")
+    assert "lies anywhere else: ada" in done.err
+
+    said = desk.privy("export", "jon")
+    assert (said.status, "take it over with `privy aws migrate`" in said.err) == (3, True)
+    assert "warning: plain text in a file" in desk.privy("config", "validate").out
 
 
 def test_temporary_keys_and_keys_of_the_same_name_are_left(desk: Desk) -> None:

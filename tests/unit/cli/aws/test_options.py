@@ -4,7 +4,7 @@ import pytest
 
 from privyseal.aws.choice import backends
 from privyseal.aws.prompts.choice import NAMES
-from privyseal.cli.aws.options import STORE, backend, chosen
+from privyseal.cli.aws.options import PROMPTS, STORE, backend, chosen
 from privyseal.cli.aws.table import GROUP
 from privyseal.cli.spec import Spec
 from privyseal.cli.tree import run
@@ -62,6 +62,7 @@ def test_the_help_names_every_store_and_every_way_to_ask() -> None:
 
     assert all(name in texts["--backend"] for name in ("keeper", *backends()))
     assert all(name in texts["--prompt"] for name in NAMES)
+    assert {*NAMES} == PROMPTS
 
 
 def test_options_of_stores_stand_under_a_heading_of_their_own(
