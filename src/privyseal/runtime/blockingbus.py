@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import Any, Final
 
 from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_method_call
@@ -30,6 +31,9 @@ DBUS: Final = "org.freedesktop.DBus"
 DBUS_PATH: Final = "/org/freedesktop/DBus"
 ANSWER_SECONDS: Final = 30.0
 """The keeper answers every call at once; only people take longer, and they come as signals."""
+
+_LONGEST_PAUSE: Final = 1.0
+"""Ctrl-C just before the system waits does not end the wait: Python looks for it after a pause."""
 
 _ABSENT: Final = frozenset(
     f"{DBUS}.Error.{name}" for name in ("UnknownMethod", "UnknownInterface", "UnknownObject")
@@ -161,18 +165,20 @@ class Bus:
 
     def _next(self, deadline: float | None) -> Message | None:
         while True:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            left = inf if deadline is None else max(0.0, deadline - time.monotonic())
+            pause = min(left, _LONGEST_PAUSE)
             try:
-                return self._connection.receive(timeout=left if self._beside is None else 0)
+                return self._connection.receive(timeout=pause if self._beside is None else 0)
             except TimeoutError:
-                if self._beside is None or not self._either(self._beside, left):
+                found = self._beside is not None and self._either(self._beside, pause)
+                if not found and left == pause:
                     return None
             except OSError as error:
                 raise _closed() from error
 
-    def _either(self, beside: tuple[int, Callable[[], bool]], left: float | None) -> bool:
+    def _either(self, beside: tuple[int, Callable[[], bool]], seconds: float) -> bool:
         fd, ready = beside
-        found, _, _ = select.select([self._connection.sock, fd], [], [], left)
+        found, _, _ = select.select([self._connection.sock, fd], [], [], seconds)
         if fd in found and not ready():
             self._beside = None
         return bool(found)

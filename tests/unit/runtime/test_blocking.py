@@ -1,11 +1,16 @@
+import signal
 import subprocess
 import sys
+import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
+from tests.private_bus import private_bus
 
 from privyseal.model.value import MAX_ITEMS, MAX_SECRET
 from privyseal.runtime import blocking
-from privyseal.runtime.blockingbus import split_hint
+from privyseal.runtime.blockingbus import Bus, split_hint
 from privyseal.wire import keeper
 
 
@@ -37,6 +42,27 @@ def test_a_hint_is_taken_from_our_words_and_never_from_quoted_ones(
     text: str, message: str, hint: str
 ) -> None:
     assert split_hint(text) == (message, hint)
+
+
+def test_an_interrupt_that_no_wait_was_ended_by_ends_it_soon(tmp_path: Path) -> None:
+    # It comes to another thread, as one that comes just before the wait ends no system call.
+    waits = threading.Event()
+
+    def interrupt() -> None:
+        waits.wait()
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    def wait(bus: Bus) -> None:
+        waits.set()
+        bus.signal(None)
+
+    with private_bus(tmp_path) as address, closing(Bus.open(address)) as bus:
+        bus.signal(None)  # that we have a name; no other comes
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            wait(bus)
+        thread.join()
 
 
 @pytest.mark.parametrize("command", ["list", "get"])
