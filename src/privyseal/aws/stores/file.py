@@ -20,6 +20,7 @@ from privyseal.errors import (
     CorruptError,
     DeniedError,
     LimitError,
+    LockedError,
     NotFoundError,
     PrivysealError,
     UsageError,
@@ -232,7 +233,11 @@ def open_store(settings: Settings) -> FileStore:
         given = settings.environment.get(_VARIABLE)
         if given is not None:
             return Secret(given.encode(errors="surrogateescape"))
-        return settings.ask(f'Enter passphrase to unlock "{folder}": ', new=new)
+        try:
+            return settings.ask(f'Enter passphrase to unlock "{folder}": ', new=new)
+        except LockedError as error:
+            hint = f"run it from a terminal, or set {_VARIABLE}"
+            raise LockedError(str(error), hint=hint) from error
 
     return FileStore(folder, passphrase, settings.clock)
 

@@ -361,6 +361,12 @@ def test_text_that_is_not_utf8_is_told_wherever_it_comes_from(desk: Desk) -> Non
         assert len(done.err.splitlines()) == 1
 
 
+def test_without_a_terminal_the_variable_of_the_passphrase_is_named(desk: Desk) -> None:
+    desk.user("dev")
+    done = desk.privy("export", "dev", env={"AWS_VAULT_FILE_PASSPHRASE": ""})
+    assert (done.status, "or set AWS_VAULT_FILE_PASSPHRASE" in done.err) == (7, True)
+
+
 def test_key_whose_file_is_empty_is_told_with_the_file_and_what_to_do(desk: Desk) -> None:
     desk.user("dev")
     (desk.folder / "keys" / "dev").write_bytes(b"")
