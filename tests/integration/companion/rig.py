@@ -100,7 +100,10 @@ class Machine:
         passes: Sequence[int] = (),
         **environ: str,
     ) -> Process:
-        """Start a program as a user; its words are in a log of that name."""
+        """Start a program as a user, and return once it is that program of that user.
+
+        Its words are in a log of that name.
+        """
         log = (self.folder / f"{name}.log").open("ab")
         process = await asyncio.create_subprocess_exec(
             *self._as(uid),
@@ -114,6 +117,7 @@ class Machine:
         )
         log.close()
         self.processes.append(process)
+        await eventually(lambda: _arrived(process))
         return process
 
     async def puppet(self, uid: int, role: str, address: str, name: str) -> Puppet:
@@ -358,6 +362,15 @@ async def answers(ask: Callable[[], Awaitable[object]], wanted: Callable[[object
         while not wanted(answer := await ask()):  # noqa: ASYNC110 - another process tells no event
             await asyncio.sleep(0.02)
     return answer
+
+
+def _arrived(process: Process) -> bool:
+    """Return whether a process is past the programs that change its mounts and its user."""
+    try:
+        program = Path(f"/proc/{process.pid}/cmdline").read_bytes().partition(b"\0")[0]
+    except OSError:
+        return True
+    return process.returncode is not None or program not in {b"", b"nsenter", b"setpriv"}
 
 
 def _opened(folder: Path) -> list[str]:
