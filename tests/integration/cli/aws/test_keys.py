@@ -341,8 +341,8 @@ def test_text_that_is_not_utf8_is_told_wherever_it_comes_from(desk: Desk) -> Non
     odd = os.fsdecode(b"d\xe9v")
     refusals = [
         (
-            desk.privy("login", "--stdout", "--path", odd, "dev"),
-            "privy: this is no text in UTF-8: 'd",
+            desk.privy("sso", "sync", "--start-url", f"https://{odd}", "--sso-region", "x"),
+            "privy: this is no text in UTF-8: 'https://d",
         ),
         (
             desk.privy("export", "dev", env={"AWS_CA_BUNDLE": odd}),
