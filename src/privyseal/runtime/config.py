@@ -14,7 +14,7 @@ from privyseal.model.value import Text, Value, decode
 from privyseal.runtime.paths import config_home, data_home, state_home
 
 SYSTEM_FILE: Final = Path("/etc/privyseal/config.yaml")
-READ_SECONDS: Final = 10
+READ_SECONDS: Final = 60
 
 
 class Answer(Value, frozen=True):
