@@ -26,7 +26,7 @@ from privyseal.runtime.keeper import DecisionLink
 from privyseal.runtime.names import SECRETS, Names
 from privyseal.wire.keeper import BUS_NAME
 
-READY_SECONDS: Final = 20.0
+READY_SECONDS: Final = 60.0
 _LEAVE_SCREEN: Final = "\x1b[?1049l\x1b[?25h"
 
 
