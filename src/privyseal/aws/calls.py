@@ -149,7 +149,7 @@ UNREADABLE: Final = (
     ArithmeticError,
     AttributeError,
     LookupError,
-    RecursionError,
+    RuntimeError,  # an instant that no calendar has, or nesting without end
     TypeError,
     ValueError,
 )

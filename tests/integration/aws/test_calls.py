@@ -116,6 +116,15 @@ def test_a_body_that_names_no_error_is_not_quoted():
     assert "hush" not in str(caught.value)
 
 
+def test_an_instant_that_no_calendar_has_is_not_of_aws(own: Credentials):
+    found = {"Credentials": {"Expiration": "-1e132"}}
+    body = xml_answer("GetSessionToken", "https://sts.amazonaws.com/doc/2011-06-15/", found).body
+    with serving(lambda _: Answer(200, body, {"Content-Type": "text/xml"})) as url:
+        there = Network(region="eu-central-1", endpoints={"sts": url})
+        with pytest.raises(UnreachableError, match="is not AWS"):
+            sts.session(there, own, SessionStep(), "")
+
+
 def test_an_answer_of_another_shape_is_not_of_aws(own: Credentials):
     body = b"<GetCallerIdentityResponse><GetCallerIdentityResult/></GetCallerIdentityResponse>"
     with serving(lambda _: Answer(200, body, {"Content-Type": "text/xml"})) as url:
