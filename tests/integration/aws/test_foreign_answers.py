@@ -77,7 +77,7 @@ def stranger() -> Iterator[Stranger]:
 
 def many(usual: int = 40) -> Callable[[Any], Any]:
     return settings(
-        max_examples=times(usual, soak=5_000),
+        max_examples=times(usual, soak=2_000),
         deadline=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=[HealthCheck.function_scoped_fixture],

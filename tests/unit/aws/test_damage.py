@@ -35,7 +35,7 @@ PORTAL = Portal(start_url="https://x.awsapps.com/start", region="eu-west-1")
 JOURNAL = Journal(
     step="verify", user="jon", old=KEY, before=("AKIAEXAMPLE",), began=1.7e9, new=KEY, until=1.7e9
 )
-MANY = times(100, soak=10_000)
+MANY = times(100, soak=4_000)
 LINES = st.text(st.characters(exclude_categories=()), max_size=300)
 
 
@@ -182,7 +182,7 @@ def test_damaged_notes_cost_notes_alone(text: bytes) -> None:
         assert store.entries()["ada"] == {"tail": "ADA"}
 
 
-@settings(max_examples=times(40, soak=5_000), deadline=None)
+@settings(max_examples=times(40, soak=2_000), deadline=None)
 @given(st.data())
 def test_a_damaged_file_of_the_file_store_is_an_entry_or_an_error(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -200,7 +200,7 @@ def test_a_damaged_file_of_the_file_store_is_an_entry_or_an_error(data: st.DataO
             store.read("jon")
 
 
-@settings(max_examples=times(40, soak=5_000), deadline=None)
+@settings(max_examples=times(40, soak=2_000), deadline=None)
 @given(
     damaged(
         {
