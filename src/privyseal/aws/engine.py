@@ -5,11 +5,11 @@ from typing import Final, assert_never
 
 from privyseal.aws import items, sts
 from privyseal.aws.cache import Cache, Stage
-from privyseal.aws.calls import EndedError, UnknownKeyError
 from privyseal.aws.known import known
 from privyseal.aws.means import Means
 from privyseal.aws.mfa import Codes, seed_item
 from privyseal.aws.ports import Entries, KeyStore
+from privyseal.aws.refusals import EndedError, UnknownKeyError
 from privyseal.errors import (
     ConflictError,
     DeniedError,

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from privyseal.aws import items
-from privyseal.aws.calls import WrongCodeError
 from privyseal.aws.means import Means
 from privyseal.aws.ports import Item
+from privyseal.aws.refusals import WrongCodeError
 from privyseal.errors import CorruptError, DeniedError, NotFoundError, PrivysealError, UsageError
 from privyseal.model.secret import Secret
 

@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, urlencode
 
 from privyseal.aws import answers, calls, tokens
 from privyseal.aws.answers import Answer, Instant, Seconds, Text, Word
-from privyseal.aws.calls import ExpectedError
 from privyseal.aws.means import Means
+from privyseal.aws.refusals import ExpectedError
 from privyseal.aws.tokens import Flow, Registration, Token
 from privyseal.errors import (
     DeniedError,

@@ -15,9 +15,9 @@ import msgspec
 
 from privyseal.aws import answers, calls, items, tokens
 from privyseal.aws.answers import Answer, Milliseconds, Text, Word
-from privyseal.aws.calls import ExpectedError
 from privyseal.aws.means import Means
 from privyseal.aws.oidc import TokenService
+from privyseal.aws.refusals import ExpectedError
 from privyseal.aws.tokens import Token
 from privyseal.errors import (
     DeniedError,

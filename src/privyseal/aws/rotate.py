@@ -18,11 +18,11 @@ from typing import Final
 import msgspec
 
 from privyseal.aws import items, sts
-from privyseal.aws.calls import UnknownKeyError
 from privyseal.aws.iam import Keys, Listed
 from privyseal.aws.journal import Book, Journal
 from privyseal.aws.means import Means
 from privyseal.aws.ports import Item
+from privyseal.aws.refusals import UnknownKeyError
 from privyseal.errors import (
     ConflictError,
     CorruptError,

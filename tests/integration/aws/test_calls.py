@@ -16,7 +16,8 @@ from tests.fakes_aws.web import Answer, AwsError, serving, xml_answer
 from tests.tls import over_tls, self_signed
 
 from privyseal.aws import sts
-from privyseal.aws.calls import EndedError, UnknownKeyError, WrongCodeError, call, client
+from privyseal.aws.calls import call, client
+from privyseal.aws.refusals import EndedError, UnknownKeyError, WrongCodeError
 from privyseal.errors import (
     DeniedError,
     LimitError,

@@ -14,10 +14,10 @@ from tests.fakes_aws.people import User
 from tests.fakes_stores import MemoryStore
 
 from privyseal.aws import items, sts
-from privyseal.aws.calls import UnknownKeyError
 from privyseal.aws.engine import Engine, carry_out
 from privyseal.aws.flights import Flights
 from privyseal.aws.means import Means
+from privyseal.aws.refusals import UnknownKeyError
 from privyseal.errors import (
     ConflictError,
     DeniedError,

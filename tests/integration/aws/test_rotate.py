@@ -16,11 +16,11 @@ from tests.fakes_stores import MemoryStore
 from tests.moto_server import ALL_OF_IAM, Moto, moto_server
 
 from privyseal.aws import calls, items, sts
-from privyseal.aws.calls import UnknownKeyError
 from privyseal.aws.engine import Engine, carry_out
 from privyseal.aws.flights import Flights
 from privyseal.aws.means import Means
 from privyseal.aws.ports import Item, KeyStore
+from privyseal.aws.refusals import UnknownKeyError
 from privyseal.aws.rotate import Rotation
 from privyseal.aws.stores.file import FileStore
 from privyseal.aws.talk import SocketTalk

@@ -9,10 +9,10 @@ from tests.fakes import FakeClock
 from tests.fakes_stores import MemoryStore
 
 from privyseal.aws import items
-from privyseal.aws.calls import WrongCodeError
 from privyseal.aws.flights import Flights
 from privyseal.aws.means import Means
 from privyseal.aws.mfa import Codes, seed_item
+from privyseal.aws.refusals import WrongCodeError
 from privyseal.errors import DeniedError, UnreachableError, UsageError
 
 SERIAL = "arn:aws:iam::111122223333:mfa/alice"
