@@ -122,7 +122,7 @@ class CodeSource:
         environment: Mapping[str, str],
         clock: Clock,
         *,
-        wait: Callable[[float], None] = time.sleep,
+        wait: Callable[[float], None] = time.sleep,  # in her own process, where Ctrl-C ends it
     ) -> None:
         self._token = token
         self._process = process
