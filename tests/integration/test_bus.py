@@ -62,15 +62,20 @@ TABLE = {
 }
 
 
+async def _serving(group: asyncio.TaskGroup, home: House) -> Connection:
+    server = await Connection.open(group, home.address)
+    server.serve(TABLE)
+    await server.claim(NAME)
+    return server
+
+
 def _open_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 async def test_every_reply_keeps_its_own_descriptors(home: House) -> None:
     async with asyncio.TaskGroup() as group:
-        server = await Connection.open(group, home.address)
-        server.serve(TABLE)
-        await server.claim(NAME)
+        server = await _serving(group, home)
         open_before = _open_descriptors()
 
         async def ask(number: int) -> None:
@@ -91,9 +96,7 @@ async def test_every_reply_keeps_its_own_descriptors(home: House) -> None:
 
 async def test_what_the_table_does_not_list_is_refused(home: House) -> None:
     async with asyncio.TaskGroup() as group:
-        server = await Connection.open(group, home.address)
-        server.serve(TABLE)
-        await server.claim(NAME)
+        server = await _serving(group, home)
         with pytest.raises(PrivysealError, match="no method 'Nothing' here"):
             await home.connection.call(NAME, PATH, NAME, "Nothing")
         with pytest.raises(PrivysealError, match="Echo takes 'u', not 's'"):
@@ -103,9 +106,7 @@ async def test_what_the_table_does_not_list_is_refused(home: House) -> None:
 
 async def test_an_error_crosses_the_bus_with_class_and_hint(home: House) -> None:
     async with asyncio.TaskGroup() as group:
-        server = await Connection.open(group, home.address)
-        server.serve(TABLE)
-        await server.claim(NAME)
+        server = await _serving(group, home)
         with pytest.raises(DeniedError, match="not you; ask somebody else"):
             await home.connection.call(NAME, PATH, NAME, "Deny")
         server.close()
@@ -115,9 +116,7 @@ async def test_a_defect_tells_the_caller_a_number_and_nothing_else(
     home: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with asyncio.TaskGroup() as group:
-        server = await Connection.open(group, home.address)
-        server.serve(TABLE)
-        await server.claim(NAME)
+        server = await _serving(group, home)
         with pytest.raises(PrivysealError, match=r"^internal error [0-9a-f]{8}$"):
             await home.connection.call(NAME, PATH, NAME, "Fail")
         assert "a secret detail" in caplog.text
@@ -128,9 +127,7 @@ async def test_a_call_to_a_process_that_stops_is_refused_without_a_trace(
     home: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with asyncio.TaskGroup() as group:
-        server = await Connection.open(group, home.address)
-        server.serve(TABLE)
-        await server.claim(NAME)
+        server = await _serving(group, home)
     open_before = _open_descriptors()
     fd = seal(b"value")
 
@@ -145,9 +142,7 @@ async def test_a_call_to_a_process_that_stops_is_refused_without_a_trace(
 
 async def test_what_no_bus_can_carry_ends_neither_side_and_leaks_no_descriptor(home: House) -> None:
     async with asyncio.TaskGroup() as group:
-        server = await Connection.open(group, home.address)
-        server.serve(TABLE)
-        await server.claim(NAME)
+        server = await _serving(group, home)
         open_before = _open_descriptors()
         with pytest.raises(DeniedError, match="not 'a\N{SYMBOL FOR NULL}b'"):
             await home.connection.call(NAME, PATH, NAME, "Quote")

@@ -176,10 +176,14 @@ def test_a_proxy_that_the_user_has_already_is_asked(outside: str) -> None:
         assert run_python(network, FETCH, "http://other.example/") == "hello from outside"
 
 
-def test_a_program_that_fails_to_connect_is_quoted(tmp_path: Path) -> None:
-    pasta = tmp_path / "pasta"
-    pasta.write_text("#!/bin/sh\necho 'no tun device' >&2\nexit 1\n")
+def failing_pasta(folder: Path, complaint: str) -> None:
+    pasta = folder / "pasta"
+    pasta.write_text(f"#!/bin/sh\n{complaint} >&2\nexit 1\n")
     pasta.chmod(0o755)
+
+
+def test_a_program_that_fails_to_connect_is_quoted(tmp_path: Path) -> None:
+    failing_pasta(tmp_path, "echo 'no tun device'")
 
     with serve_imds_apart(Source(), {"PATH": str(tmp_path)}) as network:
         assert network.notice.startswith("pasta: no tun device")
@@ -187,9 +191,7 @@ def test_a_program_that_fails_to_connect_is_quoted(tmp_path: Path) -> None:
 
 
 def test_a_program_that_complains_at_length_is_cut_short(tmp_path: Path) -> None:
-    pasta = tmp_path / "pasta"
-    pasta.write_text("#!/bin/sh\nprintf '%9000s!' no >&2\nexit 1\n")
-    pasta.chmod(0o755)
+    failing_pasta(tmp_path, "printf '%9000s!' no")
 
     with serve_imds_apart(Source(), {"PATH": str(tmp_path)}) as network:
         assert network.notice.startswith("pasta: ")
