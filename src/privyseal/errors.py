@@ -22,14 +22,12 @@ one clause in lower case without a full stop, quotes foreign text with `!r` and 
 a hint is an imperative ("unlock the store with `privy unlock`").
 """
 
-from typing import ClassVar, Final
-
 
 class PrivysealError(Exception):
     """Something a person can act on; anything that is not one of these is a defect."""
 
-    exit_status: ClassVar[int] = 1
-    bus_name: ClassVar[str] = "org.privyseal.Error.Failed"
+    exit_status = 1
+    bus_name = "org.privyseal.Error.Failed"
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -132,7 +130,7 @@ class CorruptError(PrivysealError):
     bus_name = "org.privyseal.Error.Corrupt"
 
 
-_BY_BUS_NAME: Final[dict[str, type[PrivysealError]]] = {
+_BY_BUS_NAME = {
     cls.bus_name: cls
     for cls in (
         PrivysealError,

@@ -24,7 +24,6 @@ BUDGET: Final = 8_250
 _BUS: Final = frozenset({"dbus_fast"})
 _VALUES: Final = frozenset({"msgspec", "typing_extensions"})  # msgspec loads it where it is there
 _CRYPTO: Final = frozenset({"cryptography", "_cffi_backend", "cffi"})  # cffi calls into OpenSSL
-_LIGHT_BUS: Final = frozenset({"jeepney"})
 
 ALLOWED: Final[dict[str, frozenset[str]]] = {
     "privyseal.keeper.__main__": _BUS | _VALUES | _CRYPTO,
@@ -35,10 +34,10 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "privyseal.agent.__main__": _BUS | _VALUES | _CRYPTO,
     "privyseal.aws.__main__": _VALUES | {"h11"},  # and botocore, for a call to AWS
     "privyseal.cli.main": frozenset(),
-    "privyseal.cli.list_": _LIGHT_BUS,
-    "privyseal.cli.get": _LIGHT_BUS,
-    "privyseal.cli.aws.exec": _LIGHT_BUS,
-    "privyseal.cli.aws.credential_process": _LIGHT_BUS,
+    "privyseal.cli.list_": frozenset(),
+    "privyseal.cli.get": frozenset(),
+    "privyseal.cli.aws.exec": frozenset(),
+    "privyseal.cli.aws.credential_process": frozenset(),
     "privyseal.cli.aws.status": frozenset(),
 }
 """Third-party packages, by top-level module, that importing a program may load."""

@@ -17,6 +17,8 @@ print(*sorted(name for name in sys.modules if name.startswith("privyseal")))
 sys.exit(status)
 """
 _SLOW = {"asyncio", "click", "cryptography", "dbus_fast", "msgspec", "ruamel", "unittest"}
+_HEAVY = {"collections", "contextlib", "enum", "functools", "json", "re", "socket", "typing"}
+"""Of the standard library, but they take longer to load than all of ours: 12 ms together."""
 
 
 @pytest.mark.parametrize("program", ALLOWED)
@@ -42,6 +44,15 @@ def test_the_witness_loads_nothing_but_the_standard_library() -> None:
 def test_a_command_that_must_be_quick_loads_nothing_slow(program: str) -> None:
     roots = {name.partition(".")[0] for name in loaded(program)}
     assert roots & _SLOW == set()
+
+
+@pytest.mark.parametrize("command", ["exec", "credential_process"])
+def test_credentials_that_a_lease_covers_wait_for_no_part_of_python(command: str) -> None:
+    code = f"import sys, privyseal.cli.main, privyseal.cli.aws.{command}; print(*sys.modules)"
+    found = subprocess.check_output([sys.executable, "-I", "-c", code], text=True, env={}).split()
+
+    assert "privyseal.runtime.blockingbus" in found
+    assert _HEAVY.isdisjoint(found)
 
 
 @pytest.mark.parametrize("program", ALLOWED)

@@ -1,12 +1,17 @@
 """The barrier around a whole command line: whatever ends it, it ends with a status."""
 
+from __future__ import annotations
+
 import errno
 import os
 import sys
-from collections.abc import Callable
-from typing import Final
 
 from privyseal.errors import PrivysealError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141

@@ -4,7 +4,8 @@ import os
 import sys
 from typing import Final
 
-from privyseal.cli.fetch import LONGEST_WAIT, TIMEOUT, fetch
+from privyseal.cli.fetch import LONGEST_WAIT, TIMEOUT
+from privyseal.cli.finding import fetch
 from privyseal.cli.reach import reach
 from privyseal.cli.ref import parse
 from privyseal.cli.spec import Argument, Option, Spec, Values, number

@@ -4,7 +4,6 @@ import os
 import sys
 
 from privyseal.cli.barrier import guard
-from privyseal.cli.report import complain, defect
 from privyseal.cli.spec import Group, Spec, quick
 from privyseal.cli.table import ROOT
 from privyseal.errors import PrivysealError
@@ -18,6 +17,8 @@ def main() -> int:
     def told(error: Exception) -> int:
         if debug:
             raise error
+        from privyseal.cli.report import complain, defect  # noqa: PLC0415 - only after an error
+
         known = error if isinstance(error, PrivysealError) else _not_installed(error)
         return complain(known) if known else defect(error)
 

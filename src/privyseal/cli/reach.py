@@ -1,8 +1,6 @@
 """Where the keeper of this user is: on the session bus, or in companion mode on the system bus."""
 
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from privyseal.errors import ConflictError, UnreachableError
 from privyseal.runtime.blocking import Keeper
@@ -14,7 +12,7 @@ def way_in() -> WayIn | None:
     return find(os.getuid())
 
 
-def reach(*, wake: bool = False) -> AbstractContextManager[Keeper]:
+def reach(*, wake: bool = False) -> Keeper:
     """Connect to the keeper of this user.
 
     With `wake` that starts a companion which is logged out: a request does, a look does not.
@@ -33,27 +31,22 @@ def reach(*, wake: bool = False) -> AbstractContextManager[Keeper]:
     return CompanionKeeper.reach(found, wake=wake)
 
 
-@contextmanager
-def _of_root() -> Iterator[Keeper]:
-    with ExitStack() as stack:
-        try:
-            keeper = stack.enter_context(Keeper.open())
-        except UnreachableError as error:
-            hint = "look at a user's with `privy provision --check --user NAME`"
-            raise UnreachableError("root has no companion", hint=hint) from error
-        yield keeper
+def _of_root() -> Keeper:
+    try:
+        return Keeper.open()
+    except UnreachableError as error:
+        hint = "look at a user's with `privy provision --check --user NAME`"
+        raise UnreachableError("root has no companion", hint=hint) from error
 
 
-@contextmanager
-def deciding(what: str) -> Iterator[Keeper]:
+def deciding(what: str) -> Keeper:
     """Connect to the keeper for what in companion mode is done at the console alone.
 
     Raises:
         ConsoleOnlyError: This is companion mode; the text begins with `what`.
     """
     only_own_session(what)
-    with Keeper.open() as keeper:
-        yield keeper
+    return Keeper.open()
 
 
 def only_own_session(what: str) -> None:

@@ -4,7 +4,8 @@ import os
 import re
 from typing import Final
 
-from privyseal.cli.fetch import LONGEST_WAIT, TIMEOUT, fetch
+from privyseal.cli.fetch import LONGEST_WAIT, TIMEOUT
+from privyseal.cli.finding import fetch
 from privyseal.cli.get import NAMING
 from privyseal.cli.reach import reach
 from privyseal.cli.ref import Ref, parse

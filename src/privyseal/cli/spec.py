@@ -5,31 +5,49 @@ plain cases. Whatever it does not understand goes to click, built from the same 
 that help, completion and complaints have one source.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from typing import Any, Final, NamedTuple
+from __future__ import annotations
 
 from privyseal.errors import UsageError
 
-Values = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Final
+
+    Values = dict[str, Any]
+else:
+    Values = dict
 
 _DIGITS: Final = 9  # int() refuses very long texts by a ValueError of its own
 
 
-class Option(NamedTuple):
+class Option:
     """A `--flag`; with a `metavar` it takes a value, with `many` it may be repeated.
 
     `short` is its form with one letter, `-d`, "" for none. The help lists options with the same
     `section` under that heading, after those that have none.
     """
 
-    flag: str
-    help: str
-    metavar: str = ""
-    many: bool = False
-    complete: str = ""
-    short: str = ""
-    section: str = ""
+    __slots__ = ("complete", "flag", "help", "many", "metavar", "section", "short")
+
+    def __init__(
+        self,
+        flag: str,
+        help: str,  # noqa: A002 - what click calls it
+        metavar: str = "",
+        *,
+        many: bool = False,
+        complete: str = "",
+        short: str = "",
+        section: str = "",
+    ) -> None:
+        self.flag = flag
+        self.help = help
+        self.metavar = metavar
+        self.many = many
+        self.complete = complete
+        self.short = short
+        self.section = section
 
     @property
     def name(self) -> str:
@@ -44,16 +62,21 @@ class Option(NamedTuple):
         return "" if self.metavar else False
 
 
-class Argument(NamedTuple):
+class Argument:
     """A positional argument; `rest` takes all that follow, `optional` may be left out."""
 
-    name: str
-    complete: str = ""
-    rest: bool = False
-    optional: bool = False
+    __slots__ = ("complete", "name", "optional", "rest")
+
+    def __init__(
+        self, name: str, *, complete: str = "", rest: bool = False, optional: bool = False
+    ) -> None:
+        self.name = name
+        self.complete = complete
+        self.rest = rest
+        self.optional = optional
 
 
-class Spec(NamedTuple):
+class Spec:
     """A command: its text for people, what it takes, and what it does.
 
     `run` gets every option and argument by name, as text, and returns the exit status. Where the
@@ -61,15 +84,27 @@ class Spec(NamedTuple):
     `interspersed` they stand anywhere before a `--`, and what follows that is the last argument's.
     """
 
-    summary: str
-    run: Callable[[Values], int]
-    options: tuple[Option, ...] = ()
-    arguments: tuple[Argument, ...] = ()
-    details: str = ""
-    interspersed: bool = False
+    __slots__ = ("arguments", "details", "interspersed", "options", "run", "summary")
+
+    def __init__(
+        self,
+        summary: str,
+        run: Callable[[Values], int],
+        options: tuple[Option, ...] = (),
+        arguments: tuple[Argument, ...] = (),
+        details: str = "",
+        *,
+        interspersed: bool = False,
+    ) -> None:
+        self.summary = summary
+        self.run = run
+        self.options = options
+        self.arguments = arguments
+        self.details = details
+        self.interspersed = interspersed
 
 
-class Group(NamedTuple):
+class Group:
     """Commands under one name: for each the module that holds it, and its line in the help.
 
     A module is imported when its command runs. It defines `SPEC`, a `Spec`, or `GROUP`, another
@@ -77,12 +112,16 @@ class Group(NamedTuple):
     an empty line is another name for one, and not listed.
     """
 
-    summary: str
-    commands: Mapping[str, tuple[str, str]]
+    __slots__ = ("commands", "summary")
+
+    def __init__(self, summary: str, commands: Mapping[str, tuple[str, str]]) -> None:
+        self.summary = summary
+        self.commands = commands
 
     def load(self, name: str) -> object:
         """Import the module of a command; return what it defines."""
-        module = import_module(self.commands[name][0])
+        # With something to be had from it, the module itself and not its package is returned.
+        module: Any = __import__(self.commands[name][0], fromlist=["SPEC"])
         return getattr(module, "SPEC", None) or getattr(module, "GROUP", None) or module.command
 
 

@@ -1,8 +1,12 @@
 """Every command by name: the module that holds it, and its line in the help."""
 
-from typing import Final
+from __future__ import annotations
 
 from privyseal.cli.spec import Group
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "try": ("privyseal.cli.try_", "Try everything on this session bus, until Ctrl-C."),

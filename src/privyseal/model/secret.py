@@ -1,9 +1,6 @@
 """The one type that carries secret bytes inside a process."""
 
-from typing import NoReturn, final
 
-
-@final
 class Secret:
     """Secret bytes that do not print, pickle, encode or compare in variable time.
 
@@ -34,5 +31,5 @@ class Secret:
     def __repr__(self) -> str:
         return f"Secret(<{len(self._value)} bytes>)"
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self) -> str:
         raise TypeError("a Secret does not leave the process by pickling")

@@ -5,13 +5,10 @@ the keeper says is trusted to have the shape of `privyseal.wire.keeper`; what it
 is not trusted with a terminal.
 """
 
-import contextlib
-import json
+from __future__ import annotations
+
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
 
 from privyseal.errors import (
     ExpiredError,
@@ -19,8 +16,20 @@ from privyseal.errors import (
     UnreachableError,
 )
 from privyseal.model.secret import Secret
-from privyseal.runtime.blockingbus import DBUS, DBUS_PATH, Bus, close_all
+from privyseal.runtime.blockingbus import ALONE, DBUS, DBUS_PATH, Bus, close_all
 from privyseal.runtime.memfd import read_sealed, seal
+from privyseal.wire import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any, Final, Self
+
+    from privyseal.wire.dbus import Message
+
+    Json = dict[str, Any]
+else:
+    Json = dict
 
 # The words of privyseal.wire.keeper, which loads msgspec (18 ms); a test holds them equal.
 BUS_NAME: Final = "org.privyseal.Keeper1"
@@ -30,8 +39,6 @@ DECISION: Final = "org.privyseal.Decision1"
 MAX_RELEASE: Final = 256 * 1024 * 1024
 
 _IN_FLIGHT: Final = 64
-
-Json = dict[str, Any]
 
 
 class Keeper:
@@ -46,8 +53,7 @@ class Keeper:
         self._leaving = leaving(name)
 
     @classmethod
-    @contextlib.contextmanager
-    def open(cls) -> Iterator["Keeper"]:
+    def open(cls) -> Keeper:
         """Connect to the bus and find the keeper there.
 
         Raises:
@@ -55,12 +61,20 @@ class Keeper:
         """
         bus = Bus.open()
         try:
-            owner = bus.owner(BUS_NAME)
-            if not owner:
-                raise UnreachableError("the keeper does not run", hint="start it with `privy try`")
-            yield cls(bus, owner)
-        finally:
+            return cls(bus, _owner(bus))
+        except BaseException:
             bus.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._bus.close()
 
     def pid(self) -> int:
         """Return the PID of the keeper, as the bus knows it."""
@@ -69,32 +83,31 @@ class Keeper:
     def register(self) -> str:
         """Introduce this process as a requester; return the token that stands for it.
 
-        From now on `resolved` hears of its requests, and that the keeper leaves.
+        From now on `resolved` hears that the keeper leaves.
         """
         pidfd = os.pidfd_open(os.getpid())
         try:
             sent = [
                 self._send("Register", "hs", [pidfd, "[]"]),
                 self._bus.send(DBUS, DBUS_PATH, DBUS, "AddMatch", "s", [self._leaving]),
-                self._send("Subscribe"),
             ]
         finally:
             os.close(pidfd)
-        # All three are on their way at once; the first takes the longest.
-        token, _, _ = [self._receive(serial) for serial in sent]
+        # Both are on their way at once; the first takes the longest.
+        token, _ = [self._receive(serial) for serial in sent]
         return str(token[0])
 
     def look(self, requester: str, questions: Sequence[Json]) -> Iterator[Json]:
         """Yield the answer to each question; many are in flight at once."""
-        sent: deque[int] = deque()
+        sent: list[int] = []
         rest = iter(questions)
         while True:
             while len(sent) < _IN_FLIGHT and (question := next(rest, None)) is not None:
-                body = [requester, json.dumps(question)]
+                body = [requester, jsontext.write(question)]
                 sent.append(self._send("Look", "ss", body))
             if not sent:
                 return
-            yield parse(self._receive(sent.popleft())[0])
+            yield parse(self._receive(sent.pop(0))[0])
 
     def submit(
         self, requester: str, ask: Json, inputs: Sequence[int] = ()
@@ -103,11 +116,15 @@ class Keeper:
 
         `inputs` are the descriptors that belong to the ask; they stay the caller's.
         """
-        return _ticket(self._ask("Submit", "ssah", [requester, json.dumps(ask), list(inputs)]))
+        return _ticket(self._ask("Submit", "ssah", [requester, jsontext.write(ask), list(inputs)]))
 
-    def beside(self, fd: int, ready: Callable[[], bool]) -> contextlib.AbstractContextManager[None]:
-        """Within the block, call `ready` when `fd` can be read in a wait, until it returns False."""
-        return self._bus.beside(fd, ready)
+    def beside(self, fd: int, ready: Callable[[], bool]) -> None:
+        """Call `ready` when `fd` can be read in a wait, until it returns False."""
+        self._bus.beside = fd, ready
+
+    def alone(self) -> None:
+        """Let nothing else be read in a wait any more."""
+        self._bus.beside = ALONE
 
     def collect(self, request: str) -> tuple[Json, list[Secret]]:
         """Return the ticket of a request and, once only, what was released for it."""
@@ -125,14 +142,15 @@ class Keeper:
             UnreachableError: The keeper left the bus.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
-        for interface, member, body in self._signals(deadline):
-            if (interface, member) == (REQUEST, "Resolved") and body[0] == request:
+        for signal in self._signals(deadline):
+            named = (signal.interface, signal.member) == (REQUEST, "Resolved")
+            if named and signal.values()[0] == request:
                 return
         raise ExpiredError(f"nobody decided within {seconds:g} seconds: {request}")
 
     def decide(self, decision: Json) -> Json:
         """Decide one request; return how it ended."""
-        return dict(parse(self._decision("Decide", "s", [json.dumps(decision)])))
+        return dict(parse(self._decision("Decide", "s", [jsontext.write(decision)])))
 
     def pending(self) -> list[Json]:
         """Return the requests that wait for a person, oldest first."""
@@ -182,17 +200,19 @@ class Keeper:
         """
         self._bus.ask_bus("AddMatch", self._leaving)
         self._decision("Watch")
-        for interface, member, body in self._signals(None):
-            if (interface, member) == (DECISION, "Event"):
-                notice(parse(body[0]))
+        for signal in self._signals(None):
+            if (signal.interface, signal.member) == (DECISION, "Event"):
+                notice(parse(str(signal.values()[0])))
 
-    def _signals(self, deadline: float | None) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+    def _signals(self, deadline: float | None) -> Iterator[Message]:
+        """Yield what the keeper itself says; anybody can send a signal with the same name."""
         while (signal := self._bus.signal(deadline)) is not None:
-            sender, interface, member, body = signal
-            if sender == self._owner:
-                yield interface, member, body
-            elif sender == DBUS and member == "NameOwnerChanged" and body[1] == self._owner:
-                raise self._stopped()
+            if signal.sender == self._owner:
+                yield signal
+            elif (signal.sender, signal.member) == (DBUS, "NameOwnerChanged"):
+                _, before, _ = signal.values()
+                if before == self._owner:
+                    raise self._stopped()
 
     def _stopped(self) -> PrivysealError:
         return UnreachableError("the keeper stopped", hint="start it with `privy try`")
@@ -211,13 +231,20 @@ class Keeper:
         return reply[0] if reply else None
 
 
+def _owner(bus: Bus) -> str:
+    owner = bus.owner(BUS_NAME)
+    if not owner:
+        raise UnreachableError("the keeper does not run", hint="start it with `privy try`")
+    return owner
+
+
 def _ticket(body: tuple[Any, ...]) -> tuple[Json, list[Secret]]:
     try:
         ticket = parse(body[0])
         slices = (ticket.get("result") or {}).get("slices")
         if not slices or not body[1]:
             return ticket, []
-        memory = read_sealed(body[1][0].fileno(), limit=MAX_RELEASE)
+        memory = read_sealed(body[1][0], limit=MAX_RELEASE)
         return ticket, [
             Secret(
                 memory[piece["offset"] : piece["offset"] + piece["length"]],
@@ -239,6 +266,6 @@ def leaving(name: str) -> str:
 def parse(text: str) -> Any:
     """Return the value of a JSON text that the keeper sent."""
     try:
-        return json.loads(text)
+        return jsontext.read(text)
     except ValueError as error:
         raise PrivysealError("the keeper's answer is malformed") from error

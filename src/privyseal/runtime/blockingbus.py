@@ -1,31 +1,27 @@
 """A blocking connection to a message bus, for commands that must start at once.
 
-dbus-fast costs 60 ms of imports, jeepney 15.
+dbus-fast costs 60 ms of imports and jeepney 3, and 1 more while it runs.
 """
 
+from __future__ import annotations
+
+import _socket as socket  # what `socket` adds costs 3 ms: enums of all its constants
 import os
-import re
 import select
+import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from math import inf
-from typing import Any, Final
 
-from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_method_call
-from jeepney.bus import get_connectable_addresses
-from jeepney.fds import FileDescriptor
-from jeepney.io.blocking import DBusConnection, prep_socket
-
-from privyseal.errors import (
-    DeniedError,
-    PrivysealError,
-    UnreachableError,
-    UsageError,
-    from_bus,
-)
+from privyseal.errors import DeniedError, PrivysealError, UnreachableError, from_bus
 from privyseal.runtime.wayin import ConsoleOnlyError
+from privyseal.wire import dbus
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Final
+
+    Beside = tuple[int, Callable[[], bool]]
 
 DBUS: Final = "org.freedesktop.DBus"
 DBUS_PATH: Final = "/org/freedesktop/DBus"
@@ -35,26 +31,37 @@ ANSWER_SECONDS: Final = 30.0
 _LONGEST_PAUSE: Final = 1.0
 """Ctrl-C just before the system waits does not end the wait: Python looks for it after a pause."""
 
+_CHUNK: Final = 64 * 1024
+_ROOM: Final = socket.CMSG_SPACE(4 * 253)
+"""For as many descriptors as the kernel passes at once (unix(7), SCM_MAX_FD)."""
+
+ALONE: Final = (-1, bool)
+
 _ABSENT: Final = frozenset(
     f"{DBUS}.Error.{name}" for name in ("UnknownMethod", "UnknownInterface", "UnknownObject")
 )
-_QUOTED: Final = re.compile(r"""(?<!\w)b?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL)
-_OPENING: Final = re.compile(r"""(?<!\w)b?['"]""")
 _NO_SESSION_BUS: Final = "set DBUS_SESSION_BUS_ADDRESS: `privy try` prints the line for that"
 
 
 class Bus:
-    """One blocking connection to a message bus."""
+    """One blocking connection to a message bus.
 
-    def __init__(self, connection: DBusConnection) -> None:
-        self._connection = connection
-        self._signals: deque[Message] = deque()
-        self._replies: dict[int, Message] = {}
+    `beside` is a descriptor, and what to call when it can be read in a wait, until that returns
+    False; `ALONE` for none.
+    """
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._inbox = dbus.Inbox()
+        self._serial = 0
+        self._signals: list[dbus.Message] = []
+        self._replies: dict[int, dbus.Message] = {}
         self._sent: set[int] = set()
-        self._beside: tuple[int, Callable[[], bool]] | None = None
+        self.beside: Beside = ALONE
+        self._hello = 0
 
     @classmethod
-    def open(cls, address: str = "") -> "Bus":
+    def open(cls, address: str = "") -> Bus:
         """Connect to the bus at an address, by default to the session bus.
 
         Raises:
@@ -62,18 +69,23 @@ class Bus:
         """
         hint = "see `privy doctor`" if address else _NO_SESSION_BUS
         address = address or os.environ.get("DBUS_SESSION_BUS_ADDRESS") or _default_address()
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            path = next(get_connectable_addresses(address))
-            return cls(DBusConnection(prep_socket(path, enable_fds=True), enable_fds=True))
-        except (OSError, ValueError, RuntimeError, StopIteration) as error:
+            link.connect(dbus.socket_path(address))
+            link.sendall(dbus.greeting(os.geteuid()))
+        except (OSError, ValueError) as error:
+            link.close()
             raise UnreachableError(
                 f"cannot connect to the message bus: {_reason(error)}: {address!r}",
                 hint=hint,
             ) from error
+        bus = cls(link)
+        bus._hello = bus.send(DBUS, DBUS_PATH, DBUS, "Hello")
+        return bus
 
     def close(self) -> None:
         """Disconnect."""
-        self._connection.close()
+        self._link.close()
 
     def send(
         self,
@@ -84,18 +96,22 @@ class Bus:
         signature: str = "",
         body: Sequence[object] = (),
     ) -> int:
-        """Send a call without waiting; return the number that `receive` takes."""
-        address = DBusAddress(path, bus_name=destination, interface=interface)
-        message = new_method_call(address, member, signature or None, tuple(body))
-        serial = int(next(self._connection.outgoing_serial))
+        """Send a call without waiting; return the number that `receive` takes.
+
+        Raises:
+            UsageError: An argument is a text that no bus carries.
+        """
+        self._serial += 1
+        data, fds = dbus.call(self._serial, destination, path, interface, member, signature, body)
+        if fds:
+            self._welcome()  # before that the bus does not look for descriptors
         try:
-            self._connection.send(message, serial=serial)
-        except UnicodeEncodeError as error:
-            raise UsageError("an argument is not valid UTF-8") from error
+            sent = self._link.sendmsg([data], _beside(fds)) if fds else 0
+            self._link.sendall(data[sent:])
         except OSError as error:
             raise _closed() from error
-        self._sent.add(serial)
-        return serial
+        self._sent.add(self._serial)
+        return self._serial
 
     def receive(self, serial: int) -> tuple[Any, ...]:
         """Return the body of the reply to call number `serial`; descriptors are in it.
@@ -103,6 +119,7 @@ class Bus:
         Raises:
             PrivysealError: The error that came back, by its D-Bus name.
         """
+        self._welcome()
         deadline = time.monotonic() + ANSWER_SECONDS
         while serial not in self._replies:
             message = self._next(deadline)
@@ -110,9 +127,9 @@ class Bus:
                 raise UnreachableError(f"no answer within {ANSWER_SECONDS:.0f} seconds")
             self._keep(message)
         reply = self._replies.pop(serial)
-        if reply.header.message_type is MessageType.error:
+        if reply.kind == dbus.ERROR:
             raise _error(reply)
-        return tuple(reply.body)
+        return reply.values()
 
     def call(
         self,
@@ -138,70 +155,76 @@ class Bus:
         except UnreachableError:
             return ""
 
-    def signal(self, deadline: float | None) -> tuple[str, str, str, tuple[Any, ...]] | None:
-        """Return sender, interface, member and body of the next signal; None at the deadline."""
+    def signal(self, deadline: float | None) -> dbus.Message | None:
+        """Return the next signal, whoever sent it; None at the deadline."""
         while not self._signals:
             message = self._next(deadline)
             if message is None:
                 return None
             self._keep(message)
-        message = self._signals.popleft()
-        fields = message.header.fields
-        return (
-            str(fields.get(HeaderFields.sender, "")),
-            str(fields.get(HeaderFields.interface, "")),
-            str(fields.get(HeaderFields.member, "")),
-            tuple(message.body),
-        )
+        return self._signals.pop(0)
 
-    @contextmanager
-    def beside(self, fd: int, ready: Callable[[], bool]) -> Iterator[None]:
-        """Within the block, call `ready` when `fd` can be read in a wait, until it returns False."""
-        self._beside = fd, ready
-        try:
-            yield
-        finally:
-            self._beside = None
+    def _welcome(self) -> None:
+        hello, self._hello = self._hello, 0
+        if hello:
+            self.receive(hello)
 
-    def _next(self, deadline: float | None) -> Message | None:
-        while True:
+    def _next(self, deadline: float | None) -> dbus.Message | None:
+        while (message := self._inbox.message()) is None:
             left = inf if deadline is None else max(0.0, deadline - time.monotonic())
             pause = min(left, _LONGEST_PAUSE)
-            try:
-                return self._connection.receive(timeout=pause if self._beside is None else 0)
-            except TimeoutError:
-                found = self._beside is not None and self._either(self._beside, pause)
-                if not found and left == pause:
-                    return None
-            except OSError as error:
-                raise _closed() from error
+            if not self._wait(pause) and left == pause:
+                return None
+        return message
 
-    def _either(self, beside: tuple[int, Callable[[], bool]], seconds: float) -> bool:
-        fd, ready = beside
-        found, _, _ = select.select([self._connection.sock, fd], [], [], seconds)
+    def _wait(self, seconds: float) -> bool:
+        """Read what comes, or let whoever is `beside` do so; return False when nothing came."""
+        fd, ready = self.beside
+        poll = select.poll()
+        poll.register(self._link, select.POLLIN)
+        if fd >= 0:
+            poll.register(fd, select.POLLIN)
+        found = {number for number, _ in poll.poll(seconds * 1000)}
         if fd in found and not ready():
-            self._beside = None
+            self.beside = ALONE
+        if self._link.fileno() in found:
+            self._read()
         return bool(found)
 
-    def _keep(self, message: Message) -> None:
+    def _read(self) -> None:
+        try:
+            data, beside, flags, _ = self._link.recvmsg(_CHUNK, _ROOM, socket.MSG_CMSG_CLOEXEC)
+        except OSError as error:
+            raise _closed() from error
+        fds = [fd for _, _, numbers in beside for fd in memoryview(numbers).cast("i")]
+        self._inbox.feed(data, fds)
+        if not data or flags & socket.MSG_CTRUNC:
+            raise _closed()
+
+    def _keep(self, message: dbus.Message) -> None:
         # Calls are answered in any order. What answers none of ours must leave nothing open.
-        serial = message.header.fields.get(HeaderFields.reply_serial, 0)
-        if serial in self._sent:
-            self._sent.remove(serial)
-            self._replies[serial] = message
-            return
-        if message.header.message_type is MessageType.signal:
+        answers = message.reply_serial in self._sent
+        if answers:
+            self._sent.remove(message.reply_serial)
+            self._replies[message.reply_serial] = message
+        elif message.kind == dbus.SIGNAL:
             self._signals.append(message)
-        close_all(message.body)
+        if not answers or message.kind == dbus.ERROR:
+            close_all([dbus.Descriptor(fd) for fd in message.fds])
 
 
 def close_all(body: Sequence[object]) -> None:
     """Close every descriptor among the arguments of a message."""
     for value in body:
-        if isinstance(value, FileDescriptor):
-            value.close()
+        if isinstance(value, dbus.Descriptor):
+            os.close(value)
         elif isinstance(value, list):
             close_all(value)
+
+
+def _beside(fds: Sequence[int]) -> list[tuple[int, int, bytes]]:
+    numbers = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)]
 
 
 def split_hint(text: str) -> tuple[str, str]:
@@ -210,21 +233,23 @@ def split_hint(text: str) -> tuple[str, str]:
     The hint follows the last "; " outside quotation marks: foreign text stands within such, as
     `repr` writes them, and must not be able to give advice in our name.
     """
-    ours = _QUOTED.sub(lambda found: "." * len(found[0]), text)
+    import re  # noqa: PLC0415 - it loads `enum`, and nobody is quick to fail
+
+    quoted = re.compile(r"""(?<!\w)b?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL)
+    ours = quoted.sub(lambda found: "." * len(found[0]), text)
     end = ours.rfind("; ")
-    if end < 0 or _OPENING.search(ours):
+    if end < 0 or re.search(r"""(?<!\w)b?['"]""", ours):
         return text, ""
     return text[:end], text[end + 2 :]
 
 
-def _error(message: Message) -> PrivysealError:
-    fields = message.header.fields
-    name = str(fields.get(HeaderFields.error_name, ""))
-    sender = str(fields.get(HeaderFields.sender, ""))
-    text = message.body[0] if message.body and isinstance(message.body[0], str) else "no reason"
+def _error(reply: dbus.Message) -> PrivysealError:
+    text = next(iter(reply.values()), "")
+    text = text if isinstance(text, str) and text else "no reason"
+    name = reply.error_name
     # The keeper answers AccessDenied to a wrong passphrase; the bus itself does when its policy
     # keeps the deciding interface away from us.
-    if name in _ABSENT or (name == DeniedError.bus_name and sender == DBUS):
+    if name in _ABSENT or (name == DeniedError.bus_name and reply.sender == DBUS):
         return ConsoleOnlyError(
             "requests can only be seen and decided on the console (Ctrl+Alt+F8): "
             "this is companion mode"

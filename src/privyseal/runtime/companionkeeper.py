@@ -1,6 +1,5 @@
 """The blocking client of a companion's keeper: on the system bus, where deciding does not exist."""
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -38,8 +37,7 @@ class CompanionKeeper(Keeper):
         self.how_to_decide = f"decide on the console: {way_in.keys} ({{}})"
 
     @classmethod
-    @contextlib.contextmanager
-    def reach(cls, way_in: WayIn, *, wake: bool) -> Iterator["CompanionKeeper"]:
+    def reach(cls, way_in: WayIn, *, wake: bool) -> "CompanionKeeper":
         """Connect to the system bus and find the keeper there; with `wake` it is started.
 
         Raises:
@@ -49,14 +47,10 @@ class CompanionKeeper(Keeper):
         wanted = keeper_uid(way_in.account)
         bus = Bus.open(system_bus())
         try:
-            owner = bus.owner(way_in.bus_name)
-            owner = owner or (_start if wake else _returning)(bus, way_in)
-            uid = int(bus.ask_bus("GetConnectionUnixUser", owner))
-            if uid != wanted:
-                raise impostor(uid, way_in.account)
-            yield cls(bus, owner, way_in)
-        finally:
+            return cls(bus, _owner(bus, way_in, wanted, wake=wake), way_in)
+        except BaseException:
             bus.close()
+            raise
 
     def pending(self) -> list[Json]:
         """Return the requests that wait for a person, oldest first."""
@@ -134,6 +128,14 @@ class CompanionKeeper(Keeper):
     def _decision(self, member: str, signature: str = "", body: Sequence[object] = ()) -> Any:
         del member, signature, body
         raise console_only("requests can only be decided", self._keys)
+
+
+def _owner(bus: Bus, way_in: WayIn, wanted: int, *, wake: bool) -> str:
+    owner = bus.owner(way_in.bus_name) or (_start if wake else _returning)(bus, way_in)
+    uid = int(bus.ask_bus("GetConnectionUnixUser", owner))
+    if uid != wanted:
+        raise impostor(uid, way_in.account)
+    return owner
 
 
 def _start(bus: Bus, way_in: WayIn) -> str:

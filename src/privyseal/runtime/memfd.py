@@ -2,11 +2,10 @@
 
 import fcntl
 import os
-from typing import Final
 
 from privyseal.errors import LimitError, UsageError
 
-_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 def seal(value: bytes) -> int:

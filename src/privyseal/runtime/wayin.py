@@ -4,27 +4,34 @@ Commands that must start at once load this and not `privyseal.runtime.companion`
 costs 18 ms; a test holds the two equal.
 """
 
-import json
+from __future__ import annotations
+
 import os
-import pwd
 import time
-from typing import Final, NamedTuple, TypeVar
 
 from privyseal.errors import DeniedError, LockedError, PrivysealError, UnreachableError
+from privyseal.wire import jsontext
 
-_Error = TypeVar("_Error", bound=PrivysealError)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final, TypeVar
+
+    _Error = TypeVar("_Error", bound=PrivysealError)
 
 RECORDS: Final = "/etc/privyseal/companions"
 _MAX_RECORD: Final = 4096
 _SYSTEM_BUS: Final = "unix:path=/run/dbus/system_bus_socket"
 
 
-class WayIn(NamedTuple):
+class WayIn:
     """A companion as its desktop user needs to know it."""
 
-    uid: int
-    user: str
-    vt: int
+    __slots__ = ("uid", "user", "vt")
+
+    def __init__(self, uid: int, user: str, vt: int) -> None:
+        self.uid = uid
+        self.user = user
+        self.vt = vt
 
     @property
     def account(self) -> str:
@@ -70,7 +77,7 @@ def find(uid: int) -> WayIn | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            record = json.loads(os.read(fd, _MAX_RECORD))
+            record: Any = jsontext.read(os.read(fd, _MAX_RECORD).decode())
         finally:
             os.close(fd)
         return WayIn(int(record["uid"]), str(record["user"]), int(record["vt"]))
@@ -103,6 +110,8 @@ def keeper_uid(account: str) -> int:
     Raises:
         UnreachableError: The account is not there, or is no second user.
     """
+    import pwd  # noqa: PLC0415 - only in companion mode
+
     try:
         uid = pwd.getpwnam(account).pw_uid
     except KeyError as error:

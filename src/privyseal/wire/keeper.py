@@ -17,8 +17,8 @@ Request1
                                                      AWS the talk socket (wire/broker.py) first
     Collect(s request) -> (s ticket, ah output)      after Resolved; a value is handed over once
     Cancel(s request)
+    signal Resolved(s request, s state)              to whoever submitted it
     Subscribe()                                      from then on this connection gets:
-    signal Resolved(s request, s state)
     signal Changed(s change)
     Status() -> s                                    Status
     Waiting() -> s                                   list[Approval], as Pending

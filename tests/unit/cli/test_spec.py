@@ -42,7 +42,10 @@ def by_click(spec: Spec, words: list[str]) -> Values | None:
         return 0
 
     try:
-        build("it", spec._replace(run=note)).main(words, standalone_mode=False)
+        noted = Spec(
+            spec.summary, note, spec.options, spec.arguments, interspersed=spec.interspersed
+        )
+        build("it", noted).main(words, standalone_mode=False)
     except click.ClickException:
         return None
     return seen[0] if seen else None

@@ -1,9 +1,14 @@
 """The command that this process turns into."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping, Sequence
 
 from privyseal.errors import NotFoundError, PrivysealError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def program(name: str) -> str:

@@ -1,15 +1,20 @@
 """`privy aws credential-process`: the document that AWS tools expect from a credential_process."""
 
-import json
+from __future__ import annotations
+
 import os
 import sys
-from typing import Final
 
 from privyseal.cli.aws.credentials import obtain
-from privyseal.cli.aws.formats import document
+from privyseal.cli.aws.obtained import document
 from privyseal.cli.aws.wishes import OPTIONS
 from privyseal.cli.spec import Argument, Spec, Values
 from privyseal.errors import UsageError
+from privyseal.wire import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 RUNNING: Final = "PRIVY_AWS_CREDENTIAL_PROCESS"
 """Profiles whose credentials are being got, by a process and its parents."""
@@ -26,7 +31,7 @@ def run(values: Values) -> int:
         )
     os.environ[RUNNING] = "\n".join([*filter(None, asked), profile])
     found = obtain(values, profile, ("credential-process",))
-    print(json.dumps(document(found.credentials)))
+    print(jsontext.write(document(found.credentials)))
     sys.stdout.flush()
     return 0
 

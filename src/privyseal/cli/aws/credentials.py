@@ -4,10 +4,9 @@ An unchanged profile whose keys are the keeper's goes the short way: the plan is
 neither the configuration nor anything slow is read. Everything else is planned anew.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
-from functools import partial
 
 from privyseal.cli.aws import remembered
 from privyseal.cli.aws.environment import outside
@@ -17,6 +16,12 @@ from privyseal.cli.aws.options import KEEPER, backend
 from privyseal.cli.aws.wishes import patience, person, wanted
 from privyseal.cli.spec import Values
 from privyseal.errors import NotFoundError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from privyseal.aws.ports import Talk
 
 
 def obtain(values: Values, profile: str, command: Sequence[str] = ()) -> Obtained:
@@ -45,13 +50,15 @@ def obtain(values: Values, profile: str, command: Sequence[str] = ()) -> Obtaine
 
 def _again(values: Values, known: remembered.Remembered, command: Sequence[str]) -> Obtained | None:
     order = {"order": "obtain", "plan": known["plan"], "command": shown(command)}
-    with ExitStack() as stack:
-        talk = partial(person, values, known["mfa_process"])
-        try:
-            link = stack.enter_context(keeper_link(talk, wake=True, seconds=patience(values)))
+
+    def talk() -> Talk:
+        return person(values, known["mfa_process"])
+
+    try:
+        with keeper_link(talk, wake=True, seconds=patience(values)) as link:
             result = link.carry_out(order)
-        except (NotFoundError, NoKeeperError):
-            # The key is gone, or the keeper: what holds now is found out from the beginning.
-            remembered.forget()
-            return None
+    except (NotFoundError, NoKeeperError):
+        # The key is gone, or the keeper: what holds now is found out from the beginning.
+        remembered.forget()
+        return None
     return Obtained(parse(result), region=known["region"], endpoint=known["endpoint"])

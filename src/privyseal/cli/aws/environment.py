@@ -3,11 +3,16 @@
 Imported on the path of every `exec`: nothing here may be slow to load.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from time import gmtime, strftime
-from typing import Any, Final
 
 from privyseal.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Final
 
 CREDENTIAL_INPUTS: Final = frozenset(
     {

@@ -1,17 +1,21 @@
 """`privy aws exec`: run a command with credentials of a profile."""
 
+from __future__ import annotations
+
 import os
 import sys
-from typing import Final
 
 from privyseal.cli.aws.become import become, program
 from privyseal.cli.aws.credentials import obtain
 from privyseal.cli.aws.environment import session, variables
 from privyseal.cli.aws.profile import chosen_profile
 from privyseal.cli.aws.wishes import OPTIONS, refuse_nested
-from privyseal.cli.report import say
 from privyseal.cli.spec import Argument, Option, Spec, Values
 from privyseal.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 ECS: Final = Option("--ecs-server", "Give credentials through a server, as containers get them.")
 EC2: Final = Option("--ec2-server", "Give credentials through a server, as EC2 instances get them.")
@@ -67,6 +71,8 @@ def _shell() -> tuple[str]:
     shell = os.environ.get("SHELL") or "/bin/sh"
     quiet = os.environ.get("AWS_VAULT_DISABLE_HELP_MESSAGE") == "1"
     if sys.stdout.isatty() and not quiet:
+        from privyseal.cli.report import say  # noqa: PLC0415 - only for a person at a terminal
+
         say(f"starting a subshell {shell}: leave it with `exit`")
     return (shell,)
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from privyseal.errors import UnsupportedError
 
-PACKAGES: Final = ("botocore", "h11", "secretstorage", "urllib3")
+PACKAGES: Final = ("botocore", "h11", "jeepney", "secretstorage", "urllib3")
 """Those of the extra `aws`, as they are imported."""
 
 INSTALL: Final = "install the extra: pip install 'privyseal[aws]'"

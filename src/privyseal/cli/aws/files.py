@@ -1,12 +1,15 @@
 """The files of the AWS configuration: where they are, and their text."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from privyseal.errors import CorruptError, PrivysealError, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from privyseal.aws.leaks import Leak
     from privyseal.wire.aws.profiles import Profiles
 
@@ -21,7 +24,7 @@ def credentials_file(environment: Mapping[str, str]) -> str:
     return _path(environment, "AWS_SHARED_CREDENTIALS_FILE", "credentials")
 
 
-def load_profiles(environment: Mapping[str, str]) -> "Profiles":
+def load_profiles(environment: Mapping[str, str]) -> Profiles:
     """Return the profiles of the configuration; none where there is no file.
 
     Raises:
@@ -40,7 +43,7 @@ def load_profiles(environment: Mapping[str, str]) -> "Profiles":
     return Profiles(*files)
 
 
-def leaks(environment: Mapping[str, str]) -> "list[Leak]":
+def leaks(environment: Mapping[str, str]) -> list[Leak]:
     """Return the secrets of AWS that lie as plain text in the two files, and in `~/.aws`."""
     from pathlib import Path  # noqa: PLC0415 - not on the quick path
 

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from privyseal.cli.aws.environment import refuse_controls, rfc3339, variables
+from privyseal.cli.aws.environment import refuse_controls, variables
+from privyseal.cli.aws.obtained import document
 from privyseal.errors import UsageError
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]*")
@@ -35,22 +36,6 @@ def write(name: str, profile: str, credentials: Mapping[str, Any], region: str) 
         found |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
     line = _LINES[name]
     return "".join(f"{line(variable, value)}\n" for variable, value in found.items())
-
-
-def document(credentials: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the document of a credential_process."""
-    found = {
-        "Version": 1,
-        "AccessKeyId": credentials["access_key_id"],
-        "SecretAccessKey": credentials["secret_access_key"],
-    }
-    if credentials.get("session_token"):
-        found["SessionToken"] = credentials["session_token"]
-    if credentials.get("expires"):
-        found["Expiration"] = rfc3339(float(credentials["expires"]))
-    if credentials.get("account"):
-        found["AccountId"] = credentials["account"]
-    return found
 
 
 def _json(credentials: Mapping[str, Any]) -> str:

@@ -1,20 +1,22 @@
 """The keeper's door: an order is a request like any other, and a person decides it."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Final
 
 from privyseal.cli.aws.talkend import TalkEnd
 from privyseal.cli.fetch import ask
 from privyseal.cli.reach import reach
-from privyseal.cli.report import say
 from privyseal.errors import LockedError, PrivysealError, UnreachableError
 from privyseal.model.secret import Secret
 from privyseal.runtime.blocking import Json, Keeper
 from privyseal.runtime.memfd import seal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Final, Self
+
     from privyseal.aws.ports import Talk
 
 USES: Final = frozenset({"obtain", "link", "roles"})
@@ -59,13 +61,15 @@ class _Progress:
         text = self._under_way if self._begun else text
         if text != self._said:
             self._said = text
+            from privyseal.cli.report import say  # noqa: PLC0415 - only where a person waits
+
             say(text)
 
 
 class KeeperLink:
     """A connection to the keeper for orders; orders and results are JSON."""
 
-    def __init__(self, keeper: Keeper, person: "Callable[[], Talk]", seconds: float | None) -> None:
+    def __init__(self, keeper: Keeper, person: Callable[[], Talk], seconds: float | None) -> None:
         self._keeper = keeper
         self._person = person
         self._seconds = seconds
@@ -75,23 +79,23 @@ class KeeperLink:
         """Ask for an order, wait for a person, and talk with her; return the result."""
         kind = "aws-use" if order["order"] in USES else "aws-change"
         progress = _Progress(ALLOWED if kind == "aws-use" else "it is allowed, and under way")
-        with ExitStack() as stack:
-            talk = stack.enter_context(TalkEnd(self._person, progress.begun))
-            inputs = [talk.theirs]
-            if value is not None:
-                inputs.append(seal(value.expose()))
-                stack.callback(os.close, inputs[-1])
-            stack.enter_context(self._keeper.beside(talk.fileno(), talk.ready))
-            wish = {"kind": kind, "order": order}
-            _, secrets = ask(
-                self._keeper,
-                self._registered(),
-                wish,
-                self._seconds,
-                inputs,
-                grace=GRACE,
-                told=progress.told,
-            )
+        with TalkEnd(self._person, progress.begun) as talk:
+            memory = [seal(value.expose())] if value is not None else []
+            self._keeper.beside(talk.fileno(), talk.ready)
+            try:
+                _, secrets = ask(
+                    self._keeper,
+                    self._registered(),
+                    {"kind": kind, "order": order},
+                    self._seconds,
+                    [talk.theirs, *memory],
+                    grace=GRACE,
+                    told=progress.told,
+                )
+            finally:
+                self._keeper.alone()
+                for fd in memory:
+                    os.close(fd)
         if len(secrets) != 1:
             raise PrivysealError("the keeper's answer is malformed")
         return secrets[0].expose()
@@ -101,29 +105,32 @@ class KeeperLink:
         [answer] = self._keeper.look(self._registered(), [{"look": "aws"}])
         return dict(answer["vaulted"])
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._keeper.close()
+        if isinstance(error, LockedError):  # a hint does not travel over the bus
+            error.hint = error.hint or self._keeper.how_to_unlock
+
     def _registered(self) -> str:
         self._requester = self._requester or self._keeper.register()
         return self._requester
 
 
-@contextmanager
 def keeper_link(
-    person: "Callable[[], Talk]", *, wake: bool, seconds: float | None = None
-) -> Iterator[KeeperLink]:
+    person: Callable[[], Talk], *, wake: bool, seconds: float | None = None
+) -> KeeperLink:
     """Connect to the keeper of this user; with `wake` a companion that is logged out is started.
 
     Raises:
         NoKeeperError: There is none within reach.
     """
-    with ExitStack() as stack:
-        try:
-            keeper = stack.enter_context(reach(wake=wake))
-        except UnreachableError as error:
-            raise NoKeeperError(str(error), hint=error.hint) from error
-        try:
-            yield KeeperLink(keeper, person, seconds)
-        except LockedError as error:  # the store itself knows no way to unlock it
-            raise LockedError(str(error), hint=error.hint or keeper.how_to_unlock) from error
+    try:
+        keeper = reach(wake=wake)
+    except UnreachableError as error:
+        raise NoKeeperError(str(error), hint=error.hint) from error
+    return KeeperLink(keeper, person, seconds)
 
 
 def shown(command: Sequence[str]) -> list[str]:

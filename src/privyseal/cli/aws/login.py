@@ -22,6 +22,7 @@ SIGNIN: Final = Option("--signin-url", "Where the console's sign-in is, if not a
 AUTO_LOGOUT: Final = Option(
     "--auto-logout", "Log the browser out of the console first.", short="-a"
 )
+PRINTED: Final = Option(STDOUT.flag, STDOUT.help, short="-s")
 SIGNIN_VARIABLE: Final = "AWS_ENDPOINT_URL_SIGNIN"
 
 
@@ -90,7 +91,7 @@ SPEC: Final = Spec(
     (
         PAGE,
         AUTO_LOGOUT,
-        *(option._replace(short="-s") if option is STDOUT else option for option in OPTIONS),
+        *(PRINTED if option is STDOUT else option for option in OPTIONS),
         SIGNIN,
     ),
     (Argument("profile", complete="profiles", optional=True),),

@@ -1,11 +1,15 @@
 """Credentials that were got, and what a command is told besides."""
 
-import json
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any
+from __future__ import annotations
 
+from privyseal.cli.aws.environment import rfc3339
 from privyseal.errors import PrivysealError
+from privyseal.wire import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 
 class Obtained:
@@ -24,8 +28,26 @@ class Obtained:
 
 def parse(result: bytes) -> dict[str, Any]:
     """Return the credentials that an order gave."""
-    with suppress(ValueError):
-        found = json.loads(result)
-        if isinstance(found, dict):
-            return found
-    raise PrivysealError("the result of the order is malformed")
+    try:
+        found = jsontext.read(result.decode())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise PrivysealError("the result of the order is malformed")
+    return found
+
+
+def document(credentials: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document of a credential_process."""
+    found = {
+        "Version": 1,
+        "AccessKeyId": credentials["access_key_id"],
+        "SecretAccessKey": credentials["secret_access_key"],
+    }
+    if credentials.get("session_token"):
+        found["SessionToken"] = credentials["session_token"]
+    if credentials.get("expires"):
+        found["Expiration"] = rfc3339(float(credentials["expires"]))
+    if credentials.get("account"):
+        found["AccountId"] = credentials["account"]
+    return found

@@ -1,9 +1,13 @@
 """The options that say where keys lie and how a person is asked: the same for every command."""
 
-from collections.abc import Mapping
-from typing import Final
+from __future__ import annotations
 
 from privyseal.cli.spec import Option, Values
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
 
 PROMPTS: Final = frozenset(
     ["kdialog", "osascript", "pinentry", "terminal", "wincredui", "ykman", "zenity"]
@@ -16,29 +20,33 @@ PROMPT: Final = Option(
     "NAME",
 )
 
-_PLACES: Final = (
-    Option(
+
+def _place(flag: str, text: str, metavar: str = "") -> Option:
+    return Option(flag, text, metavar, section="Where keys lie")
+
+
+STORE: Final = (
+    PROMPT,
+    _place(
         "--backend",
         "One of: keeper (the default where one runs), secret-service, kwallet, keyctl, pass, passage, "
         "op-connect, op, op-desktop, keychain, wincred, file.",
         "NAME",
     ),
-    Option("--file-dir", "Folder of the store `file`.", "FOLDER"),
-    Option("--pass-dir", "Folder of the stores `pass` and `passage`.", "FOLDER"),
-    Option("--pass-cmd", "Program of the stores `pass` and `passage`.", "PROGRAM"),
-    Option("--pass-prefix", "Folder for keys inside the store of pass.", "NAME"),
-    Option("--secret-service-collection", "Collection of the Secret Service.", "NAME"),
-    Option("--keychain", "Keychain of macOS.", "NAME"),
-    Option("--biometrics", "Ask for a finger, on macOS."),
-    Option("--op-timeout", "Longest wait for 1Password.", "DURATION"),
-    Option("--op-vault-id", "Vault of 1Password.", "ID"),
-    Option("--op-item-title-prefix", "Beginning of titles in 1Password.", "TEXT"),
-    Option("--op-item-tag", "Tag of items in 1Password.", "TEXT"),
-    Option("--op-connect-host", "Address of a 1Password Connect server.", "URL"),
-    Option("--op-desktop-account-id", "Account of the 1Password application.", "ID"),
+    _place("--file-dir", "Folder of the store `file`.", "FOLDER"),
+    _place("--pass-dir", "Folder of the stores `pass` and `passage`.", "FOLDER"),
+    _place("--pass-cmd", "Program of the stores `pass` and `passage`.", "PROGRAM"),
+    _place("--pass-prefix", "Folder for keys inside the store of pass.", "NAME"),
+    _place("--secret-service-collection", "Collection of the Secret Service.", "NAME"),
+    _place("--keychain", "Keychain of macOS.", "NAME"),
+    _place("--biometrics", "Ask for a finger, on macOS."),
+    _place("--op-timeout", "Longest wait for 1Password.", "DURATION"),
+    _place("--op-vault-id", "Vault of 1Password.", "ID"),
+    _place("--op-item-title-prefix", "Beginning of titles in 1Password.", "TEXT"),
+    _place("--op-item-tag", "Tag of items in 1Password.", "TEXT"),
+    _place("--op-connect-host", "Address of a 1Password Connect server.", "URL"),
+    _place("--op-desktop-account-id", "Account of the 1Password application.", "ID"),
 )
-
-STORE: Final = (PROMPT, *(place._replace(section="Where keys lie") for place in _PLACES))
 """Every command that touches a store takes these, and hands all its values to `open_door`."""
 
 KEEPER: Final = "keeper"

@@ -1,10 +1,15 @@
 """Which profile a command is about: named, in the environment, or chosen from a list."""
 
+from __future__ import annotations
+
 import os
-from typing import Final
 
 from privyseal.cli.spec import Values
 from privyseal.errors import NotFoundError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 DEFAULT: Final = "default"
 

@@ -4,22 +4,27 @@ A plan holds no secret. It serves while everything that it was made from is the 
 the files, the variables, the flags; and it is forgotten when a key is added or removed.
 """
 
-import binascii
-import json
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, Final
 
 from privyseal.cli.aws.files import config_file, credentials_file
 from privyseal.runtime.clock import SystemClock
+from privyseal.wire import jsontext
 
-Remembered = dict[str, Any]
-"""`plan`: the JSON of a `Plan`; `region` and `endpoint`: what the command gets as variables;
-`mfa_process`: what computes codes."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Final
 
-MadeFrom = list[Any]
-"""All that a plan was made from, as JSON gives it back."""
+    Remembered = dict[str, Any]
+    """`plan`: the JSON of a `Plan`; `region` and `endpoint`: what the command gets as variables;
+    `mfa_process`: what computes codes."""
+
+    MadeFrom = list[Any]
+    """All that a plan was made from, as JSON gives it back."""
+else:
+    Remembered, MadeFrom = dict, list
 
 FORM: Final = "1"
 """Changes whenever plans are made differently."""
@@ -27,6 +32,8 @@ FORM: Final = "1"
 KEPT_SECONDS: Final = 3600.0
 _SECRET: Final = ("KEY", "SECRET", "TOKEN", "PASS")
 _FROM: Final = "made_from"
+_PRIME: Final = 2**61 - 1
+"""A remainder by it tells texts apart well enough, and no module has to be loaded for it."""
 
 
 def made_from(profile: str, flags: Mapping[str, Any], environment: Mapping[str, str]) -> MadeFrom:
@@ -54,7 +61,7 @@ def recall(source: MadeFrom) -> Remembered | None:
             state = os.fstat(fd)
             if state.st_uid != os.getuid() or SystemClock().wall() - state.st_mtime > KEPT_SECONDS:
                 return None
-            found = json.loads(file.read())
+            found = jsontext.read(file.read().decode())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and found.get(_FROM) == source else None
@@ -62,18 +69,22 @@ def recall(source: MadeFrom) -> Remembered | None:
 
 def remember(source: MadeFrom, found: Remembered) -> None:
     """Remember a plan; without a runtime folder that is left out."""
+    from contextlib import suppress  # noqa: PLC0415 - where a plan was made, nothing is quick
+
     path = _file(source)
     temporary = f"{path}.{os.getpid()}"
     with suppress(OSError):
         os.makedirs(_folder(), mode=0o700, exist_ok=True)  # noqa: PTH103 - pathlib costs 6 ms
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w") as file:
-            json.dump({**found, _FROM: source}, file)
+            file.write(jsontext.write({**found, _FROM: source}))
         os.replace(temporary, path)  # noqa: PTH105 - the same
 
 
 def forget() -> None:
     """Forget every plan."""
+    from contextlib import suppress  # noqa: PLC0415 - the same
+
     with suppress(OSError):
         for entry in os.scandir(_folder()):
             with suppress(OSError):
@@ -98,5 +109,5 @@ def _folder() -> str:
 
 
 def _file(source: MadeFrom) -> str:
-    # A name that two sources share is no harm, it says which of them it has; hashlib costs 3 ms.
-    return f"{_folder()}/{binascii.crc32(json.dumps(source).encode()):08x}"
+    # A name that two sources share is no harm, the file says which of them it has.
+    return f"{_folder()}/{int.from_bytes(repr(source).encode(), 'big') % _PRIME:016x}"

@@ -1,8 +1,12 @@
 """`privy aws`: its commands by name, each with its module and its line in the help."""
 
-from typing import Final
+from __future__ import annotations
 
 from privyseal.cli.spec import Group
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _HERE: Final = "privyseal.cli.aws"
 

@@ -1,14 +1,18 @@
 """What a command line says about credentials: the options of `exec`, `export` and the others."""
 
+from __future__ import annotations
+
 import os
-from typing import TYPE_CHECKING, Any, Final
 
 from privyseal.cli.aws.options import STORE, check_prompt
 from privyseal.cli.fetch import LONGEST_WAIT, TIMEOUT
 from privyseal.cli.spec import Option, Values, number
 from privyseal.errors import NotFoundError, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from privyseal.aws.ports import Talk
 
 DURATION: Final = Option("--duration", "How long they last: 1h30m, 900s.", "DURATION", short="-d")
@@ -69,7 +73,7 @@ def wanted(values: Values) -> dict[str, Any]:
     return found
 
 
-def person(values: Values, mfa_process: str = "") -> "Talk":
+def person(values: Values, mfa_process: str = "") -> Talk:
     """Return the person at this command, for codes, pages and words."""
     from privyseal.cli.aws.person import person_of  # noqa: PLC0415 - most orders need nothing of her
 
