@@ -236,9 +236,7 @@ async def test_a_bus_that_swallows_its_answer_is_not_awaited_for_ever(
         monkeypatch.setattr(bus, "BUS_SECONDS", 0.2)
         os.kill(pid, signal.SIGSTOP)
         try:
-            with pytest.raises(
-                UnreachableError, match="does not answer GetConnectionUnixProcessID"
-            ):
+            with pytest.raises(UnreachableError, match="does not answer GetConnectionCredentials"):
                 await asking.process_of(asking.unique_name)
         finally:
             os.kill(pid, signal.SIGCONT)

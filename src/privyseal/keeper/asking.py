@@ -182,8 +182,10 @@ class Asking:
     async def _freshen(self, requester: Requester) -> None:
         """Look at the requester again if it runs another program than when it connected."""
         witness = self._core.ports.witness
+        now = self._core.ports.clock.monotonic()
         changed = await witness.check(requester.pidfd, requester.evidence)
         if not changed:
+            requester.checked = now
             return
         seen = await witness.look(requester.pidfd)
         warning = Fact(grade="warning", name="changed", value=changed)

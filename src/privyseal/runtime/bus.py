@@ -253,9 +253,10 @@ class Connection:
         Raises:
             PrivysealError: The connection is gone.
         """
-        pid = await self._bus_call("GetConnectionUnixProcessID", "s", [name])
-        uid = await self._bus_call("GetConnectionUnixUser", "s", [name])
-        return int(pid.body[0]), int(uid.body[0])
+        reply = await self._bus_call("GetConnectionCredentials", "s", [name])
+        _close(reply.unix_fds)  # newer buses send a pidfd along
+        known = reply.body[0]
+        return int(known["ProcessID"].value), int(known["UnixUserID"].value)
 
     async def _bus_call(self, member: str, signature: str, body: list[Any]) -> Message:
         # dbus-daemon drops its own answer, too, when what waits for us has as many descriptors as
