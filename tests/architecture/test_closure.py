@@ -46,9 +46,9 @@ def test_a_command_that_must_be_quick_loads_nothing_slow(program: str) -> None:
     assert roots & _SLOW == set()
 
 
-@pytest.mark.parametrize("command", ["exec", "credential_process"])
-def test_credentials_that_a_lease_covers_wait_for_no_part_of_python(command: str) -> None:
-    code = f"import sys, privyseal.cli.main, privyseal.cli.aws.{command}; print(*sys.modules)"
+@pytest.mark.parametrize("command", ["aws.exec", "aws.credential_process", "get"])
+def test_what_a_lease_covers_waits_for_no_part_of_python(command: str) -> None:
+    code = f"import sys, privyseal.cli.main, privyseal.cli.{command}; print(*sys.modules)"
     found = subprocess.check_output([sys.executable, "-I", "-c", code], text=True, env={}).split()
 
     assert "privyseal.runtime.blockingbus" in found

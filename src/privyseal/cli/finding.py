@@ -1,13 +1,16 @@
 """Getting secrets by name: find the items, and ask for all of them in one request."""
 
-from collections.abc import Iterator, Sequence
+from __future__ import annotations
 
-from privyseal.cli.approval import some
 from privyseal.cli.fetch import ask
 from privyseal.cli.ref import FORMS, Ref, escape
 from privyseal.errors import DeniedError, LockedError, NotFoundError, UsageError
 from privyseal.model.secret import Secret
 from privyseal.runtime.blocking import Json, Keeper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 def fetch(keeper: Keeper, refs: Sequence[Ref], seconds: float | None) -> list[Secret]:
@@ -61,6 +64,8 @@ class _Finder:
                 f"no item fits {ref.text!r}",
                 hint=FORMS,
             )
+        from privyseal.cli.approval import some  # noqa: PLC0415 - only where a name is not enough
+
         names = [f"item:{escape(i['collection'])}/{escape(i['item'])}" for i in found]
         raise UsageError(f"{ref.text!r} fits several items: {some(names)}", hint="name one of them")
 

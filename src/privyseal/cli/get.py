@@ -1,8 +1,9 @@
 """`privy get`: print one secret."""
 
+from __future__ import annotations
+
 import os
 import sys
-from typing import Final
 
 from privyseal.cli.fetch import LONGEST_WAIT, TIMEOUT
 from privyseal.cli.finding import fetch
@@ -10,6 +11,10 @@ from privyseal.cli.reach import reach
 from privyseal.cli.ref import parse
 from privyseal.cli.spec import Argument, Option, Spec, Values, number
 from privyseal.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 FORCE: Final = Option("--force", "Print it to a terminal even when it is no text.")
 

@@ -8,28 +8,44 @@
 A backslash before `,`, `=`, `/` or a backslash makes it an ordinary character.
 """
 
-from typing import Final, NamedTuple
+from __future__ import annotations
 
 from privyseal.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 FORMS: Final = "name it as attribute=value, collection/label, a label or item:COLLECTION/ID"
 
 _SPECIAL: Final = ",=/\\"
 
 
-class Ref(NamedTuple):
+class Ref:
     """A parsed name. Exactly one of `item`, `attributes` and `label` is given.
 
     `collection` is empty when the label may be anywhere; `whole` is the text of a
     collection/label pair taken as one label, for labels that hold a slash.
     """
 
-    text: str
-    item: str = ""
-    attributes: tuple[tuple[str, str], ...] = ()
-    collection: str = ""
-    label: str = ""
-    whole: str = ""
+    __slots__ = ("attributes", "collection", "item", "label", "text", "whole")
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        item: str = "",
+        attributes: tuple[tuple[str, str], ...] = (),
+        collection: str = "",
+        label: str = "",
+        whole: str = "",
+    ) -> None:
+        self.text = text
+        self.item = item
+        self.attributes = attributes
+        self.collection = collection
+        self.label = label
+        self.whole = whole
 
 
 def parse(text: str) -> Ref:

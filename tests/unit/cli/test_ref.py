@@ -2,7 +2,7 @@ from contextlib import suppress
 
 from hypothesis import example, given, strategies as st
 
-from privyseal.cli.ref import Ref, escape, parse
+from privyseal.cli.ref import escape, parse
 from privyseal.errors import UsageError
 
 words = st.text(min_size=1).filter(lambda t: "\0" not in t and is_utf8(t))
@@ -18,12 +18,13 @@ def is_utf8(text: str) -> bool:
 
 
 def test_the_four_forms() -> None:
-    assert parse("item:login/17") == Ref("item:login/17", collection="login", item="17")
+    item = parse("item:login/17")
+    assert (item.collection, item.item, item.label) == ("login", "17", "")
     assert parse("service=github.com,user=a/b").attributes == (
         ("service", "github.com"),
         ("user", "a/b"),
     )
-    assert parse("GitHub token") == Ref("GitHub token", label="GitHub token")
+    assert (parse("GitHub token").label, parse("GitHub token").collection) == ("GitHub token", "")
     both = parse("login/GitHub token")
     assert (both.collection, both.label, both.whole) == (
         "login",
