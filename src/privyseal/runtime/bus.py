@@ -255,8 +255,11 @@ class Connection:
         """
         reply = await self._bus_call("GetConnectionCredentials", "s", [name])
         _close(reply.unix_fds)  # newer buses send a pidfd along
-        known = reply.body[0]
-        return int(known["ProcessID"].value), int(known["UnixUserID"].value)
+        try:
+            pid, uid = (reply.body[0][name].value for name in ("ProcessID", "UnixUserID"))
+        except KeyError as error:
+            raise UnreachableError(f"the bus does not know the {error} of a connection") from None
+        return int(pid), int(uid)
 
     async def _bus_call(self, member: str, signature: str, body: list[Any]) -> Message:
         # dbus-daemon drops its own answer, too, when what waits for us has as many descriptors as
