@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import ssl
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from privyseal.aws.calls import trusted
 from privyseal.aws.choice import StoreOptions
 from privyseal.cli.aws.door import open_door
 from privyseal.cli.aws.environment import CREDENTIAL_INPUTS, OUR_SECRETS, SESSION, outside
@@ -132,7 +134,10 @@ class Checks:
             return Finding(name, "ok", "not compared: --offline")
         url = _endpoint(outside(os.environ))
         try:
-            skew = _skew(url)
+            skew = _skew(url, trusted(os.environ.get("AWS_CA_BUNDLE", "")))
+        except ssl.SSLCertVerificationError:
+            text = f"cannot be compared: it is not known who answers at {url}"
+            return Finding(name, "warn", text, "see whose word counts here: AWS_CA_BUNDLE")
         except (OSError, http.client.HTTPException, ValueError):
             return Finding(name, "warn", f"cannot be compared: {url} does not answer")
         text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {url}"
@@ -166,10 +171,16 @@ def _endpoint(environment: Mapping[str, str]) -> str:
     return environment.get("AWS_ENDPOINT_URL") or f"https://sts.{region}.amazonaws.com"
 
 
-def _skew(url: str) -> float:
+def _skew(url: str, authorities: str | bool) -> float:  # noqa: FBT001 - as `trusted` returns it
     parts = urlsplit(url)
-    kind = http.client.HTTPConnection if parts.scheme == "http" else http.client.HTTPSConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=_SECONDS)
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme == "http":
+        connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
+    else:
+        context = ssl.create_default_context(
+            cafile=str(authorities) if authorities is not True else None
+        )
+        connection = http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=context)
     try:
         connection.request("HEAD", "/")
         date = connection.getresponse().getheader("Date", "")

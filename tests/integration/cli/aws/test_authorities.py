@@ -76,6 +76,16 @@ def test_a_file_that_is_none_is_told_in_one_line(
     assert desk.aws.calls.total() == 0
 
 
+def test_doctor_compares_the_clock_with_whom_the_file_vouches_for(
+    desk: Desk, url: str, authority: Path
+) -> None:
+    env = {"AWS_ENDPOINT_URL": url, "AWS_CA_BUNDLE": str(authority)}
+    assert f"agrees with {url}" in desk.privy("doctor", env=env).out
+    assert "not known who answers" in desk.privy("doctor", env={"AWS_ENDPOINT_URL": url}).out
+    done = desk.privy("doctor", env=env | {"AWS_CA_BUNDLE": "/nowhere"})
+    assert (done.status, "the file of authorities '/nowhere' is not there" in done.out) == (1, True)
+
+
 @pytest.fixture(name="shell")
 async def a_shell(tmp_path: Path) -> AsyncIterator[Shell]:
     async with aws_house(tmp_path) as world:
