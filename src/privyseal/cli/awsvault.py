@@ -46,8 +46,10 @@ def main() -> int:
     def told(error: Exception) -> int:
         if isinstance(error, _CommandError):
             return _complain(f"{error.command}: {error.cause}", error.cause.hint)
-        if isinstance(error, PrivysealError):
+        if isinstance(error, UsageError):
             return _complain(f"{error}, try --help", "")
+        if isinstance(error, PrivysealError):
+            return _complain(str(error), error.hint)
         if "--debug" in words:
             raise error
         return _complain(f"internal error: {type(error).__name__}", "")

@@ -103,6 +103,14 @@ def test_help_lists_the_commands(desk: Desk, words: list[str]) -> None:
     assert done.status == 0
 
 
+def test_a_full_disk_is_told_and_no_fault_of_the_command_line(desk: Desk) -> None:
+    done = desk.run("sh", "-c", "aws-vault --help > /dev/full")
+    assert (done.status, done.err) == (
+        1,
+        "aws-vault: error: cannot write: No space left on device\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "usage"),
     [
