@@ -154,6 +154,36 @@ async def test_who_asks_too_much_waits_for_the_refusal_and_others_come_first(hom
     assert answered == ["another", *["refused"] * 3]
 
 
+async def test_what_is_refused_late_is_not_kept_meanwhile(tmp_path: Path) -> None:
+    fact = '{"grade":"reported","name":"a","value":"b"}'
+    facts = f"[{','.join([fact] * 23_000)}]"
+
+    async def refused(bus: Connection, pidfd: int) -> None:
+        with pytest.raises(LimitError, match="more than 16 reported"):
+            await bus.call(BUS_NAME, PATH, REQUEST, "Register", "hs", [0, facts], fds=[pidfd])
+
+    async with house(tmp_path) as made:
+        # Locked: to open the store would take far more memory for a moment.
+        await made.start_keeper(unlock=False)
+        before = _most_memory(made.processes["keeper"].pid)
+        async with asyncio.TaskGroup() as group:
+            bus = await Connection.open(group, made.address)
+            myself = os.pidfd_open(os.getpid())
+            for flood in [group.create_task(refused(bus, myself)) for _ in range(120)]:
+                await flood
+            bus.close()
+            os.close(myself)
+
+        grown = _most_memory(made.processes["keeper"].pid) - before
+    assert grown < 32 * 1024, f"{grown} KiB more, for 120 messages of one MiB"
+
+
+def _most_memory(pid: int) -> int:
+    """Return the most KiB that a process has had (proc(5))."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
 async def test_one_program_cannot_take_every_place_for_requesters(home: House) -> None:
     async with asyncio.TaskGroup() as group:
         buses = [await Connection.open(group, home.address) for _ in range(2)]

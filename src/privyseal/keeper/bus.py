@@ -149,12 +149,14 @@ class RequestMethods:
         """Let who asks too much wait for each refusal, so that a flood leaves room for others."""
         try:
             return await answer(call)
-        except LimitError:
-            # Not the agent: what it carries is of many.
-            if not self._callers.is_agent(call.sender) and not self._late.locked():
-                async with self._late:
-                    await asyncio.sleep(_LATE_SECONDS)
-            raise
+        except LimitError as error:
+            refused = error.with_traceback(None)  # it would keep all that the call brought
+        call.body.clear()
+        # Not the agent: what it carries is of many.
+        if not self._callers.is_agent(call.sender) and not self._late.locked():
+            async with self._late:
+                await asyncio.sleep(_LATE_SECONDS)
+        raise refused
 
     async def _register(self, call: Call) -> Reply:
         reported = _decode(call.body[1], list[Fact], "the reported facts")
