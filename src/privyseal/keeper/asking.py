@@ -220,6 +220,7 @@ class Asking:
             core.log(request, via="policy")
             core.end(request)
             return Answered(request, [])
+        await core.guard(ask, afresh=True)  # nobody decides, who would bring it about
         if isinstance(ask, Read | OfAws):
             if core.store_locked:
                 raise LockedError("the store is locked", hint="unlock it with `privy unlock`")

@@ -146,15 +146,18 @@ class Core:
     async def guard(self, ask: Ask, *, afresh: bool = False) -> None:
         """Keep from programs what a companion's broker uses.
 
-        `afresh`: ask the store again which collections those are.
+        `afresh`: ask the store again which collections those are, which a locked one does not tell.
 
         Raises:
             DeniedError: The ask is for that.
+            LockedError: It may be.
         """
         touched = {getattr(ask, "collection", ""), *(item.collection for item in touched_by(ask))}
         if not self.ports.companion or isinstance(ask, Search):
             return
         self._changes += afresh
+        if afresh and self.store_locked and touched != {""} and needs_key(ask):
+            raise LockedError("the store is locked", hint="unlock it with `privy unlock`")
         # Nor may a program make it, or turn its own into it, and know what will lie there.
         makes = isinstance(ask, CreateCollection | ChangeCollection) and ask.label == COLLECTION
         if makes or not touched.isdisjoint(await self._kept_for_aws()):

@@ -43,6 +43,7 @@ from privyseal.model.ask import (
     outcome_of,
 )
 from privyseal.model.aws import AccessKey, Keep, Obtain, Plan, Remove, SessionStep, StoredKey
+from privyseal.model.evidence import Evidence
 from privyseal.model.keyring import CollectionInfo, ItemRef
 from privyseal.model.policy import AwsRules, Policy, Verdicts
 from privyseal.model.secret import Secret
@@ -620,6 +621,64 @@ async def test_no_program_reads_or_writes_what_a_companion_keeps_for_aws(
             await bench.ask(bench.process(), each, b"v" if isinstance(each, Write) else None)
     others = await bench.read(bench.process(), await bench.item())
     assert others.request.state == "pending", "others are read as ever"
+
+
+@pytest.mark.parametrize("kind", ["read", "create"])
+async def test_no_rule_gives_what_a_companion_keeps_for_aws_to_who_asked_before_it_was_unlocked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    collection = await bench.backend.create_collection("awsvault", "")
+    item = await bench.backend.create(
+        collection, "prod", {"profile": "prod"}, Secret(b"{}"), replace=False
+    )
+    bench.core.ports = replace(bench.core.ports, companion=True)
+    bench.core.obey(Policy(verdicts=Verdicts(read="allow", create="allow")))
+    looking, looked = asyncio.Event(), asyncio.Event()
+
+    async def slow(pidfd: int, seen: Evidence) -> str:
+        looking.set()
+        await looked.wait()
+        return ""
+
+    monkeypatch.setattr(bench.witness, "check", slow)
+    asks: dict[str, Ask] = {
+        "read": Read(items=(item,)),
+        "create": Create(collection=collection, label="x", attributes={}),
+    }
+    await bench.deciding.lock(PERSON)
+
+    async with asyncio.TaskGroup() as group:
+        refused = group.create_task(refusal(bench, asks[kind], b"v" if kind == "create" else None))
+        await looking.wait()
+        await bench.deciding.unlock(Secret(b"correct horse battery staple"), PERSON)
+        looked.set()
+        assert "stays with the companion" in await refused
+    assert len(await bench.backend.items(collection)) == 1
+
+
+async def refusal(bench: Bench, wish: Ask, value: bytes | None) -> str:
+    with pytest.raises(PrivysealError) as refused:
+        await bench.ask(bench.process(), wish, value)
+    return str(refused.value)
+
+
+async def test_no_rule_writes_while_a_locked_store_hides_what_is_kept_for_aws(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = await bench.backend.create_collection("awsvault", "")
+    bench.core.ports = replace(bench.core.ports, companion=True)
+    bench.core.obey(Policy(verdicts=Verdicts(create="allow")))
+    await bench.deciding.lock(PERSON)
+    flush = bench.audit.flush
+
+    async def unlocked_meanwhile() -> None:
+        monkeypatch.setattr(bench.audit, "flush", flush)
+        await bench.deciding.unlock(Secret(b"correct horse battery staple"), PERSON)
+
+    monkeypatch.setattr(bench.audit, "flush", unlocked_meanwhile)
+    create = Create(collection=collection, label="x", attributes={})
+
+    assert await refusal(bench, create, b"v") == "the store is locked"
 
 
 async def test_what_is_kept_for_aws_is_known_without_asking_the_store_for_each_request(
