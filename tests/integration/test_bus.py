@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from dbus_fast import Message, MessageType
+from dbus_fast.aio import MessageBus
 from tests.integration.rig import House, house
 from tests.waiting import PATIENCE
 
 from privyseal.errors import DeniedError, PrivysealError, UnreachableError, UsageError
 from privyseal.runtime import bus
-from privyseal.runtime.bus import DBUS, Call, Connection, Method, Reply
+from privyseal.runtime.blockingbus import Bus
+from privyseal.runtime.bus import DBUS, DBUS_PATH, Call, Connection, Method, Reply
 from privyseal.runtime.memfd import read_sealed, seal
 
 NAME = "org.privyseal.Test1"
@@ -173,6 +176,50 @@ async def test_a_forged_signal_does_not_reach_the_listener(home: House) -> None:
         assert heard == ["true"]
         honest.close()
         liar.close()
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_only_who_was_asked_answers(home: House, *, blocking: bool) -> None:
+    asked, told = asyncio.Event(), asyncio.Event()
+    callers: list[str] = []
+
+    async def answer(call: Call) -> Reply:
+        callers.append(call.sender)
+        asked.set()
+        await told.wait()
+        return Reply(["true"])
+
+    def ask_blocking() -> object:
+        caller = Bus.open(home.address)
+        try:
+            return caller.call(honest.unique_name, PATH, NAME, "Ask")[0]
+        finally:
+            caller.close()
+
+    async def ask() -> object:
+        return (await home.connection.call(honest.unique_name, PATH, NAME, "Ask")).body[0]
+
+    async with asyncio.TaskGroup() as group:
+        honest = await Connection.open(group, home.address)
+        honest.serve({(NAME, "Ask"): Method("", "s", answer)})
+        liar = await MessageBus(bus_address=home.address).connect()
+        asking = group.create_task(asyncio.to_thread(ask_blocking) if blocking else ask())
+        await asked.wait()
+        for serial in range(1, 200):  # nobody has made more calls yet
+            forged = Message(
+                callers[0],
+                message_type=MessageType.METHOD_RETURN,
+                reply_serial=serial,
+                signature="s",
+                body=["forged"],
+            )
+            await liar.send(forged)
+        await liar.introspect(DBUS, DBUS_PATH)  # what was sent before has been delivered by now
+        told.set()
+
+        assert await asking == "true"
+        honest.close()
+        liar.disconnect()
 
 
 async def test_no_bus_is_one_clear_error(tmp_path: Path) -> None:

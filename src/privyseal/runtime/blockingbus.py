@@ -56,7 +56,7 @@ class Bus:
         self._serial = 0
         self._signals: list[dbus.Message] = []
         self._replies: dict[int, dbus.Message] = {}
-        self._sent: set[int] = set()
+        self._sent: dict[int, str] = {}
         self.beside: Beside = ALONE
         self._hello = 0
 
@@ -110,7 +110,7 @@ class Bus:
             self._link.sendall(data[sent:])
         except OSError as error:
             raise _closed() from error
-        self._sent.add(self._serial)
+        self._sent[self._serial] = destination
         return self._serial
 
     def receive(self, serial: int) -> tuple[Any, ...]:
@@ -203,9 +203,11 @@ class Bus:
 
     def _keep(self, message: dbus.Message) -> None:
         # Calls are answered in any order. What answers none of ours must leave nothing open.
-        answers = message.reply_serial in self._sent
+        # A session's bus lets anybody reply to anything: only who was asked answers, or the bus.
+        asked = self._sent.get(message.reply_serial, "")
+        answers = bool(asked) and (message.sender in {asked, DBUS} or not _is_exact(asked))
         if answers:
-            self._sent.remove(message.reply_serial)
+            del self._sent[message.reply_serial]
             self._replies[message.reply_serial] = message
         elif message.kind == dbus.SIGNAL:
             self._signals.append(message)
@@ -220,6 +222,11 @@ def close_all(body: Sequence[object]) -> None:
             os.close(value)
         elif isinstance(value, list):
             close_all(value)
+
+
+def _is_exact(name: str) -> bool:
+    """Return whether a connection has this name as long as it lives."""
+    return name == DBUS or name.startswith(":")
 
 
 def _beside(fds: Sequence[int]) -> list[tuple[int, int, bytes]]:

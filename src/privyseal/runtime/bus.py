@@ -81,6 +81,7 @@ class Connection:
         self._table: Table = {}
         self._members: dict[str, str] = {}
         self._signals: dict[tuple[str, str, str], SignalCallback] = {}
+        self._asked: dict[int, str] = {}
 
     @classmethod
     async def open(cls, group: asyncio.TaskGroup, address: str | None = None) -> "Connection":
@@ -160,17 +161,11 @@ class Connection:
         Raises:
             PrivysealError: The error that came back, by its D-Bus name.
         """
-        reply = await self.exchange(
-            Message(
-                destination=destination,
-                path=path,
-                interface=interface,
-                member=member,
-                signature=signature,
-                body=list(body),
-                unix_fds=list(fds),
-            )
+        message = Message(
+            destination, path, interface, member, signature=signature, body=list(body)
         )
+        message.unix_fds = list(fds)
+        reply = await self.exchange(message)
         if reply.message_type is MessageType.ERROR:
             raise from_bus(reply.error_name or "", error_text(reply))
         return reply
@@ -181,12 +176,16 @@ class Connection:
         Raises:
             UnreachableError: The bus closed the connection.
         """
+        message.serial = self._bus.next_serial()
+        self._asked[message.serial] = message.destination or ""
         try:
             reply = await self._bus.call(message) if self._bus.connected else None
         except (EOFError, OSError, DBusError) as error:
             raise UnreachableError("the message bus closed the connection") from error
         except DBusFastError as error:
             raise UsageError(f"the message bus cannot carry that: {error}") from error
+        finally:
+            del self._asked[message.serial]
         if reply is None:
             raise UnreachableError("the message bus closed the connection")
         return reply
@@ -278,6 +277,11 @@ class Connection:
             self._signal(message)
             return True
         if message.message_type is not MessageType.METHOD_CALL:
+            asked = self._asked.get(message.reply_serial, DBUS)
+            # A session's bus lets anybody reply to anything: only who was asked answers, or the bus.
+            if asked.startswith((":", DBUS)) and message.sender not in {asked, DBUS}:
+                _close(message.unix_fds)
+                message.reply_serial = 0  # of no call: dbus-fast goes on waiting for the true one
             return None
         interface = message.interface or self._members.get(message.member or "", "")
         call = Call(
@@ -294,11 +298,8 @@ class Connection:
             self._fail(message, f"{DBUS}.Error.UnknownMethod", f"no method {call.member!r} here")
         elif message.signature != method.takes:
             _close(call.fds)
-            self._fail(
-                message,
-                f"{DBUS}.Error.InvalidArgs",
-                f"{call.member} takes {method.takes!r}, not {message.signature!r}",
-            )
+            text = f"{call.member} takes {method.takes!r}, not {message.signature!r}"
+            self._fail(message, f"{DBUS}.Error.InvalidArgs", text)
         else:
             answer = self._answer(message, call, method)
             try:

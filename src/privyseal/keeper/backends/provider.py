@@ -68,16 +68,8 @@ class _Peer:
         self, path: str, interface: str, member: str, takes: str = "", body: Sequence[object] = ()
     ) -> Message:
         """Call a method of this very process; return its reply or its error."""
-        return await self.connection.exchange(
-            Message(
-                destination=self.owner,
-                path=path,
-                interface=interface,
-                member=member,
-                signature=takes,
-                body=list(body),
-            )
-        )
+        call = Message(self.owner, path, interface, member, signature=takes, body=list(body))
+        return await self.connection.exchange(call)
 
 
 class Provider:
