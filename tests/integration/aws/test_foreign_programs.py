@@ -1,7 +1,11 @@
 """Whatever a program prints in the place of keyctl, security, pass, KWallet: an entry or an error."""
 
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any, NamedTuple
 
 import pytest
@@ -10,6 +14,7 @@ from tests.damage import damaged, our_errors_alone
 from tests.integration.aws.fake_kwallet import FakeKWallet, fake_kwallet
 from tests.private_bus import private_bus
 from tests.soak import times
+from tests.waiting import until
 
 from privyseal.aws.items import encode_item, key_item
 from privyseal.aws.known import known
@@ -134,6 +139,32 @@ def test_a_complaint_without_end_holds_nothing_up(program: Program) -> None:
     cipher = Pass("pass", program.folder, program.environment)
     cipher.insert("jon", bytes(10**6))
     assert cipher.show("jon") == b"done\n"
+
+
+SHOWING = """
+import sys
+from pathlib import Path
+from privyseal.aws.stores.passtool import Pass
+Pass("pass", Path(sys.argv[1]), {"PATH": f"{sys.argv[1]}:/usr/bin:/bin"}).show("jon")
+"""
+
+
+def test_an_interrupt_waits_for_nothing_that_a_program_left_behind(program: Program) -> None:
+    (program.folder / "pass").write_text(
+        f"#!/bin/sh\n(trap '' INT; echo $$ >{program.folder}/left; exec sleep 600) &\nsleep 600\n"
+    )
+    left = program.folder / "left"
+    with Popen(
+        [sys.executable, "-c", SHOWING, str(program.folder)],
+        stderr=PIPE,
+        start_new_session=True,
+    ) as person:
+        until(lambda: left.exists() and left.read_text().endswith("\n"))
+        try:
+            os.kill(person.pid, signal.SIGINT)
+            assert person.wait(30) == -signal.SIGINT
+        finally:
+            os.killpg(person.pid, signal.SIGKILL)
 
 
 def test_a_name_that_no_argument_can_be_is_refused(program: Program) -> None:

@@ -1,16 +1,18 @@
 """Other programs that keep secrets: run with what they need on stdin, never in an argument."""
 
+import os
+import select
+import selectors
 import subprocess
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from privyseal.errors import LimitError, PrivysealError, UnsupportedError, UsageError
 
 _MAX_OUTPUT: Final = 16 * 1024 * 1024
 _MAX_COMPLAINT: Final = 64 * 1024
+_CHUNK: Final = 64 * 1024
 _LINES: Final = 3  # pass says in the first of three that something is missing, in the second what
 _SHOWN: Final = 300
 
@@ -47,34 +49,44 @@ def run(
 
 
 def _conversed(program: subprocess.Popen[bytes], given: bytes) -> tuple[bytes, bytes]:
-    """Return what a program prints and what it complains of; it ends when it prints too much."""
+    """Return what a program prints and what it complains of; it is ended when it prints too much.
+
+    Whoever interrupts this waits for nothing that the program has started and left behind.
+    """
+    printed, complaint, left = bytearray(), bytearray(), memoryview(given)
     assert program.stdin is not None  # noqa: S101 - for the type checker: all three are pipes
     assert program.stdout is not None  # noqa: S101
     assert program.stderr is not None  # noqa: S101
-    with ThreadPoolExecutor(2) as hands:
+    with selectors.DefaultSelector() as pipes:
+        pipes.register(program.stdin, selectors.EVENT_WRITE, program.stdin)
+        for pipe in (program.stdout, program.stderr):
+            pipes.register(pipe, selectors.EVENT_READ, pipe)
         try:
-            hands.submit(_feed, program.stdin, given)
-            complaint = hands.submit(_drained, program.stderr)
-            printed = program.stdout.read(_MAX_OUTPUT + 1)
-            if len(printed) > _MAX_OUTPUT:
-                program.kill()
+            while pipes.get_map() and len(printed) <= _MAX_OUTPUT:
+                for key, _ in pipes.select():
+                    if key.data is program.stdin:
+                        over = not (left := _fed(key.fd, left))
+                    else:
+                        part = os.read(key.fd, _CHUNK)
+                        (printed if key.data is program.stdout else complaint).extend(part)
+                        del complaint[_MAX_COMPLAINT:]
+                        over = not part
+                    if over:
+                        pipes.unregister(key.fileobj)
+                        key.data.close()
         except BaseException:
             program.kill()
             raise
-        return printed, complaint.result()
+        if pipes.get_map():
+            program.kill()
+    return bytes(printed), bytes(complaint)
 
 
-def _feed(pipe: IO[bytes], given: bytes) -> None:
-    with suppress(BrokenPipeError), pipe:
-        pipe.write(given)
-
-
-def _drained(pipe: IO[bytes]) -> bytes:
-    """Return the beginning of what comes, once all has come."""
-    kept = pipe.read(_MAX_COMPLAINT)
-    while pipe.read(_MAX_COMPLAINT):
-        pass
-    return kept
+def _fed(pipe: int, left: memoryview) -> memoryview:
+    try:
+        return left[os.write(pipe, left[: select.PIPE_BUF]) :]
+    except BrokenPipeError:  # it has read what it wants
+        return left[:0]
 
 
 class ProgramError(PrivysealError):
