@@ -124,7 +124,9 @@ async def test_every_end_puts_the_terminal_back(tmp_path: Path, how: signal.Sign
 async def test_a_stopped_console_gives_the_terminal_back_until_it_goes_on(person: Seat) -> None:
     raw = person.terminal.settings()
     person.process.send_signal(signal.SIGTSTP)
-    await eventually(lambda: person.terminal.settings() != raw)
+    status = Path(f"/proc/{person.process.pid}/status")
+    await eventually(lambda: "State:\tT (stopped)" in status.read_text())
+    assert person.terminal.settings() != raw
     person.terminal.raw = b""
     person.process.send_signal(signal.SIGCONT)
     await person.terminal.shows("PRIVYSEAL")
