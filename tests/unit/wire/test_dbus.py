@@ -213,6 +213,7 @@ def test_a_text_that_no_bus_carries_is_refused_before_it_is_sent(text: str) -> N
     [
         ("unix:path=/run/bus", "/run/bus"),
         ("unix:path=/run/a%20b%2cc,guid=12", "/run/a b,c"),
+        ("unix:path=/home/J%c3%bcrgen/bus", "/home/Jürgen/bus"),
         ("unix:abstract=/tmp/x,guid=1", "\0/tmp/x"),
         ("tcp:host=localhost,port=1;unix:guid=1,path=/second", "/second"),
     ],
