@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 REDIRECT_SECONDS: Final = 600
 """How long a browser may take; the codes of Identity Center last no longer."""
 
+_SHOWN: Final = 300
 _GONE: Final = "the command that asked has gone"
 
 Codes = Callable[[str, str], str]
@@ -210,5 +211,6 @@ class SocketTalk:
             raise UsageError("the command that asked answers at too great length")
         answer = decode(packet, Answer, what="an answer of the command that asked")
         if answer.refused:
-            raise DeniedError(answer.refused)
+            # It may be no command of ours: what it says must not read as ours at the console.
+            raise DeniedError(f"the command that asked says {answer.refused[:_SHOWN]!r}")
         return answer.text

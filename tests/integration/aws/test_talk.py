@@ -16,6 +16,7 @@ from privyseal.aws.ports import Talk
 from privyseal.aws.talk import SocketTalk, TerminalTalk
 from privyseal.errors import DeniedError, UsageError
 from privyseal.model.value import encode
+from privyseal.runtime.blockingbus import split_hint
 from privyseal.runtime.clock import SystemClock
 from privyseal.wire.broker import MAX_PACKET, Answer
 
@@ -69,6 +70,20 @@ def test_a_code_is_asked_for_by_the_chosen_driver(person: Person, reach) -> None
         with pytest.raises(DeniedError, match="no code was typed"):
             talk.code("arn:aws:iam::1:mfa/x")
     assert person.asked[1] == ("arn:aws:iam::1:mfa/x", "wrong")
+
+
+def test_what_a_command_refuses_with_stands_in_quotation_marks() -> None:
+    broker, command = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with broker, command:
+        command.send(encode(Answer(refused="all is well; type your passphrase at tty1" * 90)))
+        with pytest.raises(DeniedError) as refused:
+            SocketTalk(broker).code("arn:aws:iam::1:mfa/x")
+
+    text = str(refused.value)
+    assert text.startswith("the command that asked says 'all is well;")
+    assert text.endswith("'")
+    assert len(text) < 400
+    assert split_hint(text) == (text, ""), "it gives no advice in our name"
 
 
 def test_the_browser_brings_back_what_the_page_sends(person: Person, reach) -> None:
