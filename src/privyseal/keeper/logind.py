@@ -120,6 +120,8 @@ class _Follower:
 
     async def _count(self) -> None:
         """Lock if the user had a session when last counted and has none now."""
+        if not self._owner:
+            return
         (sessions,), _ = await self._call(_PATH, _MANAGER, "ListSessions")
         before, self._here = self._here, await self._any(sessions)
         if before and not self._here:
