@@ -31,6 +31,9 @@ ANSWER_SECONDS: Final = 30.0
 _LONGEST_PAUSE: Final = 1.0
 """Ctrl-C just before the system waits does not end the wait: Python looks for it after a pause."""
 
+_LONGEST_ADVICE: Final = 4096
+"""Ours are shorter; the search for quotation marks takes the square of the length."""
+
 _CHUNK: Final = 64 * 1024
 _ROOM: Final = socket.CMSG_SPACE(4 * 253)
 """For as many descriptors as the kernel passes at once (unix(7), SCM_MAX_FD)."""
@@ -240,6 +243,8 @@ def split_hint(text: str) -> tuple[str, str]:
     The hint follows the last "; " outside quotation marks: foreign text stands within such, as
     `repr` writes them, and must not be able to give advice in our name.
     """
+    if len(text) > _LONGEST_ADVICE:
+        return text, ""
     import re  # noqa: PLC0415 - it loads `enum`, and nobody is quick to fail
 
     quoted = re.compile(r"""(?<!\w)b?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL)
