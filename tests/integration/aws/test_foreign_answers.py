@@ -75,9 +75,9 @@ def stranger() -> Iterator[Stranger]:
         yield made
 
 
-def many(usual: int = 40) -> Callable[[Any], Any]:
+def many(usual: int = 40, soak: int = 2_000) -> Callable[[Any], Any]:
     return settings(
-        max_examples=times(usual, soak=2_000),
+        max_examples=times(usual, soak=soak),
         deadline=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -213,7 +213,7 @@ def test_a_token_service(
         assert access(stranger, tmp_path, signed_in=False).sign_in()
 
 
-@many(20)
+@many(20, 300)  # half a second each: botocore tries again
 @given(data=st.data())
 def test_a_container_and_an_instance(stranger: Stranger, data: st.DataObject) -> None:
     document = {**GIVEN, "Token": SECRET, "AccountId": "1", "Code": "Success"}
