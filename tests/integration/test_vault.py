@@ -3,12 +3,15 @@
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.fakes import FakeClock
+from tests.waiting import PATIENCE
 
 from privyseal.errors import (
     ConflictError,
@@ -174,6 +177,27 @@ def test_a_store_that_version_1_wrote_opens(folder: Path) -> None:
             "login", "", {"user": "zoë", "service": "imap"}, Secret(b"new"), replace=True
         )
         assert replaced == (mail, False)
+
+
+def test_a_store_is_closed_only_when_no_thread_reads_it_any_more(folder: Path) -> None:
+    store = vault.create(folder, PASSPHRASE, clock=FakeClock(), cost=CHEAP)
+    reading, go_on = threading.Event(), threading.Event()
+
+    def read() -> int:
+        with store.rows.reading() as db:
+            reading.set()
+            assert go_on.wait(PATIENCE)
+            return len(db.execute("SELECT id FROM collection").fetchall())
+
+    with ThreadPoolExecutor(2) as threads:
+        reader = threads.submit(read)
+        assert reading.wait(PATIENCE)
+        closing_it = threads.submit(store.close)
+        with pytest.raises(TimeoutError):
+            closing_it.result(0.2)
+        go_on.set()
+        assert reader.result(PATIENCE) == 1
+        closing_it.result(PATIENCE)
 
 
 def test_times_come_from_the_clock(store: Vault, clock: FakeClock) -> None:

@@ -59,7 +59,7 @@ class Row(NamedTuple):
 class Rows:
     """The tables of one store, and the keys to them as far as they are in memory.
 
-    Of the two connections one reads, in the event loop, and one writes, in any thread.
+    Of the two connections one reads and one writes, in any thread.
     """
 
     connections: tuple[sqlite3.Connection, sqlite3.Connection]
@@ -69,13 +69,22 @@ class Rows:
     sealer: Sealer | None = None
     index: Index | None = None
     _writing: threading.Lock = field(default_factory=threading.Lock)
+    _unused: threading.Condition = field(default_factory=threading.Condition)
+    _readers: int = 0
     _types: dict[tuple[ItemRef, bytes], str] = field(default_factory=dict)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection that reads."""
-        with translated(self.path), named(self.path):
-            yield self.connections[0]
+        """Lend the connection that reads; it is not closed before it is given back."""
+        with self._unused:
+            self._readers += 1
+        try:
+            with translated(self.path), named(self.path):
+                yield self.connections[0]
+        finally:
+            with self._unused:
+                self._readers -= 1
+                self._unused.notify_all()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -97,10 +106,12 @@ class Rows:
             self.connections[1].execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
-        """Forget the keys and close the connections."""
+        """Forget the keys and close the connections once no thread uses them: SQLite would crash."""
         self.sealer = self.index = None
-        for connection in self.connections:
-            connection.close()
+        with self._writing, self._unused:
+            self._unused.wait_for(lambda: not self._readers)
+            for connection in self.connections:
+                connection.close()
 
     def opened(self) -> Sealer:
         """Return the data key; LockedError without one."""
