@@ -263,6 +263,17 @@ def test_doctor_finds_the_log_of_a_trial(env: dict[str, str]) -> None:
     assert re.search(r"ok +audit log +[1-9]\d* entries", told)
 
 
+def test_a_trial_that_was_locked_says_that_it_stays_so(env: dict[str, str]) -> None:
+    with _trial(env) as trial:
+        locked = _run([PRIVY, "lock"], trial.env)
+        out, err = locked.communicate(timeout=PATIENCE)
+        assert (locked.returncode, "end it and start another" in out + err) == (0, True), out + err
+        refused = _run([PRIVY, "unlock"], trial.env)
+        _, complaint = refused.communicate(timeout=PATIENCE)
+        assert refused.returncode == 7, complaint
+        assert "a trial that was locked stays so" in complaint
+
+
 def test_nothing_is_deleted_for_a_trial(env: dict[str, str]) -> None:
     files = Path(env["HOME"], ".aws", "credentials"), Path(env["HOME"], "keys", "jon")
     key = AccessKey(access_key_id="AKIAIOSFODNN7EXAMPLE", secret_access_key="x" * 40)

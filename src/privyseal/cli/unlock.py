@@ -6,6 +6,8 @@ from privyseal.cli.passphrase import passphrase
 from privyseal.cli.reach import deciding
 from privyseal.cli.report import say
 from privyseal.cli.spec import Option, Spec, Values, number
+from privyseal.cli.trialfolder import of_trial
+from privyseal.errors import LockedError
 
 PASSPHRASE_FD: Final = Option(
     "--passphrase-fd", "Read the passphrase from file descriptor N, up to its end.", "N"
@@ -20,6 +22,11 @@ def run(values: Values) -> int:
             say("the store is unlocked already")
             return 0
         new = not status["initialised"]
+        if not new and of_trial(keeper):
+            raise LockedError(
+                "a trial that was locked stays so: its passphrase is random",
+                hint="end it with Ctrl-C and start another",
+            )
         fd = number(values, PASSPHRASE_FD, -1, most=1 << 20)
         if new and fd < 0:
             say("there is no store yet: choose a passphrase for a new one")

@@ -238,6 +238,8 @@ class Console:
             if self._state.front and self._clock.monotonic() - looked >= _REPAINT:
                 looked = self._clock.monotonic()
                 self._looked_after()
+                if self._state.subject is None:
+                    self._stale.set()  # leased reads are recorded, and nobody tells us of them
             await asyncio.sleep(_TICK if self._state.front else _TICK_AWAY)
 
     async def _execute(self) -> None:

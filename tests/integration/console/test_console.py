@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import Process
@@ -19,7 +20,7 @@ from privyseal.console.layout import Line
 from privyseal.console.start import run
 from privyseal.console.state import ScreenState
 from privyseal.console.terminal import Terminal
-from privyseal.model.ask import Create
+from privyseal.model.ask import Create, Search
 from privyseal.model.lifecycle import State
 from privyseal.model.secret import Secret
 from privyseal.runtime.bus import Connection
@@ -95,6 +96,26 @@ async def test_a_person_sets_the_passphrase_and_allows_a_request(person: Seat) -
     assert b"correct horse" not in output
     person.terminal.type(b"q")
     assert await person.ended() == 0
+
+
+async def test_what_is_recorded_without_a_word_to_the_console_is_counted_there(
+    person: Seat,
+) -> None:
+    def recorded() -> int:
+        found = re.search(r"([0-9]+) recorded", person.terminal.text())
+        return int(found[1]) if found else -1
+
+    await person.home.start_keeper()
+    await eventually(lambda: recorded() >= 0)
+    before = recorded()
+    async with asyncio.TaskGroup() as group:
+        connection = await Connection.open(group, person.home.address)
+        link = RequestLink(connection)
+        requester = await link.register(os.pidfd_open(os.getpid()))
+        for _ in range(3):
+            await link.submit(requester, Search(attributes={"service": "demo"}))
+        connection.close()
+    await eventually(lambda: recorded() >= before + 3)
 
 
 async def test_it_finds_the_keeper_again(person: Seat) -> None:

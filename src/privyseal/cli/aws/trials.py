@@ -5,7 +5,7 @@ from typing import Final
 from privyseal.cli.aws.options import KEEPER
 from privyseal.cli.reach import reach
 from privyseal.cli.report import say
-from privyseal.cli.trialfolder import PREFIX
+from privyseal.cli.trialfolder import of_trial
 from privyseal.errors import UnreachableError, UsageError
 
 _SERVED: Final = frozenset({"", KEEPER, "secret-service"})
@@ -18,17 +18,11 @@ def forgets(backend: str) -> bool:
     """Return whether what this store keeps, "" being the default one, is gone when a trial ends."""
     if backend not in _SERVED:
         return False
-    from pathlib import Path  # noqa: PLC0415 - only for whoever moves keys about
-
-    from privyseal.cli.checkup import program_of  # noqa: PLC0415 - likewise
-
     try:
         with reach() as keeper:
-            _, words = program_of(keeper.pid())
+            return of_trial(keeper)
     except UnreachableError:
         return False
-    state = words[words.index("--state") + 1] if "--state" in words[:-1] else ""
-    return Path(state).parent.name.startswith(PREFIX)
 
 
 def warn(more: str) -> None:
