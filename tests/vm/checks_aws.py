@@ -178,7 +178,7 @@ def aws_key_stays_away(desk: Desk) -> None:
                 user="alice",
             )
             desk.asked("Hand over AWS credentials", "prod")
-            desk.vm.picture("aws")
+            desk.vm.picture("console-aws")
             desk.allow()
             used = using.finish(seconds=180)
             assert used.status == 0, used.text
