@@ -32,7 +32,9 @@ ADD_CONFIG: Final = Option("--add-config", "Write a profile for it, if there is 
 NO_ADD_CONFIG: Final = Option("--no-add-config", "Leave the configuration as it is.")
 NO_VERIFY: Final = Option("--no-verify", "Do not ask AWS whose it is.")
 REPLACE: Final = Option("--replace", "Replace the key that is there without asking.")
-REGION: Final = Option("--region", "The region whose STS is asked, and of the profile.", "REGION")
+REGION: Final = Option(
+    "--region", "The region whose STS is asked, and of a profile that has none.", "REGION"
+)
 MFA_SERIAL: Final = Option("--mfa-serial", "The MFA device, which is not asked for then.", "ARN")
 
 _NO_TERMINAL: Final = "use --env, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -132,17 +134,33 @@ def _configure(values: Values, profiles: Profiles, name: str, mfa: str) -> None:
     """Write what the configuration lacks: the profile, or the device that was typed for it."""
     if values["no_add_config"]:
         return
-    own: Mapping[str, str] = profiles.own(name)
     path = config_file(os.environ)
-    there = name in profiles.names()
-    typed = {"region": "" if there else values["region"], "mfa_serial": mfa}
-    wanted = {key: text for key, text in typed.items() if text}
-    if there and own.get("mfa_serial", "") == mfa:
+    wanted = {
+        "region": _region_to_write(profiles, name, values["region"]),
+        "mfa_serial": _device_to_write(profiles, name, mfa),
+    }
+    found = {key: text for key, text in wanted.items() if text}
+    if name in profiles.names() and not found:
         return
-    if there and (not mfa or not tty.agreed(_question(name, own, mfa), hint=_NO_TERMINAL)):
-        return
-    propose(path, lambda file: file.with_values(section_of(name), wanted)).write()
+    propose(path, lambda file: file.with_values(section_of(name), found)).write()
     say(f"wrote [{section_of(name)}] to {path}")
+
+
+def _region_to_write(profiles: Profiles, name: str, wanted: str) -> str:
+    """Return the region that a profile lacks; one that it has stays, and a line says so."""
+    there = profiles.resolve(name, {})["region"]
+    if wanted and there and there != wanted:
+        say(f"profile {name!r} keeps its region {there!r}: {wanted!r} was for this command alone")
+    return "" if there else wanted
+
+
+def _device_to_write(profiles: Profiles, name: str, mfa: str) -> str:
+    own: Mapping[str, str] = profiles.own(name)
+    if not mfa or own.get("mfa_serial", "") == mfa:
+        return ""
+    if name not in profiles.names() or tty.agreed(_question(name, own, mfa), hint=_NO_TERMINAL):
+        return mfa
+    return ""
 
 
 def _question(name: str, own: Mapping[str, str], mfa: str) -> str:

@@ -121,6 +121,31 @@ def test_region_that_was_given_is_that_of_the_new_profile(desk: Desk) -> None:
     assert desk.config.read_text() == "[profile dev]\nregion = eu-west-1\n"
 
 
+def test_region_that_was_given_is_written_into_a_profile_that_has_none(desk: Desk) -> None:
+    env = {**variables(desk, desk.aws.people.add_user("dev")), "AWS_REGION": ""}
+    before = "# first\n[profile dev]\noutput = json  # mine\n\n[profile ops]\nregion = a-b-1\n"
+    desk.write(before)
+
+    done = desk.privy("add", "dev", "--env", "--region", "eu-west-1", env=env)
+
+    assert done.status == 0, done.err
+    assert desk.config.read_text() == before.replace("# mine\n", "# mine\nregion = eu-west-1\n")
+    assert f"wrote [profile dev] to {desk.config}" in done.err
+
+
+@pytest.mark.parametrize("holder", ["dev", "base"])
+def test_region_of_a_profile_that_has_one_is_kept_and_that_is_said(desk: Desk, holder: str) -> None:
+    env = {**variables(desk, desk.aws.people.add_user("dev")), "AWS_REGION": ""}
+    before = f"[profile dev]\ninclude_profile = base\n[profile {holder}]\nregion = eu-north-1\n"
+    desk.write(before)
+
+    done = desk.privy("add", "dev", "--env", "--region", "eu-west-1", env=env)
+
+    assert done.status == 0, done.err
+    assert desk.config.read_text() == before
+    assert "profile 'dev' keeps its region 'eu-north-1'" in done.err
+
+
 @pytest.mark.parametrize(("answer", "written"), [("y", True), ("", False), ("n", False)])
 def test_device_that_was_typed_is_written_into_a_profile_that_is_there_if_wanted(
     desk: Desk, answer: str, written: bool
