@@ -78,12 +78,15 @@ class Checks:
 
     def _regions(self, name: str) -> Finding:
         try:
-            without = list(regionless(load_profiles(os.environ), outside(os.environ)))
+            profiles = load_profiles(os.environ)
+            without = list(regionless(profiles, outside(os.environ)))
         except PrivysealError:
             return Finding(name, "warn", "not known: the configuration cannot be read")
         if without:
             text = f"no region for {some(without)}: commands get none"
             return Finding(name, "warn", text, "set `region` there, or the variable AWS_REGION")
+        if not profiles.names():
+            return Finding(name, "ok", "there is no profile yet that could lack one")
         return Finding(name, "ok", "every profile has one")
 
     def _permissions(self, name: str) -> Finding:

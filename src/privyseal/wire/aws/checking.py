@@ -58,17 +58,18 @@ def unsettled(profiles: Profiles) -> Iterator[tuple[str, str]]:
 
 
 def regionless(profiles: Profiles, environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield the profiles for which no region is set anywhere, but for those that only serve others."""
+    """Yield the profiles for which no region is set anywhere, but for those that are only included.
+
+    One that others take for their source is named: commands run with its own key, too.
+    """
     names = profiles.names()
-    used = {
-        profiles.own(name).get(key, "")
-        for name in names
-        for key in ("source_profile", "include_profile")
-        if profiles.own(name).get(key) != name
-    }
+    included, sources = (
+        {profiles.own(name).get(key, "") for name in names}
+        for key in ("include_profile", "source_profile")
+    )
     for name in names:
         with suppress(PrivysealError):  # `check` tells of it
-            if name not in used and not profiles.resolve(name, environment)["region"]:
+            if name not in included - sources and not profiles.resolve(name, environment)["region"]:
                 yield name
 
 

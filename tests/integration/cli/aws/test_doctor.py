@@ -50,6 +50,23 @@ def test_a_profile_without_a_region_is_named(desk: Desk) -> None:
     assert findings(desk, AWS_REGION="eu-west-1")["regions"][0] == "ok"
 
 
+def test_a_source_without_a_region_is_named_since_commands_run_with_its_own_key(
+    desk: Desk,
+) -> None:
+    desk.write(
+        "[profile dev]\n[profile deploy]\nsource_profile = dev\nregion = eu-west-1\n"
+        "role_arn = arn:aws:iam::123456789012:role/deploy\n"
+    )
+    assert findings(desk)["regions"][1].startswith("no region for dev: ")
+    assert "warning: no region for dev: " in desk.privy("config", "validate").out
+
+
+def test_where_there_is_no_profile_none_is_said_to_have_a_region(desk: Desk) -> None:
+    desk.config.unlink()
+    state, text = findings(desk)["regions"]
+    assert (state, text.startswith("there is no profile")) == ("ok", True)
+
+
 def test_plain_keys_are_found_wherever_they_lie_beside_the_configuration(desk: Desk) -> None:
     folder = desk.config.parent
     leak = folder / "notes.txt"

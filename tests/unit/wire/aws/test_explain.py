@@ -169,12 +169,12 @@ def test_a_check_plans_every_profile_and_portal_as_if_the_keys_were_stored() -> 
     assert next(iter(check(load("[profile a]\ninclude_profile=a\n")))).name == "a"
 
 
-def test_profiles_without_a_region_anywhere_are_found_but_for_those_that_serve_others() -> None:
+def test_profiles_without_a_region_anywhere_are_found_but_for_those_only_included() -> None:
     profiles = load(
-        "[profile key]\n[profile part]\nregion = a-b-1\n[profile bare]\nsource_profile = key\n"
-        "[profile whole]\ninclude_profile = part\n[profile self]\nsource_profile = self\n"
+        "[profile key]\n[profile part]\noutput = json\n[profile bare]\nsource_profile = key\n"
+        "[profile whole]\ninclude_profile = part\nregion = a-b-1\n[profile self]\nsource_profile = self\n"
     )
-    assert list(regionless(profiles, {})) == ["bare", "self"]
+    assert list(regionless(profiles, {})) == ["key", "bare", "self"]
     assert list(regionless(profiles, {"AWS_DEFAULT_REGION": "a-b-1"})) == []
     for name, count in (("bare", 1), ("whole", 0)):
         found = explain(profiles, name, keys=["key", "whole"], environment={})
