@@ -47,8 +47,8 @@ def run(values: Values) -> int:
     source = profiles.own(name).get("source_profile", "")
     if source and source != name:
         raise UsageError(
-            f"profile {name!r} has source_profile {source!r}: a key of its own would not be used",
-            hint=f"keep the key with `privy aws add {source}`",
+            f"profile {name!r} takes its key from {source!r}: one of its own would go before that",
+            hint=f"keep the key with `privy aws add {source}`, or take source_profile out first",
         )
     if values["env"] and (values["typed"] or values["here"]):
         raise UsageError("--env cannot be used with --typed or --here")

@@ -175,7 +175,18 @@ def test_profile_that_takes_its_key_from_another_gets_none(desk: Desk) -> None:
     desk.section("profile dev", source_profile="base")
     done = desk.privy("add", "dev", "--env")
     assert done.status == 2
-    assert "source_profile 'base'" in done.err
+    assert "takes its key from 'base': one of its own would go before that" in done.err
+    assert "`privy aws add base`, or take source_profile out first" in done.err
+
+
+def test_a_key_that_a_profile_with_a_source_has_all_the_same_goes_before(desk: Desk) -> None:
+    key = desk.aws.people.add_user("dev").key
+    desk.keep("dev", key)
+    desk.user("base")
+    desk.section("profile dev", source_profile="base", region="eu-west-1")
+    said = desk.privy("config", "explain", "dev")
+    assert "begin with the stored key 'dev'" in said.out, said.err
+    assert key.access_key_id in desk.privy("export", "--no-session", "dev").out
 
 
 def test_configuration_is_left_alone_when_that_is_wanted(desk: Desk) -> None:
