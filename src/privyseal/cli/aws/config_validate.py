@@ -58,7 +58,8 @@ def _of_plaintext(names: Sequence[str]) -> Iterator[str]:
 def _of_regions(names: list[str]) -> Iterator[str]:
     if names:
         yield (
-            f"no region for {some(names)}: commands get none unless --region or AWS_REGION names it"
+            f"no region for {some(names)}: commands get none, not that of a source profile either, "
+            "unless --region or AWS_REGION names it"
         )
 
 

@@ -90,7 +90,7 @@ def explain(
         tuple(words(made)) if made else (),
         (
             *(made.notes if made else ()),
-            *_regionless(target),
+            *_regionless(target, made),
             *_inheritance(profiles, name),
             *profiles.warnings(*(link.name for link in links)),
         ),
@@ -123,11 +123,13 @@ def _rows(profile: Profile) -> Iterator[Row]:
         yield Row(f"{service}.endpoint_url", setting.value, setting.origin)
 
 
-def _regionless(target: Profile) -> Iterator[str]:
+def _regionless(target: Profile, made: Plan | None) -> Iterator[str]:
     if not target["region"]:
+        called = made.network.region if made else ""
         yield (
-            "no region is set, and the command gets none: set `region` in the profile, AWS_REGION or"
-            " --region"
+            "no region is set, and the command gets none: "
+            + (f"{called} is for the calls above alone; " if called else "")
+            + "set `region` in the profile, AWS_REGION or --region"
         )
 
 

@@ -58,6 +58,17 @@ def test_a_role_and_a_chain_on_top_of_it_are_assumed(desk: Desk) -> None:
     assert ":assumed-role/second/" in json.loads(done.out)["Arn"], done.err
 
 
+def test_the_region_of_a_source_profile_is_not_that_of_the_command(desk: Desk) -> None:
+    desk.user()
+    role = desk.aws.people.add_role("deploy")
+    desk.section("profile deploy", source_profile="dev", role_arn=role.arn, region="")
+
+    found = variables(desk.privy("exec", "deploy", "--", "env").out)
+
+    assert found["AWS_VAULT"] == "deploy"
+    assert not {"AWS_REGION", "AWS_DEFAULT_REGION"} & found.keys()
+
+
 def test_boto3_finds_the_credentials_in_the_environment(desk: Desk) -> None:
     user = desk.user()
 

@@ -179,3 +179,16 @@ def test_profiles_without_a_region_anywhere_are_found_but_for_those_only_include
     for name, count in (("bare", 1), ("whole", 0)):
         found = explain(profiles, name, keys=["key", "whole"], environment={})
         assert sum("no region is set" in warning for warning in found.warnings) == count
+
+
+def test_region_of_a_source_profile_is_said_to_be_for_the_calls_and_not_for_the_command() -> None:
+    profiles = load(
+        "[profile dev]\nregion = eu-west-1\n[profile deploy]\nsource_profile = dev\n"
+        "role_arn = arn:aws:iam::222222222222:role/R\n"
+    )
+    found = explain(profiles, "deploy", keys=["dev"], environment={})
+    assert found.words[-1] == "AWS is called in eu-west-1"
+    assert (
+        "no region is set, and the command gets none: eu-west-1 is for the calls above alone;"
+        in found.warnings[0]
+    )
