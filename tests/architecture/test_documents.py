@@ -83,6 +83,12 @@ def test_every_command_has_a_line_in_the_guide() -> None:
     assert missing == []
 
 
+def test_every_command_for_aws_stands_in_the_list_of_commands() -> None:
+    page = (ROOT / "docs" / "guide" / "commands.md").read_text()
+    names = [name for name in _commands(root, ("privy",)) if name.startswith("privy aws ")]
+    assert [name for name in names if f"| `{name}` |" not in page] == []
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 

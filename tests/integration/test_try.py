@@ -176,6 +176,16 @@ def test_without_a_bus_it_starts_one_and_leaves_nothing_behind(env: dict[str, st
     assert _left_behind(env) == []
 
 
+def test_it_prints_the_line_that_makes_privy_known_where_it_is_not(env: dict[str, str]) -> None:
+    bare = {**env, "PATH": "/usr/bin:/bin"}
+    with _trial(bare) as trial:
+        (line,) = [line for line in trial.printed.splitlines() if "export PATH=" in line][:1]
+        found = _run(["sh", "-c", f"{line.strip()}; command -v privy"], trial.env)
+        assert found.communicate(timeout=PATIENCE)[0] == f"{PRIVY}\n"
+    with _trial({**env, "PATH": f"{Path(PRIVY).parent}:{env['PATH']}"}) as trial:
+        assert "export PATH=" not in trial.printed
+
+
 def test_on_a_bus_that_is_there_it_gives_the_names_back(
     env: dict[str, str], tmp_path: Path
 ) -> None:

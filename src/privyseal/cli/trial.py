@@ -154,16 +154,16 @@ class _Trial:
         export = []
         if address != f"unix:path=/run/user/{os.getuid()}/bus":
             export = [f"    export DBUS_SESSION_BUS_ADDRESS={shlex.quote(address)}"]
+        here = Path(sys.executable).with_name("privy")
+        if Path(shutil.which("privy") or "") != here:
+            export.append(f'    export PATH={shlex.quote(str(here.parent))}:"$PATH"')
         told = ["In a second terminal:", "", *export]
         told += ["    secret-tool store --label=demo service demo"]
         told += ["    secret-tool lookup service demo"]
         print("", *told, "", sep="\n")
         if self._wish.headless:
-            privy = shlex.quote(
-                shutil.which("privy") or str(Path(sys.executable).with_name("privy"))
-            )
             print("Each one waits until you decide, in a third terminal:\n")
-            print(*export, f"    {privy} list", f"    {privy} approve ID", "", sep="\n")
+            print(*export, "    privy list", "    privy approve ID", "", sep="\n")
             print("Ctrl-C ends the trial.", flush=True)
         return told
 
