@@ -352,4 +352,4 @@ class Asking:
         allowed, denied = states.count("allowed"), states.count("denied")
         if not allowed and not denied:
             return ""
-        return f"allowed {allowed} times, denied {denied} times"
+        return f"allowed {allowed} time{'s' * (allowed != 1)}, denied {denied} time{'s' * (denied != 1)}"

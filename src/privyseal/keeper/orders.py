@@ -46,6 +46,8 @@ def order_facts(order: aws.Order, value: Secret | None = None) -> tuple[Fact, ..
     match order:
         case aws.Obtain(plan=aws.Plan(source=aws.StoredKey(), steps=())):
             facts.append(Fact(grade="warning", name="gives", value="the long-lived key itself"))
+        case aws.Clear(name="", portal=None):
+            facts.append(Fact(grade="verified", name="forgets", value="all sessions and tokens"))
         case _:
             pass
     return tuple(facts)

@@ -99,8 +99,8 @@ class FederationStep(Value, frozen=True, tag_field="step", tag="federation"):
     `name` is "" when the user of the key gives it, cut to 32 characters.
     """
 
-    name: Name
     duration: Duration = 0
+    name: Name = ""
     policy: Text = ""
     policy_arns: Annotated[tuple[Text, ...], msgspec.Meta(max_length=10)] = ()
 

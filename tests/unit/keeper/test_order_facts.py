@@ -155,6 +155,27 @@ def test_a_long_lived_key_that_would_leave_is_a_warning():
     assert (last.grade, last.name, last.value) == ("warning", "gives", "the long-lived key itself")
 
 
+def test_a_federated_session_is_shown_by_how_long_it_holds():
+    plan = aws.Plan(
+        profile="prod",
+        source=aws.StoredKey(name="base"),
+        steps=(aws.FederationStep(duration=3600),),
+    )
+
+    facts = {fact.name: fact.value for fact in order_facts(aws.Link(plan=plan))}
+
+    assert facts["federation"] == "1 h"
+    assert all(value for name, value in facts.items() if name != "profile")
+
+
+def test_what_is_forgotten_without_a_name_is_said():
+    (every,) = order_facts(aws.Clear())
+    (one,) = order_facts(aws.Clear(name="prod"))
+
+    assert (every.name, every.value) == ("forgets", "all sessions and tokens")
+    assert (one.name, one.value) == ("name", "prod")
+
+
 def test_a_key_that_is_kept_is_named_by_its_id_and_never_shown():
     key = aws.AccessKey(
         access_key_id="AKIAEXAMPLE", secret_access_key="hunter2", account="111122223333", mfa="me"

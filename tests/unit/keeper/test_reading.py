@@ -500,3 +500,14 @@ async def test_a_whole_read_is_asked_for_only_where_no_lease_covers_it(bench: Be
     await bench.decide(answered.request.id)
     released = await bench.asking.collect(answered.request)
     assert [secret.expose() for secret in released] == [b"1", b"2"]
+
+
+async def test_what_was_decided_on_the_program_before_is_counted(bench: Bench) -> None:
+    item = await bench.item()
+    counted = []
+    for _ in range(3):
+        answered = await bench.read(bench.process(), item)
+        counted.append(bench.deciding.show(answered.request.id).content.before)
+        await bench.decide(answered.request.id)
+
+    assert counted == ["", "allowed 1 time, denied 0 times", "allowed 2 times, denied 0 times"]
