@@ -5,6 +5,7 @@ What is found is told by its kind, its end and the last letters of a key's id, n
 
 import json
 import re
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
@@ -115,9 +116,8 @@ def _open(paths: Mapping[str, None]) -> Iterator[Leak]:
         except OSError:
             continue
         if mode & _OTHERS:
-            yield Leak(
-                path, f"other users may read it (mode {mode:o})", "take that back with `chmod 600`"
-            )
+            back = f"take that back with `chmod 600 {shlex.quote(path)}`"
+            yield Leak(path, f"other users may read it (mode {mode:o})", back)
 
 
 def _until(text: object, now: float) -> str:

@@ -99,7 +99,9 @@ def test_file_that_others_may_read_is_told_once_more(tmp_path):
     text = "[jon]\naws_secret_access_key = hush\n[ada]\naws_secret_access_key = hush\n"
     path = put(tmp_path, "credentials", text)
     path.chmod(0o644)
-    assert [leak.what for leak in found(tmp_path)][2:] == ["other users may read it (mode 644)"]
+    (leak,) = found(tmp_path)[2:]
+    assert leak.what == "other users may read it (mode 644)"
+    assert leak.advice == f"take that back with `chmod 600 {path}`"
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, '{"Credentials": 7}', '"x"', "{}"])
