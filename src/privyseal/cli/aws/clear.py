@@ -3,14 +3,14 @@
 import os
 from typing import Final
 
-from privyseal.cli.aws.door import open_door
+from privyseal.cli.aws.door import Door, KeeperDoor, open_door
 from privyseal.cli.aws.environment import outside
 from privyseal.cli.aws.files import load_profiles
 from privyseal.cli.aws.lines import print_lines
 from privyseal.cli.aws.options import STORE
 from privyseal.cli.fetch import TIMEOUT
 from privyseal.cli.spec import Argument, Spec, Values
-from privyseal.errors import NotFoundError
+from privyseal.errors import LockedError, NotFoundError
 from privyseal.model.aws import Clear, Portal, Vaulted
 from privyseal.wire.aws.profiles import Profiles, nearest
 from privyseal.wire.aws.sources import portal, session_portal
@@ -25,9 +25,24 @@ def run(values: Values) -> int:
         # Nobody is asked about what is not there.
         if name and order.portal is None and name not in profiles.names():
             _check(name, profiles, door.known())
+        if isinstance(door, KeeperDoor) and not _anything(order, door):
+            print("Cleared 0 sessions.")
+            return 0
         result = door.carry_out(order)
     print_lines(result)
     return 0
+
+
+def _anything(order: Clear, door: Door) -> bool:
+    """Return whether something is kept that this might forget; which key made a session is not told."""
+    try:
+        kept = door.known()
+    except LockedError:
+        return True
+    portals = {token.start_url for token in kept.tokens}
+    if order.name:
+        portals &= {order.portal.start_url} if order.portal else set()
+    return bool(kept.sessions or portals)
 
 
 def _check(name: str, profiles: Profiles, kept: Vaulted) -> None:

@@ -109,6 +109,15 @@ async def test_nobody_is_asked_about_sessions_of_a_name_that_there_is_not(shell:
     await shell.world.house.nothing_waits()
 
 
+@pytest.mark.parametrize("words", [["clear"], ["clear", "prod"]])
+async def test_nobody_is_asked_where_there_is_nothing_to_forget(
+    shell: Shell, words: list[str]
+) -> None:
+    done = await shell.run(*words)
+    assert (done.status, done.out) == (0, b"Cleared 0 sessions.\n"), done.err
+    await shell.world.house.nothing_waits()
+
+
 async def test_keys_of_a_store_are_copied_to_the_keeper(shell: Shell) -> None:
     environment = shell.world.house.environment
     environment |= {
