@@ -197,8 +197,19 @@ def _refusal(error: click.ClickException, words: list[str], program: str) -> Pri
         path = f"{program} {words[0]}" if words and words[0] in COMMANDS else program
     hint = f"see `{path} --help`"
     if isinstance(error, click.NoSuchOption) and context and isinstance(context.command, _Fenced):
-        hint = "put `--` before a command that has options"
+        hint += _about_fence(context.command_path, words, error.option_name)
     return UsageError(text[:1].lower() + text[1:], hint=hint)
+
+
+def _about_fence(path: str, words: list[str], option: str) -> str:
+    """Return what to say of `--`: something where the option may be the wrapped command's."""
+    given = [word.partition("=")[0] for word in words[len(path.split()) - 1 :]]
+    place = given.index(option) if option in given else len(given)
+    plain = [word for word in given[:place] if not word.startswith("-")]
+    # A profile alone, or nothing: no command has begun. With `--` behind it, none either.
+    if len(plain) <= 1 or "--" in given[place:]:
+        return ""
+    return ", or put `--` before a command that has options"
 
 
 root: Final = _Tree(

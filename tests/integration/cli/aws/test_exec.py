@@ -338,6 +338,14 @@ def test_an_option_of_the_command_is_told_where_it_belongs(desk: Desk) -> None:
     assert "put `--` before a command that has options" in done.err
 
 
+@pytest.mark.parametrize("words", [["--bogus", "dev"], ["dev", "--bogus", "--", "true", "now"]])
+def test_a_mistyped_option_is_not_taken_for_one_of_the_command(
+    desk: Desk, words: list[str]
+) -> None:
+    done = desk.privy("exec", *words)
+    assert done.err == ("privy: no such option '--bogus'\n  try: see `privy aws exec --help`\n")
+
+
 def test_ctrl_c_while_a_code_is_waited_for_ends_in_silence(desk: Desk) -> None:
     user = desk.user("alice", device=True)
     assert user.device is not None
