@@ -45,7 +45,7 @@ class Keeper:
     """The keeper as one command sees it. `how_to_unlock` and `how_to_decide` are hints."""
 
     how_to_unlock = "unlock it with `privy unlock`"
-    how_to_decide = "approve it on the screen, or run: privy approve {}"
+    how_to_decide = "approve it on the screen (`privy watch`), or run: privy approve {}"
 
     def __init__(self, bus: Bus, owner: str, name: str = BUS_NAME) -> None:
         self._bus = bus

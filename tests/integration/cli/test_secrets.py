@@ -95,7 +95,7 @@ async def test_get_waits_for_the_decision_and_says_where_to_make_it(
     assert await shell.finish(process) == Transcript(
         0,
         "hunter2",
-        "privy: waiting for a decision: approve it on the screen, "
+        "privy: waiting for a decision: approve it on the screen (`privy watch`), "
         f"or run: privy approve {request}\n",
     )
 
