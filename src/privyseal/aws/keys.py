@@ -73,8 +73,6 @@ def remove(order: Remove, store: KeyStore) -> list[str]:
     """
     before = store.entries()
     made = _made_from(order.name, set(), before)
-    if order.sessions_only:
-        return [f"Deleted {_drop(store, made)} sessions."]
     if items.journal_key(order.name) in before:
         raise ConflictError(
             f"a rotation of {order.name!r} is unfinished",

@@ -193,10 +193,9 @@ class Keep(Value, frozen=True, tag_field="order", tag="keep"):
 
 
 class Remove(Value, frozen=True, tag_field="order", tag="remove"):
-    """Forget a long-lived key; `sessions` alone: only what was made from it."""
+    """Forget a long-lived key and what was made from it; `Clear` forgets the latter alone."""
 
     name: Name
-    sessions_only: bool = False
 
 
 class Clear(Value, frozen=True, tag_field="order", tag="clear"):

@@ -198,14 +198,6 @@ def test_removed_key_takes_its_sessions_with_it():
     assert list(store.entries()) == [stays]
 
 
-def test_sessions_alone_are_removed_when_only_they_are_meant():
-    store = MemoryStore()
-    kept(store)
-    session(store, "jon")
-    assert remove(Remove(name="jon", sessions_only=True), store) == ["Deleted 1 sessions."]
-    assert list(store.entries()) == ["jon"]
-
-
 @pytest.mark.parametrize("name", ["ada", "oidc:https://x"])
 def test_what_is_no_key_is_not_removed(name):
     store = MemoryStore()
@@ -257,5 +249,5 @@ def test_changing_orders_read_no_value_but_that_of_an_unnoted_key():
     store.reads.clear()
     clear(Clear(), store)
     kept(store, replace=True)
-    remove(Remove(name="jon", sessions_only=True), store)
+    clear(Clear(name="jon"), store)
     assert store.reads == []

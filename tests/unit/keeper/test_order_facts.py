@@ -29,7 +29,7 @@ ORDERS = st.one_of(
     st.builds(aws.Roles, portal=PORTALS, network=NETWORKS),
     st.builds(aws.SignIn, portal=PORTALS, network=NETWORKS),
     st.builds(aws.Keep, name=TEXT, network=NETWORKS, typed=st.booleans(), replace=st.booleans()),
-    st.builds(aws.Remove, name=TEXT, sessions_only=st.booleans()),
+    st.builds(aws.Remove, name=TEXT),
     st.builds(aws.Clear, name=TEXT, portal=st.none() | PORTALS),
     st.builds(aws.Rotate, name=TEXT, plan=PLANS, grace=SECONDS, resume=st.booleans()),
 )

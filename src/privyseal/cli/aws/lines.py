@@ -10,10 +10,10 @@ _WIDE: Final = 1000
 _SOME: Final = 3
 
 
-def print_lines(result: bytes) -> None:
-    """Print the `lines` of an order's result."""
+def print_lines(result: bytes, other: tuple[str, str] = ("", "")) -> None:
+    """Print the `lines` of an order's result, with the second word of `other` for the first."""
     for line in json.loads(result)["lines"]:
-        print(fit(line, _WIDE))
+        print(fit(line.replace(*other, 1) if other[0] else line, _WIDE))
 
 
 def some(names: Sequence[str]) -> str:

@@ -10,6 +10,8 @@ from tests.integration.aws.aws_house import aws_house
 from tests.integration.cli.aws.test_keeper import Shell
 from tests.integration.rig import Outcome, ended
 
+from privyseal.model.ask import title_of
+
 
 @pytest.fixture
 async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
@@ -100,6 +102,18 @@ async def test_sessions_are_cleared_by_a_decision(shell: Shell) -> None:
     assert first.status == 0, first.err
     cleared = await shell.granted("clear", "prod")
     assert cleared.out == b"Cleared 1 sessions.\n", cleared.err
+
+
+async def test_who_forgets_sessions_alone_is_not_asked_about_a_key(shell: Shell) -> None:
+    first = await shell.granted("exec", "prod", "--", "true")
+    assert first.status == 0, first.err
+    process = await shell.start("remove", "--sessions-only", "prod")
+    approval = await shell.world.house.decide()
+    done = await ended(process)
+
+    assert title_of(approval.ask) == ("CLEAR", "Forget AWS sessions")
+    assert done.out == b"Deleted 1 sessions.\n", done.err
+    assert set(await kept(shell)) == {"prod"}
 
 
 async def test_nobody_is_asked_about_sessions_of_a_name_that_there_is_not(shell: Shell) -> None:
