@@ -11,7 +11,14 @@ from typing import Any
 
 import msgspec
 
-from privyseal.errors import ConflictError, DeniedError, LockedError, NotFoundError, UsageError
+from privyseal.errors import (
+    ConflictError,
+    DeniedError,
+    LockedError,
+    NotFoundError,
+    PrivysealError,
+    UsageError,
+)
 from privyseal.model.approval import Approval, Content, Lease, PinAsk, Status
 from privyseal.model.ask import Ask, Read, Search, decode_ask, title_of
 from privyseal.model.aws import Vaulted
@@ -77,6 +84,7 @@ class FakeDecider:
         self.locked = False
         self.answer: State = "leased"
         self.reason = ""
+        self.ending: Callable[[str], PrivysealError] | None = None
         self.looks = 0
         self.asked = asyncio.Event()
         self.cancelled = asyncio.Event()
@@ -226,6 +234,8 @@ class FakeDecider:
         return self._ticket(name)
 
     async def _collect(self, call: Call) -> Reply:
+        if self.ending is not None:
+            raise self.ending(call.body[0])
         return self._ticket(call.body[0])
 
     def _ticket(self, name: str) -> Reply:

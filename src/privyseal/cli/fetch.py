@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from privyseal.cli.spec import Option
-from privyseal.errors import DeniedError, ExpiredError, PrivysealError, UnreachableError
+from privyseal.errors import (
+    DeniedError,
+    ExpiredError,
+    NotFoundError,
+    PrivysealError,
+    UnreachableError,
+)
 from privyseal.model.secret import Secret
 from privyseal.runtime.blocking import Json, Keeper
 
@@ -14,6 +20,15 @@ if TYPE_CHECKING:
 
 TIMEOUT: Final = Option("--timeout", "Give up after so many seconds.", "SECONDS")
 LONGEST_WAIT: Final = 7 * 24 * 3600
+
+_ENDINGS: Final = frozenset(
+    {
+        "the keeper does not run",
+        "the message bus closed the connection",
+        "this program is stopping",
+    }
+)
+"""What is heard of a keeper that goes; AWS may be out of reach as well, and is another matter."""
 
 _GRANTED: Final = frozenset({"allowed", "leased", "ruled", "ignored"})
 
@@ -42,6 +57,7 @@ def ask(
     Raises:
         DeniedError: A person or a rule refused.
         ExpiredError: Nobody decided in time; the request is withdrawn.
+        UnreachableError: The keeper ended while it waited.
     """
     ticket, secrets = keeper.submit(requester, wish, inputs)
     if ticket["state"] == "pending":
@@ -51,13 +67,17 @@ def ask(
                 where = keeper.how_to_decide.format(request)
                 told(ticket.get("reason") or f"waiting for a decision: {where}")
                 keeper.resolved(request, seconds)
+            ticket, secrets = keeper.collect(request)
         except (KeyboardInterrupt, ExpiredError):
             from contextlib import suppress  # noqa: PLC0415 - only for who gives up
 
             with suppress(PrivysealError):
                 keeper.cancel(request)
             raise
-        ticket, secrets = keeper.collect(request)
+        except (NotFoundError, UnreachableError) as error:
+            if str(error) in {*_ENDINGS, f"no request {request!r}"}:
+                raise keeper.stopped() from error
+            raise
     if ticket["state"] not in _GRANTED:
         raise _refused(ticket)
     return ticket, secrets

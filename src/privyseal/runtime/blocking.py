@@ -148,6 +148,12 @@ class Keeper:
                 return
         raise ExpiredError(f"nobody decided within {seconds:g} seconds: {request}")
 
+    def stopped(self) -> PrivysealError:
+        """Return what a person is told when the keeper goes away while she waits."""
+        return UnreachableError(
+            "the keeper ended while this waited", hint="start it with `privy try`, then ask again"
+        )
+
     def decide(self, decision: Json) -> Json:
         """Decide one request; return how it ended."""
         return dict(parse(self._decision("Decide", "s", [jsontext.write(decision)])))
@@ -212,10 +218,7 @@ class Keeper:
             elif (signal.sender, signal.member) == (DBUS, "NameOwnerChanged"):
                 _, before, _ = signal.values()
                 if before == self._owner:
-                    raise self._stopped()
-
-    def _stopped(self) -> PrivysealError:
-        return UnreachableError("the keeper stopped", hint="start it with `privy try`")
+                    raise self.stopped()
 
     def _send(self, member: str, signature: str = "", body: Sequence[object] = ()) -> int:
         return self._bus.send(self._owner, PATH, REQUEST, member, signature, body)

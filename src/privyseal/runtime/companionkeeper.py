@@ -108,7 +108,8 @@ class CompanionKeeper(Keeper):
             known, was_locked = now, is_locked
             time.sleep(LOOK_SECONDS)
 
-    def _stopped(self) -> PrivysealError:
+    def stopped(self) -> PrivysealError:
+        """Return what a person is told when the keeper goes away while she waits."""
         return interrupted(self._keys)
 
     def _receive(self, serial: int) -> Any:

@@ -3,18 +3,23 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 import msgspec
 import pytest
 from tests.fake_decider import FakeDecider, item
 from tests.integration.cli.conftest import Shell, Transcript, terminal
 
+from privyseal.errors import NotFoundError, PrivysealError, UnreachableError
 from privyseal.model.keyring import CollectionInfo
 
 TOKEN = item("login", "17", "GitHub token", service="github.com", user="alice")
 OTHER = item("login", "18", "GitHub token", service="github.com", user="bob")
 SLASH = item("work", "1", "a/b=c,d\\", kind="x=y,z")
 
+ENDED = (
+    "privy: the keeper ended while this waited\n  try: start it with `privy try`, then ask again\n"
+)
 FORMS = "  try: name it as attribute=value, collection/label, a label or item:COLLECTION/ID\n"
 
 
@@ -159,7 +164,31 @@ async def test_a_keeper_that_stops_ends_the_wait(shell: Shell, stocked: FakeDeci
     stocked.connection.close()
     run = await shell.finish(process)
 
-    assert run == Transcript(6, "", "privy: the keeper stopped\n  try: start it with `privy try`\n")
+    assert run == Transcript(6, "", ENDED)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        lambda _: UnreachableError("this program is stopping"),
+        lambda _: UnreachableError("the keeper does not run"),
+        lambda request: NotFoundError(f"no request {request!r}"),
+    ],
+    ids=["stopping", "gone", "unknown"],
+)
+async def test_every_way_in_which_a_keeper_ends_is_told_alike(
+    shell: Shell, stocked: FakeDecider, ending: Callable[[str], PrivysealError]
+) -> None:
+    stocked.answer = "pending"
+    stocked.ending = ending
+    process = await shell.start("get", "user=alice")
+    assert process.stderr is not None
+    await process.stderr.readline()
+
+    stocked.resolve(stocked.only_request(), "leased")
+    run = await shell.finish(process)
+
+    assert run == Transcript(6, "", ENDED)
 
 
 async def test_get_adds_a_newline_on_a_terminal(shell: Shell, stocked: FakeDecider) -> None:
