@@ -23,7 +23,7 @@ USES: Final = frozenset({"obtain", "link", "roles"})
 """The orders that use what is kept; the others change it."""
 
 ALLOWED: Final = "it is allowed, and AWS is asked now"
-"""What the keeper says as well, of an order that nobody has to decide."""
+"""What the keeper says as well, of an order that was allowed before anybody was told to decide."""
 
 GRACE: Final = 0.4
 """Seconds before a person is told that she has to decide: what a lease covers takes a tenth."""
@@ -42,7 +42,8 @@ class NoKeeperError(UnreachableError):
 class _Progress:
     """What a person is told while she waits for an order, each thing once.
 
-    Whoever was told to decide sees that this has been done, and whoever has decided is told so.
+    Whoever was told to decide sees that this has been done. Of what a lease allows nothing is said,
+    least of all in the middle of a dialogue.
     """
 
     def __init__(self, under_way: str) -> None:
@@ -53,12 +54,12 @@ class _Progress:
     def begun(self) -> None:
         """Note that the broker begins."""
         self._begun = True
-        if self._said:
-            self.told(self._under_way)
+        self.told(self._under_way)
 
     def told(self, text: str) -> None:
         """Say what there is to wait for: the person, until the broker begins."""
-        text = self._under_way if self._begun else text
+        if self._begun or text == ALLOWED:
+            text = self._under_way if self._said else ""
         if text != self._said:
             self._said = text
             from privyseal.cli.report import say  # noqa: PLC0415 - only where a person waits
