@@ -11,6 +11,7 @@ from privyseal.wire.aws import partitions
 from privyseal.wire.aws.profiles import Profile
 from privyseal.wire.aws.vocabulary import SERVICES
 
+_SIGNIN: Final = "signin"
 _REGION: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
@@ -19,10 +20,13 @@ def network(
     environment: Mapping[str, str],
     partition: str = "",
     others: Iterable[str] = (),
+    *,
+    login: bool = False,
 ) -> Network:
     """Return how AWS is reached for a profile.
 
-    Without a region of its own it takes the first of `others`, then the home of `partition`.
+    Without a region of its own it takes the first of `others`, then the home of `partition`. An
+    address for sign-in counts for a `login` of the AWS CLI; links to the console have their own.
 
     Raises:
         UsageError: A region, an address or a switch is malformed.
@@ -35,7 +39,7 @@ def network(
         chosen = known.home
     return Network(
         region=chosen,
-        endpoints=_endpoints(profile, environment),
+        endpoints=_endpoints(profile, environment, login=login),
         dual_stack=profile.flag("use_dualstack_endpoint"),
         fips=profile.flag("use_fips_endpoint"),
         global_sts=_global_sts(profile, chosen),
@@ -64,12 +68,14 @@ def _global_sts(profile: Profile, chosen: str) -> bool:
     return mode == "legacy" and (not chosen or chosen in partitions.LEGACY_GLOBAL)
 
 
-def _endpoints(profile: Profile, environment: Mapping[str, str]) -> dict[str, str]:
+def _endpoints(profile: Profile, environment: Mapping[str, str], *, login: bool) -> dict[str, str]:
     found: dict[str, str] = {}
     for service, name in SERVICES.items():
         address, where = _endpoint(profile, environment, name)
         if address:
-            found[service] = _checked(address, where)
+            checked = _checked(address, where)
+            if login or service != _SIGNIN:
+                found[service] = checked
     return found
 
 

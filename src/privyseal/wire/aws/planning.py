@@ -122,6 +122,7 @@ class _Planner:
                 self._environment,
                 partition,
                 [region(link) for link in self._way.links],
+                login=self._begins_with_login(),
             ),
             notes=tuple(dict.fromkeys(self._notes))[:_MOST_NOTES],
             fresh=rotation or self._flags.fresh,
@@ -138,9 +139,7 @@ class _Planner:
 
     def _all_stages(self) -> list[_Stage]:
         stages = [_Stage(link, link["role_arn"]) for link in reversed(self._way.links)]
-        if isinstance(self._source, PortalRole | Process) or (
-            isinstance(self._source, Ambient) and self._source.kind == "login"
-        ):
+        if isinstance(self._source, PortalRole | Process) or self._begins_with_login():
             if stages[0].role:
                 self._notes.append(
                     f"role_arn of {stages[0].profile.name!r} is left out: it needs a source_profile"
@@ -161,6 +160,9 @@ class _Planner:
                 f"profile {self._way.target.name!r} chains more than {limits.ROLES_MOST} roles"
             )
         return stages
+
+    def _begins_with_login(self) -> bool:
+        return isinstance(self._source, Ambient) and self._source.kind == "login"
 
     def _ad_hoc(self, role: str, *, last: bool) -> _Stage:
         target = self._way.target

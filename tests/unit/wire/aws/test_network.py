@@ -15,12 +15,13 @@ endpoint_url = http://profile
 sts =
   endpoint_url = http://section
 """
-ALL = ("sts", "iam", "sso", "sso-oidc", "signin")
+ALL = ("sts", "iam", "sso", "sso-oidc")
 
 
 def network(text: str, environment: dict[str, str] | None = None, **flags: str) -> Network:
     given = Flags(**flags)  # type: ignore[arg-type]  # only texts here
-    return plan(load(text), "a", keys=["a"], environment=environment or {}, flags=given).network
+    keys = [] if "login_session" in text else ["a"]
+    return plan(load(text), "a", keys=keys, environment=environment or {}, flags=given).network
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,13 @@ def test_one_endpoint_is_for_all_services_and_oidc_has_a_variable_of_its_own() -
     assert network("[profile a]\n", {"AWS_ENDPOINT_URL_SSO_OIDC": "https://y"}).endpoints == {
         "sso-oidc": "https://y"
     }
+
+
+def test_an_endpoint_for_signing_in_counts_for_a_login_of_the_aws_cli_alone() -> None:
+    session = "login_session = arn:aws:iam::222222222222:user/me\n"
+    endpoints = network(f"[profile a]\nendpoint_url = https://x\n{session}").endpoints
+    assert endpoints == dict.fromkeys([*ALL, "signin"], "https://x")
+    assert network("[profile a]\n", {"AWS_ENDPOINT_URL_SIGNIN": "https://y"}).endpoints == {}
 
 
 @pytest.mark.parametrize(
