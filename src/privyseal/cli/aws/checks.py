@@ -13,12 +13,15 @@ from urllib.parse import urlsplit
 
 from privyseal.aws.calls import trusted
 from privyseal.aws.choice import StoreOptions
-from privyseal.cli.aws.door import open_door
+from privyseal.cli.aws.door import TO_A_KEEPER, Asked, open_door
 from privyseal.cli.aws.environment import CREDENTIAL_INPUTS, OUR_SECRETS, SESSION, outside
 from privyseal.cli.aws.extra import INSTALL, PACKAGES
 from privyseal.cli.aws.files import config_file, credentials_file, leaks, load_profiles
+from privyseal.cli.aws.keeperdoor import NoKeeperError, keeper_link
 from privyseal.cli.aws.lines import count, some
+from privyseal.cli.aws.options import KEEPER, backend
 from privyseal.cli.checkup import Finding
+from privyseal.cli.reach import way_in
 from privyseal.cli.spec import Values
 from privyseal.errors import PrivysealError
 from privyseal.runtime.clock import SystemClock
@@ -48,6 +51,7 @@ class Checks:
             ("permissions", self._permissions),
             ("plain keys", self._plaintext),
             ("environment", self._environment),
+            ("keeper", self._keeper),
             ("store", self._store),
             ("clock", self._clock),
         ):
@@ -122,6 +126,18 @@ class Checks:
                 name, "warn", text, "look in the files that your shell reads at its start"
             )
         return Finding(name, "ok", "no credentials in it")
+
+    def _keeper(self, name: str) -> Finding:
+        wanted = backend(self._values, os.environ)
+        if wanted not in {"", KEEPER}:
+            return Finding(name, "ok", f"not asked: you chose the store {wanted!r}")
+        try:
+            with keeper_link(Asked(self._values), wake=False):
+                pass
+        except NoKeeperError as error:
+            hint = error.hint if way_in() else TO_A_KEEPER
+            return Finding(name, "warn", f"none answers here: {error}", hint)
+        return Finding(name, "ok", "it answers")
 
     def _store(self, name: str) -> Finding:
         with open_door(self._values, wake=False) as door:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Final
 
 import msgspec
 
@@ -32,6 +33,8 @@ from privyseal.model.aws import (
 from privyseal.model.secret import Secret
 from privyseal.model.value import decode
 from privyseal.wire.aws import utf8
+
+TO_A_KEEPER: Final = "set DBUS_SESSION_BUS_ADDRESS: `privy try` prints the line for that"
 
 
 class Asked:
@@ -113,9 +116,8 @@ class StoreDoor:
         self._store = store
         self.asked = asked
         self.description = store.description
-        self.remark = (
-            f"no keeper answers here, so keys are with {store.description}" if instead else ""
-        )
+        text = f"no keeper answers here, so keys are with {store.description}"
+        self.remark = f"{text}; to reach a keeper, {TO_A_KEEPER}" if instead else ""
 
     def carry_out(self, order: Order, value: Secret | None = None) -> bytes:
         """Carry out an order; return its result as a JSON text.
@@ -171,5 +173,6 @@ def open_door(values: Values, *, wake: bool = True) -> Iterator[Door]:
         except NotFoundError as error:
             if wanted:
                 raise
-            hint = f"{error.hint}; {door.remark}" if error.hint else door.remark
+            # First of all: or she types the key that a keeper has into a store of less worth.
+            hint = f"{door.remark}; or {error.hint}" if error.hint else door.remark
             raise NotFoundError(str(error), hint=hint) from error

@@ -40,6 +40,15 @@ def test_all_is_well_with_a_key_in_a_store(desk: Desk) -> None:
     assert "gets AWS_VAULT_FILE_PASSPHRASE " in found["environment"][1]
 
 
+def test_a_keeper_that_does_not_answer_is_told_with_the_way_to_one(desk: Desk) -> None:
+    assert findings(desk)["keeper"] == ("ok", "not asked: you chose the store 'file' ")
+
+    state, text = findings(desk, AWS_VAULT_BACKEND="")["keeper"]
+
+    assert (state, text.partition(":")[0]) == ("warn", "none answers here")
+    assert text.endswith(" set DBUS_SESSION_BUS_ADDRESS: `privy try` prints the line for that")
+
+
 def test_a_profile_without_a_region_is_named(desk: Desk) -> None:
     desk.write(desk.config.read_text().replace("region = eu-west-1", ""))
     state, text = findings(desk)["regions"]

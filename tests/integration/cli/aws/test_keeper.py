@@ -287,6 +287,7 @@ async def test_what_the_keeper_keeps_is_listed_without_asking_anybody(shell: She
     assert "prod" in str(listed)
     assert shell.world.user.key.secret_access_key not in str(listed)
     assert b"1 key with the keeper" in doctor.out
+    assert b"keeper         it answers" in doctor.out
 
 
 @pytest.fixture

@@ -254,6 +254,11 @@ def test_without_a_keeper_it_is_said_where_keys_are_instead(desk: Desk) -> None:
 
     for command in (["list"], ["exec", "dev", "--", "true"], ["add", "dev", "--env"]):
         assert words in desk.privy(*command, env=env).err, command
+    done = desk.privy("exec", "dev", "--", "true", env=env)
+    assert done.err.splitlines()[1] == (
+        f"  try: {words}; to reach a keeper, set DBUS_SESSION_BUS_ADDRESS: `privy try` prints the line for "
+        "that; or keep a key with `privy aws add dev`"
+    )
     named = {**env, "AWS_VAULT_BACKEND": "file"}
     assert words not in desk.privy("exec", "dev", "--", "true", env=named).err
 
