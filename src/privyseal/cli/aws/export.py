@@ -25,7 +25,7 @@ def run(values: Values) -> int:
 def print_one(values: Values, profile: str, name: str) -> int:
     """Print the credentials of a profile in a format."""
     found = obtain(values, profile, ("export", f"--format={name}"))
-    sys.stdout.write(write(name, profile, found.credentials, found.region))
+    sys.stdout.write(write(name, profile, found.credentials, found.region, found.endpoint))
     return 0
 
 

@@ -14,7 +14,9 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]*")
 _POWERSHELL_QUOTES: Final = re.compile("(['\u2018\u2019\u201a\u201b])")
 
 
-def write(name: str, profile: str, credentials: Mapping[str, Any], region: str) -> str:
+def write(
+    name: str, profile: str, credentials: Mapping[str, Any], region: str, endpoint: str = ""
+) -> str:
     """Return the text of one format, each line with its end.
 
     Args:
@@ -22,6 +24,7 @@ def write(name: str, profile: str, credentials: Mapping[str, Any], region: str) 
         profile: Names the section of `ini`.
         credentials: The JSON of `Credentials`.
         region: "" for none.
+        endpoint: Where AWS is reached, "" for its own addresses; the formats of aws-vault have none.
 
     Raises:
         UsageError: A value cannot be written in this format.
@@ -34,6 +37,9 @@ def write(name: str, profile: str, credentials: Mapping[str, Any], region: str) 
     if region:
         refuse_controls("the region", region)
         found |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    if endpoint and name not in _OF_AWS_VAULT:
+        refuse_controls("the endpoint", endpoint)
+        found["AWS_ENDPOINT_URL"] = endpoint
     line = _LINES[name]
     return "".join(f"{line(variable, value)}\n" for variable, value in found.items())
 
@@ -97,4 +103,5 @@ _LINES: Final[dict[str, Callable[[str, str], str]]] = {
     "docker": _raw,
 }
 
-FORMATS: Final = ("env", "export-env", "json", "ini", *list(_LINES)[2:])
+_OF_AWS_VAULT: Final = ("env", "export-env", "json", "ini")
+FORMATS: Final = (*_OF_AWS_VAULT, *list(_LINES)[2:])

@@ -26,23 +26,28 @@ def run(values: Values) -> int:
         return 0
     if values["json"]:
         print_json(found)
-    elif not found["profile"]:
+    elif not found["credentials"]:
         print("no session: start one with `privy aws exec PROFILE`")
     else:
         for name, text in _lines(found):
             print(f"{name:8}  {fit(text, _WIDE)}")
-    return int(not found["profile"] or found["left"] == 0)
+    return int(not found["credentials"] or found["left"] == 0)
 
 
 def session_of(environment: Mapping[str, str], now: float) -> dict[str, Any]:
-    """Return what the environment says of a session; `left` is seconds, None when not known."""
+    """Return what the environment says of a session; `left` is seconds, None when not known.
+
+    Temporary credentials that `export` printed are one of no known profile.
+    """
     around = stack(environment)
+    printed = all(environment.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"))
+    inside = around or printed
     expires = _instant(environment.get(EXPIRATION, ""))
     return {
         "profile": around[-1] if around else "",
         "stack": around,
-        "region": environment.get("AWS_REGION", "") if around else "",
-        "credentials": _way(environment) if around else "",
+        "region": environment.get("AWS_REGION", "") if inside else "",
+        "credentials": _way(environment) if inside else "",
         "expires": environment.get(EXPIRATION, "") if expires else "",
         "left": max(0, int(expires - now)) if expires else None,
     }
@@ -69,7 +74,7 @@ def _painted(text: str, colour: str) -> str:
 
 def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     inside = f" (inside {' > '.join(found['stack'][:-1])})" if len(found["stack"]) > 1 else ""
-    lines = [("profile", found["profile"] + inside)]
+    lines = [("profile", (found["profile"] or "not known: printed, not started here") + inside)]
     if found["region"]:
         lines.append(("region", found["region"]))
     lines.append(("given", found["credentials"]))

@@ -395,3 +395,19 @@ def test_codes_are_computed_by_the_nearest_profile_that_the_credentials_come_fro
     )
     done = desk.privy("export", *device, "deploy")
     assert (done.status, marker.exists()) == (0, True), done.err
+
+
+def test_a_shell_with_what_export_printed_is_like_one_of_exec(desk: Desk) -> None:
+    desk.user()
+    script = 'eval "$(privy aws export --format posix dev)"; printenv AWS_ENDPOINT_URL; '
+
+    done = desk.run("sh", "-c", f"{script} exec privy aws status")
+
+    endpoint, *lines = done.out.splitlines()
+    assert (done.status, endpoint) == (0, desk.aws.url), done.err
+    assert lines[:3] == [
+        "profile   not known: printed, not started here",
+        "region    eu-west-1",
+        "given     in the environment",
+    ]
+    assert lines[3].startswith("lasts     another ")

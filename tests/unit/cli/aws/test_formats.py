@@ -78,6 +78,17 @@ def test_a_shell_reads_back_what_was_written_for_it(value: str, name: str) -> No
     assert done.stdout.decode() == value
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_our_own_formats_have_the_endpoint_that_a_command_gets(name: str) -> None:
+    written = write(name, "dev", PLAIN, "eu-west-1", "http://127.0.0.1:5055")
+
+    ours = name not in {"env", "export-env", "json", "ini"}
+    assert ("AWS_ENDPOINT_URL" in written, "127.0.0.1:5055" in written) == (ours, ours)
+    if ours:
+        with pytest.raises(UsageError, match="control character"):
+            write(name, "dev", PLAIN, "", "http://x\nX=1")
+
+
 @given(PRINTABLE)
 def test_docker_gets_the_bytes_as_they_are(value: str) -> None:
     written = write("docker", "dev", of(value), "")

@@ -25,6 +25,17 @@ def test_a_session_is_told_by_its_variables() -> None:
     }
 
 
+def test_credentials_that_were_printed_are_told_without_a_profile() -> None:
+    printed = {**at(3000), "AWS_SESSION_TOKEN": "x"}
+    del printed["AWS_VAULT"]
+
+    found = session_of(printed, NOW)
+
+    assert (found["profile"], found["stack"], found["region"]) == ("", [], "eu-west-1")
+    assert (found["credentials"], found["left"]) == ("in the environment", 3000)
+    assert prompt(found) == ""
+
+
 def test_outside_of_sessions_nothing_of_the_environment_is_told() -> None:
     found = session_of({"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIA"}, NOW)
 
