@@ -250,10 +250,11 @@ class Deciding:
                 core.end(each)
 
     def _lease(self, joined: list[Request], scope: Scope, items: tuple[ItemRef, ...]) -> None:
-        request = joined[0]
+        request, its = joined[0], joined[0].content.details
         labels = [info.label for info in request.content.items if info.ref in items]
         if isinstance(request.ask, UseAws):
-            labels = [f"AWS {request.content.details[0].value}"]
+            how = [f.value.split("/")[-1] for f in its if f.name in {"role", "session", "duration"}]
+            labels = [", ".join([f"AWS {its[0].value}", *how])[:200]]
         self._core.leases.grant(request.id, request.content.evidence, items, labels, scope)
         self._core.ports.audience.notice(Notice(what="leases"))
         for each in joined:

@@ -133,8 +133,7 @@ Ask = (
     | SetAlias
     | Lock
     | Unlock
-    | UseAws
-    | ChangeAws
+    | OfAws
 )
 
 _TITLES: Final[dict[type[Ask | aws.Order], tuple[str, str]]] = {

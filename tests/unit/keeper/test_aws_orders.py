@@ -42,7 +42,16 @@ from privyseal.model.ask import (
     Write,
     outcome_of,
 )
-from privyseal.model.aws import AccessKey, Keep, Obtain, Plan, Remove, SessionStep, StoredKey
+from privyseal.model.aws import (
+    AccessKey,
+    Keep,
+    Obtain,
+    Plan,
+    Remove,
+    RoleStep,
+    SessionStep,
+    StoredKey,
+)
 from privyseal.model.evidence import Evidence
 from privyseal.model.keyring import CollectionInfo, ItemRef
 from privyseal.model.policy import AwsRules, Policy, Verdicts
@@ -219,7 +228,7 @@ async def test_a_lease_covers_a_plan_whichever_command_wants_it(
     assert again.request.ticket().reason == "it is allowed, and AWS is asked now"
     assert await outcome(bench, again)
     [lease] = bench.deciding.leases()
-    assert lease.labels == ("AWS prod",)
+    assert lease.labels == ("AWS prod, 1 h",)
 
 
 @pytest.mark.parametrize(
@@ -239,6 +248,20 @@ async def test_a_lease_covers_no_other_plan(bench: Bench, broker: FakeBroker, pl
 
     assert other.request.state == "pending"
     bench.asking.withdraw(other.request, "the test is over")
+
+
+async def test_leases_of_one_profile_are_told_apart(bench: Bench, broker: FakeBroker) -> None:
+    role = RoleStep(arn="arn:aws:iam::111122223333:role/team/Admin", duration=900)
+    for number, steps in enumerate([PLAN.steps, (SessionStep(duration=7200),), (role,)]):
+        plan = msgspec.structs.replace(PLAN, steps=steps)
+        use = UseAws(order=Obtain(plan=plan, command=("true",)))
+        answered = await ask(bench, bench.process("privy", pid=number + 1), use)
+        await bench.decide(answered.request.id, "1h")
+        await outcome(bench, answered)
+
+    labels = sorted(label for lease in bench.deciding.leases() for label in lease.labels)
+
+    assert labels == ["AWS prod, 1 h", "AWS prod, 2 h", "AWS prod, Admin, 15 min"]
 
 
 @pytest.mark.parametrize("pattern", ["prod", "p*", "1111*"])
