@@ -240,7 +240,7 @@ class Companion:
             "--nofork",
             name="bus",
         )
-        await eventually((self.home / "bus").exists)
+        await eventually(lambda: _listens(self.home / "bus"))
         await start(
             self.uid, sys.executable, "-I", "-m", "privyseal.provider", "--bus-address", self.bus,
             "--store", f"{home}/store", name="provider", HOME=home,
@@ -416,7 +416,7 @@ async def machine() -> AsyncIterator[Machine]:
         log.close()
         made = Machine(folder, group, [bus])
         try:
-            await eventually((folder / "system").exists)
+            await eventually(lambda: _listens(folder / "system"))
             yield made
         finally:
             for process in made.processes:
@@ -425,3 +425,9 @@ async def machine() -> AsyncIterator[Machine]:
             for process in made.processes:
                 await process.wait()
             shutil.rmtree(folder)
+
+
+def _listens(path: Path) -> bool:
+    # The file of a socket is there before anybody listens.
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
