@@ -178,11 +178,11 @@ class Machine:
     def network(self) -> Iterator[str]:
         """Plug in a network card; yield the address where the machine finds this host's loopback."""
         card = "/sys/class/net/[!l]*"
+        # It gets another name soon after it came.
+        named = f'card=$(basename {card}) && ip link set "$card" up'
         self.qemu.plug_network()
         try:
-            self.wait_for(lambda: self.run(f"test -d {card}").status == 0, "the card", seconds=60)
-            link = self.succeed(f"basename {card}")
-            self.succeed(f"ip link set {link} up && ip address add 10.0.2.15/24 dev {link}")
+            self.wait_until_succeeds(f'{named} && ip address replace 10.0.2.15/24 dev "$card"')
             yield "10.0.2.2"
         finally:
             self.qemu.unplug_network()
