@@ -146,7 +146,7 @@ def other_ways_in(desk: Desk) -> None:
     desk.logged_out()
     inside = desk.vm.start("su -l alice -c 'sleep 1000'")
     desk.vm.wait_for(lambda: "lock" in desk.head() or "store" in desk.head(), "su", seconds=90)
-    desk.vm.succeed("pkill -u alice sleep")
+    desk.vm.wait_until_succeeds("pkill -u alice sleep")
     inside.finish()
     desk.logged_out()
     desk.vm.wait_until_succeeds("! pgrep -u privyseal-1000 -f privyseal.keeper")
@@ -160,7 +160,7 @@ def other_ways_in(desk: Desk) -> None:
     ssh = "ssh -i ~/.ssh/k -o StrictHostKeyChecking=no -o BatchMode=yes alice@127.0.0.1"
     inside = desk.vm.start(f"{ssh} sleep 1000")
     desk.vm.wait_for(lambda: "lock" in desk.head() or "store" in desk.head(), "ssh", seconds=90)
-    desk.vm.succeed("pkill -u alice sleep")
+    desk.vm.wait_until_succeeds("pkill -u alice sleep")
     inside.finish()
     desk.logged_out()
     desk.vm.succeed("systemctl stop ssh; rm -r ~/.ssh ~alice/.ssh")
