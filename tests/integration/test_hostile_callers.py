@@ -154,12 +154,12 @@ async def test_who_asks_too_much_waits_for_the_refusal_and_others_come_first(hom
     assert answered == ["another", *["refused"] * 3]
 
 
-async def test_what_is_refused_late_is_not_kept_meanwhile(tmp_path: Path) -> None:
+async def test_what_is_too_long_is_not_kept_until_its_turn(tmp_path: Path) -> None:
     fact = '{"grade":"reported","name":"a","value":"b"}'
     facts = f"[{','.join([fact] * 23_000)}]"
 
     async def refused(bus: Connection, pidfd: int) -> None:
-        with pytest.raises(LimitError, match="more than 16 reported"):
+        with pytest.raises(LimitError, match="over 131072 characters"):
             await bus.call(BUS_NAME, PATH, REQUEST, "Register", "hs", [0, facts], fds=[pidfd])
 
     async with house(tmp_path) as made:
@@ -204,3 +204,14 @@ async def test_one_program_cannot_take_every_place_for_requesters(home: House) -
     await home.waiting()
     await home.decide()
     assert (await ended(honest)).out == b"s3cret"
+
+
+async def test_a_call_with_more_descriptors_than_any_needs_is_refused(home: House) -> None:
+    async with asyncio.TaskGroup() as group:
+        bus = await Connection.open(group, home.address)
+        myself = os.pidfd_open(os.getpid())
+        with pytest.raises(LimitError, match="or 2 descriptors"):
+            await bus.call(BUS_NAME, PATH, REQUEST, "Register", "hs", [0, "[]"], fds=[myself] * 3)
+        assert await RequestLink(bus).register(myself)
+        bus.close()
+        os.close(myself)

@@ -10,8 +10,8 @@ from tests.vm.machine import Process
 from tests.vm.registry import check
 
 ATTACKER: Final = "/opt/privyseal/bin/python3 -I /opt/attacker.py"
-_MORE_SECONDS: Final = 4.0
-"""What a flood may add: 2 s are meant for real processors; here flood and keeper share two emulated ones."""
+_MOST_SECONDS: Final = 2.0
+"""From before the requesting program is started to its request on the screen."""
 
 _THROUGH_AGENT: Final = times(2_000, soak=10_000)
 _MORE_MEMORY: Final = 32 * 1024
@@ -45,7 +45,7 @@ def _flood(desk: Desk, words: str) -> None:
         f" {last:.1f} s after 10,000; KiB before and after: "
         + ", ".join(f"{name.split()[0]} {before[name]} {after[name]}" for name in before)
     )
-    assert max(first, last) <= usual + _MORE_SECONDS, f"{usual=:.1f} {first=:.1f} {last=:.1f}"
+    assert max(first, last) <= _MOST_SECONDS, f"{usual=:.1f} {first=:.1f} {last=:.1f}"
     for name in before:
         assert after[name] < before[name] + _MORE_MEMORY, f"{name} grew: {before} {after}"
     assert "Limit" in outcome or "LimitError" in outcome, f"nothing was refused: {outcome}"

@@ -11,12 +11,11 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 from privyseal.errors import ConflictError, CorruptError, PrivysealError, UsageError
-from privyseal.model.approval import Content
 from privyseal.model.clock import Clock
-from privyseal.model.receipt import Entry, EventName, Receipt
+from privyseal.model.receipt import Entry, EventName, Told
 from privyseal.model.value import decode
 from privyseal.runtime.audit import log_files, log_lines
 from privyseal.wire.audit import Chain, file_name, file_number
@@ -167,20 +166,7 @@ class AuditLog:
         """
         return list(self._unfinished)
 
-    def append(
-        self,
-        event: EventName,
-        *,
-        request: str = "",
-        kind: str = "",
-        outcome: str = "",
-        requester: str = "",
-        via: str = "",
-        items: Sequence[str] = (),
-        content: Content | None = None,
-        receipt: Receipt | None = None,
-        detail: str = "",
-    ) -> int:
+    def append(self, event: EventName, **told: Unpack[Told]) -> int:
         """Order and chain one entry, and return its number; it is not on disk yet.
 
         Raises:
@@ -191,15 +177,7 @@ class AuditLog:
             at=self._clock.wall(),
             event=event,
             prev=self._chain.head,
-            request=request,
-            kind=kind,
-            outcome=outcome,
-            requester=requester,
-            via=via,
-            items=tuple(items),
-            content=content,
-            receipt=receipt,
-            detail=detail,
+            **told,
         )
         line = self._chain.line(entry)
         if self._failure is None:

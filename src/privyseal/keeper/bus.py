@@ -18,6 +18,7 @@ from privyseal.keeper.pins import Pins
 from privyseal.keeper.requesters import Callers, Requesters
 from privyseal.keeper.requests import Requester
 from privyseal.keeper.testimony import MAX_REPORTED
+from privyseal.keeper.turns import Turns
 from privyseal.model.ask import Ask, ChangeAws, Create, OfAws, Write, decode_ask
 from privyseal.model.aws import Keep
 from privyseal.model.decision import Decision
@@ -50,7 +51,11 @@ from privyseal.wire.keeper import (
 
 _T = TypeVar("_T")
 _REVIEW_SECONDS: Final = 1.0
-_LATE_SECONDS: Final = 0.5
+_REFUSAL_SECONDS: Final = 0.02
+"""How long a refusal keeps its turn, so that a flood leaves room for others: 100 a second."""
+
+_MAX_CALL: Final = 128 * 1024
+_MAX_FDS: Final = 2
 _MAX_ASK: Final = 64 * 1024
 _MAX_PIN_TEXT: Final = 4000
 _MAX_LIST: Final = 16 * 1024 * 1024
@@ -113,50 +118,84 @@ class Desk:
         return Reply()
 
 
-class RequestMethods:
+class _Methods:
+    """What both interfaces answer in the same way."""
+
+    def __init__(self, desk: Desk, callers: Callers) -> None:
+        self._desk = desk
+        self._core = desk.core
+        self._callers = callers
+        self._audience = desk.audience
+
+    def _view(self, takes: str, view: Callable[[Call], Reply]) -> Method:
+        """Return a method that shows something to whoever may look, and changes nothing."""
+
+        async def answer(call: Call) -> Reply:
+            await self._callers.admit(call.sender)
+            return view(call)
+
+        return Method(takes, "s", answer)
+
+    async def _status(self, call: Call) -> Reply:
+        await self._callers.admit(call.sender)
+        return await self._desk.status()
+
+    async def _lock(self, call: Call) -> Reply:
+        return await self._desk.lock(await self._callers.of(call.sender))
+
+    async def _enlist(self, names: set[str], call: Call) -> Reply:
+        """Tell the caller by signals from now on, until it leaves."""
+        await self._callers.admit(call.sender)
+        names.add(call.sender)
+        if not await self._callers.stays(call.sender):
+            names.discard(call.sender)
+        return Reply()
+
+
+class RequestMethods(_Methods):
     """`org.privyseal.Request1`: asking."""
 
     def __init__(
         self, desk: Desk, asking: Asking, callers: Callers, requesters: Requesters
     ) -> None:
-        self._desk = desk
-        self._core = desk.core
+        super().__init__(desk, callers)
         self._asking = asking
-        self._callers = callers
         self._requesters = requesters
-        self._audience = desk.audience
+        self._turns = Turns()
         self._reviewed = float("-inf")
-        self._late = asyncio.Semaphore(128)  # each may hold the descriptors of its call
 
     def table(self) -> Table:
         """Return the methods of the interface; signatures as in wire/keeper.py."""
+        turn, subscribers = self._in_turn, self._audience.subscribers
         return {
-            (REQUEST, "Register"): Method("hs", "s", partial(self._refused_late, self._register)),
+            (REQUEST, "Register"): Method("hs", "s", partial(turn, self._register)),
             (REQUEST, "Forget"): Method("s", "", self._forget),
-            (REQUEST, "Look"): Method("ss", "s", self._look),
-            (REQUEST, "Submit"): Method("ssah", "sah", partial(self._refused_late, self._submit)),
+            (REQUEST, "Look"): Method("ss", "s", partial(turn, self._look)),
+            (REQUEST, "Submit"): Method("ssah", "sah", partial(turn, self._submit)),
             (REQUEST, "Collect"): Method("s", "sah", self._collect),
             (REQUEST, "Cancel"): Method("s", "", self._cancel),
-            (REQUEST, "Subscribe"): Method("", "", self._subscribe),
+            (REQUEST, "Subscribe"): Method("", "", partial(self._enlist, subscribers)),
             (REQUEST, "Status"): Method("", "s", self._status),
-            (REQUEST, "Waiting"): Method("", "s", self._waiting),
+            (REQUEST, "Waiting"): self._view("", lambda _: _list(self._desk.deciding.pending())),
             (REQUEST, "Lock"): Method("", "", self._lock),
             (REQUEST, "Review"): Method("", "", self._review),
             (REQUEST, "Report"): Method("s", "", self._report),
         }
 
-    async def _refused_late(self, answer: Callable[[Call], Awaitable[Reply]], call: Call) -> Reply:
-        """Let who asks too much wait for each refusal, so that a flood leaves room for others."""
-        try:
+    async def _in_turn(self, answer: Callable[[Call], Awaitable[Reply]], call: Call) -> Reply:
+        """Answer a call once it is its process's turn; the agent, who speaks for many, has no turn."""
+        if self._callers.is_agent(call.sender):
             return await answer(call)
-        except LimitError as error:
-            refused = error.with_traceback(None)  # it would keep all that the call brought
-        call.body.clear()
-        # Not the agent: what it carries is of many.
-        if not self._callers.is_agent(call.sender) and not self._late.locked():
-            async with self._late:
-                await asyncio.sleep(_LATE_SECONDS)
-        raise refused
+        length = sum(len(part) for part in call.body if isinstance(part, str))
+        if length > _MAX_CALL or len(call.fds) > _MAX_FDS:  # not to be kept while it waits
+            raise LimitError(f"the call has over {_MAX_CALL} characters or {_MAX_FDS} descriptors")
+        async with self._turns.of(await self._callers.admit(call.sender), length):
+            try:
+                return await answer(call)
+            except LimitError as error:
+                refused = error.with_traceback(None)  # it would keep all that the call brought
+            await asyncio.sleep(_REFUSAL_SECONDS)
+            raise refused
 
     async def _register(self, call: Call) -> Reply:
         reported = _decode(call.body[1], list[Fact], "the reported facts")
@@ -212,24 +251,6 @@ class RequestMethods:
         self._asking.withdraw(request, "the requester gave up")
         return Reply()
 
-    async def _subscribe(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        self._audience.subscribers.add(call.sender)
-        if not await self._callers.stays(call.sender):
-            self._audience.subscribers.discard(call.sender)
-        return Reply()
-
-    async def _status(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        return await self._desk.status()
-
-    async def _waiting(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        return _list(self._desk.deciding.pending())
-
-    async def _lock(self, call: Call) -> Reply:
-        return await self._desk.lock(await self._callers.of(call.sender))
-
     async def _review(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
         now = self._core.ports.clock.monotonic()
@@ -250,19 +271,12 @@ class RequestMethods:
         return self._requesters.of(call.sender, str(call.body[0]))
 
 
-class DecisionMethods:
+class DecisionMethods(_Methods):
     """`org.privyseal.Decision1`: deciding. In companion mode it is not on the desktop's bus."""
-
-    def __init__(self, desk: Desk, callers: Callers) -> None:
-        self._desk = desk
-        self._core = desk.core
-        self._deciding = desk.deciding
-        self._callers = callers
-        self._audience = desk.audience
 
     def table(self) -> Table:
         """Return the methods of the interface; signatures as in wire/keeper.py."""
-        deciding = self._deciding
+        deciding = self._desk.deciding
         return {
             (DECISION, "Pending"): self._view("", lambda _: _list(deciding.pending())),
             (DECISION, "Show"): self._view("s", lambda c: _json(deciding.show(c.body[0]))),
@@ -278,30 +292,18 @@ class DecisionMethods:
             (DECISION, "Lock"): Method("", "", self._lock),
             (DECISION, "Unlock"): Method("h", "", self._unlock),
             (DECISION, "Status"): Method("", "s", self._status),
-            (DECISION, "Watch"): Method("", "", self._watch),
+            (DECISION, "Watch"): Method("", "", partial(self._enlist, self._audience.watchers)),
         }
-
-    def _view(self, takes: str, view: Callable[[Call], Reply]) -> Method:
-        """Return a method that shows something to whoever may look, and changes nothing."""
-
-        async def answer(call: Call) -> Reply:
-            await self._callers.admit(call.sender)
-            return view(call)
-
-        return Method(takes, "s", answer)
 
     async def _decide(self, call: Call) -> Reply:
         decider = await self._callers.of(call.sender)
         decision = _decode(call.body[0], Decision, "the decision")
-        return _json(await self._deciding.decide(decision, decider))
+        return _json(await self._desk.deciding.decide(decision, decider))
 
     async def _revoke(self, call: Call) -> Reply:
         decider = await self._callers.of(call.sender)
-        await self._deciding.revoke(str(call.body[0]), decider)
+        await self._desk.deciding.revoke(str(call.body[0]), decider)
         return Reply()
-
-    async def _lock(self, call: Call) -> Reply:
-        return await self._desk.lock(await self._callers.of(call.sender))
 
     async def _log_out(self, call: Call) -> Reply:
         decider = await self._callers.of(call.sender)
@@ -329,18 +331,7 @@ class DecisionMethods:
     async def _unlock(self, call: Call) -> Reply:
         decider = await self._callers.of(call.sender)
         passphrase = Secret(_memory(call, call.body[0], MAX_PASSPHRASE))
-        await self._deciding.unlock(passphrase, decider)
-        return Reply()
-
-    async def _status(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        return await self._desk.status()
-
-    async def _watch(self, call: Call) -> Reply:
-        await self._callers.admit(call.sender)
-        self._audience.watchers.add(call.sender)
-        if not await self._callers.stays(call.sender):
-            self._audience.watchers.discard(call.sender)
+        await self._desk.deciding.unlock(passphrase, decider)
         return Reply()
 
 

@@ -210,7 +210,7 @@ class Core:
             outcome=request.state,
             requester=request.requester.evidence.summary,
             via=via,
-            items=[f"{item.collection}/{item.item}" for item in touched],
+            items=tuple(f"{item.collection}/{item.item}" for item in touched),
             content=request.content if shown else None,
             detail=detail or request.reason,
         )

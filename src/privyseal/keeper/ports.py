@@ -1,11 +1,9 @@
 """What the pipeline needs from the rest of the keeper, as small protocols."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, Unpack
 
-from privyseal.model.approval import Content
 from privyseal.model.evidence import Evidence
-from privyseal.model.receipt import Entry, EventName, Receipt
+from privyseal.model.receipt import Entry, EventName, Receipt, Told
 from privyseal.wire.keeper import Notice
 
 
@@ -29,20 +27,7 @@ class Recorder(Protocol):
         """Number and hash of the last entry."""
         ...
 
-    def append(
-        self,
-        event: EventName,
-        *,
-        request: str = "",
-        kind: str = "",
-        outcome: str = "",
-        requester: str = "",
-        via: str = "",
-        items: Sequence[str] = (),
-        content: Content | None = None,
-        receipt: Receipt | None = None,
-        detail: str = "",
-    ) -> int:
+    def append(self, event: EventName, **told: Unpack[Told]) -> int:
         """Add an entry to the chain without waiting for the disk."""
         ...
 

@@ -127,10 +127,12 @@ class Callers:
             return self.is_agent(name)
         owner = await self._connection.owner(SECRETS)
         mine = self._admitted.get(name)
-        return bool(owner) and (await self._connection.process_of(owner))[0] == mine
+        speaks = bool(owner) and (await self._connection.process_of(owner))[0] == mine
+        (self._agents.add if speaks else self._agents.discard)(name)
+        return speaks
 
     def is_agent(self, name: str) -> bool:
-        """Return whether a connection is known to be the agent of a companion's user."""
+        """Return whether a connection is known to be the agent's."""
         return name in self._agents
 
     @property

@@ -1,6 +1,6 @@
 """The records of the audit log: what happened, chained, and each decision's signed receipt."""
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 import msgspec
 
@@ -53,6 +53,20 @@ class Entry(Value, frozen=True):
     receipt: Receipt | None = None
     detail: Text = ""
     hash: Name = ""
+
+
+class Told(TypedDict, total=False):
+    """What an entry tells, see there; the log adds when that was, and its place in the chain."""
+
+    request: str
+    kind: str
+    outcome: str
+    requester: str
+    via: str
+    items: tuple[str, ...]
+    content: Content | None
+    receipt: Receipt | None
+    detail: str
 
 
 def unsigned(receipt: Receipt) -> Receipt:
