@@ -215,3 +215,18 @@ async def test_a_call_with_more_descriptors_than_any_needs_is_refused(home: Hous
         assert await RequestLink(bus).register(myself)
         bus.close()
         os.close(myself)
+
+
+@pytest.mark.parametrize(
+    ("path", "indexes", "said"),
+    [(PATH, 3, "or 2 descriptors"), (f"/{'a' * 131_072}", 0, "over 131072 characters")],
+)
+async def test_a_call_that_is_long_elsewhere_than_in_its_texts_is_refused(
+    home: House, path: str, indexes: int, said: str
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        bus = await Connection.open(group, home.address)
+        body = ["", "", [0] * indexes]
+        with pytest.raises(LimitError, match=said):
+            await bus.call(BUS_NAME, path, REQUEST, "Submit", "ssah", body)
+        bus.close()

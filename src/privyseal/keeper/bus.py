@@ -186,8 +186,9 @@ class RequestMethods(_Methods):
         """Answer a call once it is its process's turn; the agent, who speaks for many, has no turn."""
         if self._callers.is_agent(call.sender):
             return await answer(call)
-        length = sum(len(part) for part in call.body if isinstance(part, str))
-        if length > _MAX_CALL or len(call.fds) > _MAX_FDS:  # not to be kept while it waits
+        length = sum(len(part) for part in (call.path, *call.body) if isinstance(part, str))
+        handles = max(map(len, (call.fds, *call.body[2:])))  # which are indexes, of any number
+        if length > _MAX_CALL or handles > _MAX_FDS:  # not to be kept while it waits
             raise LimitError(f"the call has over {_MAX_CALL} characters or {_MAX_FDS} descriptors")
         async with self._turns.of(await self._callers.admit(call.sender), length):
             try:
