@@ -126,6 +126,27 @@ async def test_a_defect_tells_the_caller_a_number_and_nothing_else(
         server.close()
 
 
+async def test_who_stops_answers_what_is_under_way_and_refuses_the_rest(home: House) -> None:
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def slow(_call: Call) -> Reply:
+        begun.set()
+        await end.wait()
+        return Reply()
+
+    async with asyncio.TaskGroup() as group:
+        server = await _serving(group, home)
+        server.serve({(NAME, "Slow"): Method("", "", slow)})
+        first = group.create_task(home.connection.call(NAME, PATH, NAME, "Slow"))
+        await begun.wait()
+        server.stop()
+        with pytest.raises(UnreachableError, match="this program is stopping"):
+            await home.connection.call(NAME, PATH, NAME, "Slow")
+        end.set()
+        await first
+        server.close()
+
+
 async def test_a_call_to_a_process_that_stops_is_refused_without_a_trace(
     home: House, caplog: pytest.LogCaptureFixture
 ) -> None:

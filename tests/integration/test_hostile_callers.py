@@ -230,3 +230,22 @@ async def test_a_call_that_is_long_elsewhere_than_in_its_texts_is_refused(
         with pytest.raises(LimitError, match=said):
             await bus.call(BUS_NAME, path, REQUEST, "Submit", "ssah", body)
         bus.close()
+
+
+async def test_a_keeper_that_stops_does_not_wait_until_a_flood_is_over(home: House) -> None:
+    async def flood(link: RequestLink, pidfd: int) -> None:
+        while True:
+            await _refused_or_not(link.register(pidfd))
+
+    async with asyncio.TaskGroup() as group:
+        bus = await Connection.open(group, home.address)
+        link, myself = RequestLink(bus), os.pidfd_open(os.getpid())
+        for _ in range(MAX_INTRODUCED):
+            await link.register(myself)
+        floods = [group.create_task(flood(link, myself)) for _ in range(100)]
+        await asyncio.sleep(0.1)
+        assert await home.stop("keeper") == 0
+        for each in floods:
+            each.cancel()
+        bus.close()
+        os.close(myself)

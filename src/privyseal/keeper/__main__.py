@@ -141,6 +141,9 @@ async def run(options: argparse.Namespace, ending: Ending | None) -> None:
         audit.append("start", detail=f"backend {backend.description}")
         serve.ready()
         await _until_the_end(group, sides, core, asking, ending, options.config)
+        # The group lasts until every call is answered; a flood could make that late, or never.
+        desk.turns.over = True
+        sides.asking.stop()
         pins.close()
         if ending is None or not ending.asked.is_set():
             requesters.close()  # what waits while a companion locks is recorded as abandoned
@@ -224,21 +227,17 @@ async def _until_the_end(
         group.create_task(_tick(asking), name="tick"),
         group.create_task(_reload(core, files, reload), name="reload"),
     ]
-    ends = [
-        group.create_task(_first(stop), name="stop"),
+    ends: list[asyncio.Task[object]] = [
+        group.create_task(stop.wait(), name="stop"),
         group.create_task(sides.asking.closed(), name="bus"),
         group.create_task(sides.deciding.closed(), name="bus"),
     ]
-    ends += [group.create_task(_first(ending.asked), name="ending")] if ending else []
+    ends += [group.create_task(ending.asked.wait(), name="ending")] if ending else []
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     if ending is not None and ending.asked.is_set():
         await ending.farewell([sides.asking, sides.deciding])
     for task in (*working, *ends):
         task.cancel()
-
-
-async def _first(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 def _station(options: argparse.Namespace) -> Station:

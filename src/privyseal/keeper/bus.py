@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
@@ -104,6 +104,7 @@ class Desk:
     glance: Glance
     pins: Pins
     ending: Ending | None
+    turns: Turns = field(default_factory=Turns)
 
     async def status(self) -> Reply:
         """Answer with the state in one glance."""
@@ -161,7 +162,6 @@ class RequestMethods(_Methods):
         super().__init__(desk, callers)
         self._asking = asking
         self._requesters = requesters
-        self._turns = Turns()
         self._reviewed = float("-inf")
 
     def table(self) -> Table:
@@ -190,21 +190,19 @@ class RequestMethods(_Methods):
         handles = max(map(len, (call.fds, *call.body[2:])))  # which are indexes, of any number
         if length > _MAX_CALL or handles > _MAX_FDS:  # not to be kept while it waits
             raise LimitError(f"the call has over {_MAX_CALL} characters or {_MAX_FDS} descriptors")
-        async with self._turns.of(await self._callers.admit(call.sender), length):
+        async with self._desk.turns.of(await self._callers.admit(call.sender), length):
             try:
                 return await answer(call)
-            except LimitError as error:
-                refused = error.with_traceback(None)  # it would keep all that the call brought
-            await asyncio.sleep(_REFUSAL_SECONDS)
-            raise refused
+            except LimitError:
+                await asyncio.sleep(_REFUSAL_SECONDS)
+                raise
 
     async def _register(self, call: Call) -> Reply:
         reported = _decode(call.body[1], list[Fact], "the reported facts")
         if len(reported) > MAX_REPORTED:
             raise LimitError(f"more than {MAX_REPORTED} reported facts")
         pidfd = call.take_fd(call.body[0])
-        requester = await self._requesters.register(call.sender, pidfd, reported)
-        return Reply([requester.token])
+        return Reply([(await self._requesters.register(call.sender, pidfd, reported)).token])
 
     async def _forget(self, call: Call) -> Reply:
         self._requesters.forget(self._requester(call))
@@ -316,8 +314,7 @@ class DecisionMethods(_Methods):
     async def _pin(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
         text = _bounded(call.body[0], "the text", _MAX_PIN_TEXT)
-        patience = self._core.policy.timing.pending
-        passphrase = await self._desk.pins.ask(call.sender, text, patience)
+        passphrase = await self._desk.pins.ask(call.sender, text, self._core.policy.timing.pending)
         return Reply([0], [seal(passphrase.expose())])
 
     async def _answer_pin(self, call: Call) -> Reply:

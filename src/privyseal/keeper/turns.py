@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from privyseal.errors import LimitError
+from privyseal.errors import LimitError, UnreachableError
 
 AT_ONCE: Final = 2
 """How many calls of one process are answered at the same time."""
@@ -30,6 +30,8 @@ class Turns:
 
     def __init__(self) -> None:
         self._queues: dict[int, _Queue] = {}
+        self.over = False
+        """Whether nobody has a turn any more, those included who wait already."""
 
     @asynccontextmanager
     async def of(self, pid: int, length: int) -> AsyncIterator[None]:
@@ -39,6 +41,7 @@ class Turns:
 
         Raises:
             LimitError: Too many calls of this process wait already, or too long ones.
+            UnreachableError: The keeper stops.
         """
         queue = self._queues.setdefault(pid, _Queue())
         if queue.calls >= PLACES or queue.length + length > MAX_LENGTH:
@@ -47,6 +50,8 @@ class Turns:
         queue.length += length
         try:
             async with queue.gate:
+                if self.over:
+                    raise UnreachableError("this program is stopping")
                 yield
         finally:
             queue.calls -= 1

@@ -120,6 +120,10 @@ class Connection:
         """Disconnect; calls in flight fail."""
         self._bus.disconnect()
 
+    def stop(self) -> None:
+        """Refuse every call from now on; those under way are still answered."""
+        self._group = asyncio.TaskGroup()  # which nobody enters, so it takes no task
+
     def serve(self, table: Table) -> None:
         """Answer calls from this table from now on, in place of any table before."""
         self._table = table

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from privyseal.errors import LimitError
+from privyseal.errors import LimitError, UnreachableError
 from privyseal.keeper.turns import AT_ONCE, MAX_LENGTH, PLACES, Turns
 
 ONE, ANOTHER = 100, 200
@@ -62,6 +62,23 @@ async def test_who_gives_up_while_it_waits_gives_its_place_back() -> None:
         await asyncio.wait([gone])
         group.create_task(_take(turns, ONE, MAX_LENGTH, taken))
         await asyncio.sleep(0)
+    assert taken == [ONE]
+
+
+async def test_who_waits_when_it_is_over_is_refused_and_leaves_nothing_behind() -> None:
+    turns, taken = Turns(), list[int]()
+
+    async def refused(pid: int) -> None:
+        with pytest.raises(UnreachableError, match="stopping"):
+            await _take(turns, pid, MAX_LENGTH, taken)
+
+    async with asyncio.TaskGroup() as group, _flood(turns):
+        group.create_task(refused(ONE))
+        await asyncio.sleep(0)
+        turns.over = True
+        await refused(ANOTHER)
+    turns.over = False
+    await _take(turns, ONE, MAX_LENGTH, taken)
     assert taken == [ONE]
 
 
