@@ -126,8 +126,8 @@ class Callers:
         if self._speaker is not None:
             return self.is_agent(name)
         owner = await self._connection.owner(SECRETS)
-        mine = self._admitted.get(name)
-        speaks = bool(owner) and (await self._connection.process_of(owner))[0] == mine
+        pid = (await self._connection.process_of(owner))[0] if owner else 0
+        speaks = 0 < pid == self._admitted.get(name)  # not before: it may have left meanwhile
         (self._agents.add if speaks else self._agents.discard)(name)
         return speaks
 

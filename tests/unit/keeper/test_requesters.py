@@ -55,9 +55,17 @@ class _Bus:
     """A bus that says of each connection that this process opened it."""
 
     pid = 0
+    asked: list[str]
 
-    async def process_of(self, _name: str) -> tuple[int, int]:
+    def __init__(self) -> None:
+        self.asked = []
+
+    async def process_of(self, name: str) -> tuple[int, int]:
+        self.asked.append(name)
         return self.pid, os.getuid()
+
+    async def owner(self, _name: str) -> str:
+        return ":1.1"
 
 
 @contextmanager
@@ -119,3 +127,28 @@ def test_the_kernel_is_asked_about_no_descriptor_but_pidfds() -> None:
         [sys.executable, "-c", _WATCH], capture_output=True, text=True, check=True, timeout=30
     )
     assert run.stdout == "1\n"
+
+
+class _LeavingBus(_Bus):
+    """A bus on which whoever asks leaves while the owner of the Secret Service is looked up."""
+
+    callers: Callers
+
+    async def process_of(self, name: str) -> tuple[int, int]:
+        if self.asked:
+            self.callers.forget(self.asked[0])
+        return await super().process_of(name)
+
+
+@pytest.mark.parametrize(("kind", "noted"), [(_Bus, True), (_LeavingBus, False)])
+async def test_an_agent_that_leaves_while_it_is_looked_up_is_not_noted(
+    kind: type[_Bus], *, noted: bool
+) -> None:
+    bus = kind()
+    bus.pid = os.getpid()
+    callers = Callers(cast("Connection", bus), _look, os.getuid())
+    if isinstance(bus, _LeavingBus):
+        bus.callers = callers
+    await callers.admit(":1.1")
+    assert await callers.speaks_for_others(":1.1") == noted
+    assert callers.is_agent(":1.1") == noted
