@@ -11,10 +11,14 @@ from privyseal.errors import LimitError, UnreachableError
 AT_ONCE: Final = 2
 """How many calls of one process are answered at the same time."""
 
-PLACES: Final = 1024
-"""How many calls of one process may be under way, those that wait for their turn included."""
+PLACES: Final = 128
+"""How many calls of one process may be under way, those that wait for their turn included.
 
-MAX_LENGTH: Final = 4 * 1024 * 1024
+A command has 64 at most, and the agent 96. All that wait cost memory and descriptors together, and
+a user has as many processes as the system's bus takes connections: 256.
+"""
+
+MAX_LENGTH: Final = 512 * 1024
 """How long, in characters, the texts of all these may be together."""
 
 
