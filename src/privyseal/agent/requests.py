@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 _MAX_EARLY: Final = 1024
 _AT_ONCE: Final = 96
 """Calls of the keeper under way; the system bus allows 128 unanswered ones (dbus-daemon(1))."""
-_AT_ONCE_EACH: Final = 8
+_AT_ONCE_EACH: Final = 2
 
 
 @dataclass(eq=False)

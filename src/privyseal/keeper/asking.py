@@ -92,9 +92,8 @@ class Asking:
             ConflictError: They were handed over already.
             PrivysealError: What the broker said of an order for AWS.
         """
-        if not request.done or request.state not in GRANTED:
-            return []
-        if not request.delivers and request.outcome is None:
+        granted = request.done and request.state in GRANTED
+        if not granted or (not request.delivers and request.outcome is None):
             return []
         if request.requester.left:
             raise ConflictError("the requester has left")
@@ -217,9 +216,7 @@ class Asking:
         if isinstance(ask, Search):
             request.move("rule")
             request.result = await core.found(request.requester.evidence, ask)
-            core.log(request, via="policy")
-            core.end(request)
-            return Answered(request, [])
+            return self._ended(request, "policy")
         await core.guard(ask, afresh=True)  # nobody decides, who would bring it about
         if isinstance(ask, Read | OfAws):
             if core.store_locked:
@@ -269,14 +266,15 @@ class Asking:
         )
         request.value = Secret(b"")
         await self._core.perform(request, lease=False)
-        self._core.log(request, via="chromium probe")
-        self._core.end(request)
-        return Answered(request, [])
+        return self._ended(request, "chromium probe")
 
     def _refuse(self, request: Request, reason: str) -> Answered:
         request.move("refuse")
         request.reason = reason
-        self._core.log(request, via="no person asked")
+        return self._ended(request, "no person asked")
+
+    def _ended(self, request: Request, via: str) -> Answered:
+        self._core.log(request, via=via)
         self._core.end(request)
         return Answered(request, [])
 

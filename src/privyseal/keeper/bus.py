@@ -1,6 +1,5 @@
 """The keeper on the bus: two tables of methods, and nothing but translation behind them."""
 
-import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
-from privyseal.errors import LimitError, UnsupportedError, UsageError
+from privyseal.errors import LimitError, NotFoundError, UnsupportedError, UsageError
 from privyseal.keeper.asking import Asking
 from privyseal.keeper.core import Core
 from privyseal.keeper.deciding import Deciding
@@ -18,11 +17,11 @@ from privyseal.keeper.pins import Pins
 from privyseal.keeper.requesters import Callers, Requesters
 from privyseal.keeper.requests import Requester
 from privyseal.keeper.testimony import MAX_REPORTED
-from privyseal.keeper.turns import Turns
+from privyseal.keeper.turns import EACH, Turns
 from privyseal.model.ask import Ask, ChangeAws, Create, OfAws, Write, decode_ask
 from privyseal.model.aws import Keep
 from privyseal.model.decision import Decision
-from privyseal.model.evidence import Evidence, Fact
+from privyseal.model.evidence import Fact
 from privyseal.model.secret import Secret
 from privyseal.model.value import MAX_SECRET, decode, encode
 from privyseal.runtime.bus import Call, Connection, Method, Reply, Table
@@ -51,11 +50,7 @@ from privyseal.wire.keeper import (
 
 _T = TypeVar("_T")
 _REVIEW_SECONDS: Final = 1.0
-_REFUSAL_SECONDS: Final = 0.02
-"""How long a refusal keeps its turn, so that a flood leaves room for others: 100 a second."""
-
 _MAX_CALL: Final = 128 * 1024
-_MAX_FDS: Final = 2
 _MAX_ASK: Final = 64 * 1024
 _MAX_PIN_TEXT: Final = 4000
 _MAX_LIST: Final = 16 * 1024 * 1024
@@ -106,18 +101,6 @@ class Desk:
     ending: Ending | None
     turns: Turns = field(default_factory=Turns)
 
-    async def status(self) -> Reply:
-        """Answer with the state in one glance."""
-        return _json(await self.glance.status())
-
-    async def lock(self, by: Evidence) -> Reply:
-        """Lock, and in companion mode end."""
-        if self.ending is None:
-            await self.deciding.lock(by)
-        else:
-            await self.ending.lock(self.core, by.summary)
-        return Reply()
-
 
 class _Methods:
     """What both interfaces answer in the same way."""
@@ -139,10 +122,16 @@ class _Methods:
 
     async def _status(self, call: Call) -> Reply:
         await self._callers.admit(call.sender)
-        return await self._desk.status()
+        return _json(await self._desk.glance.status())
 
     async def _lock(self, call: Call) -> Reply:
-        return await self._desk.lock(await self._callers.of(call.sender))
+        """Lock, and in companion mode end."""
+        by = await self._callers.of(call.sender)
+        if self._desk.ending is None:
+            await self._desk.deciding.lock(by)
+        else:
+            await self._desk.ending.lock(self._core, by.summary)
+        return Reply()
 
     async def _enlist(self, names: set[str], call: Call) -> Reply:
         """Tell the caller by signals from now on, until it leaves."""
@@ -186,16 +175,14 @@ class RequestMethods(_Methods):
         """Answer a call once it is its process's turn; the agent, who speaks for many, has no turn."""
         if self._callers.is_agent(call.sender):
             return await answer(call)
-        length = sum(len(part) for part in (call.path, *call.body) if isinstance(part, str))
-        handles = max(map(len, (call.fds, *call.body[2:])))  # which are indexes, of any number
-        if length > _MAX_CALL or handles > _MAX_FDS:  # not to be kept while it waits
-            raise LimitError(f"the call has over {_MAX_CALL} characters or {_MAX_FDS} descriptors")
-        async with self._desk.turns.of(await self._callers.admit(call.sender), length):
-            try:
-                return await answer(call)
-            except LimitError:
-                await asyncio.sleep(_REFUSAL_SECONDS)
-                raise
+        if call.path != PATH:
+            raise NotFoundError(f"no object {call.path[:80]!r} here")
+        texts = sum(len(part) for part in call.body if isinstance(part, str))
+        length = texts + EACH * sum(map(len, (call.fds, *call.body[2:])))  # the rest are indexes
+        if length > _MAX_CALL:
+            raise LimitError(f"the call is longer than {_MAX_CALL} characters")
+        async with self._desk.turns.of(await self._callers.admit(call.sender), length, call.drop):
+            return await answer(call)
 
     async def _register(self, call: Call) -> Reply:
         reported = _decode(call.body[1], list[Fact], "the reported facts")

@@ -187,8 +187,7 @@ class Requesters:
                 seen = through if itself else await self._callers.look(pidfd)
                 self._make_room(speaker)
             said = (known and self._callers.agent) or through.summary
-            link = _link(said, itself=itself, known=known)
-            claims = (*as_reported(reported), link)
+            claims = (*as_reported(reported), _link(said, itself=itself, known=known))
             evidence = msgspec.structs.replace(
                 seen,
                 trusted=seen.trusted and known,

@@ -206,12 +206,9 @@ def _program(seen: Statement) -> Iterator[Fact]:
     elif seen.deleted:
         yield _fact("warning", "program", f"its file was deleted or replaced: {seen.path}")
     elif not seen.ours:
-        yield _fact(
-            "warning",
-            "program",
-            f"sees other files than this system: what it calls {seen.path} "
-            + ("is the same file here" if seen.here else "is NOT the file of that name here"),
-        )
+        here = "is the same file here" if seen.here else "is NOT the file of that name here"
+        said = f"sees other files than this system: what it calls {seen.path} {here}"
+        yield _fact("warning", "program", said)
     else:
         yield _fact("warning", "program", f"is not the file that {seen.path} names")
     if seen.path is not None:
@@ -336,9 +333,8 @@ def _warnings(seen: Statement) -> Iterator[Fact]:
             "warning", "changing", "it kept executing other programs while it was looked at"
         )
     if seen.tracer is not None:
-        yield _fact(
-            "warning", "traced", f"{_called(seen, seen.tracer)} can read and change its memory"
-        )
+        who = _called(seen, seen.tracer)
+        yield _fact("warning", "traced", f"{who} can read and change its memory")
     if len(set(seen.uids)) > 1:
         yield _fact("warning", "user", f"runs with changed rights: uids {seen.uids}")
     if seen.environment_cut:

@@ -50,6 +50,12 @@ class Call:
         fd, self.fds[index] = self.fds[index], -1
         return fd
 
+    def drop(self) -> None:
+        """Let go of all it brought: it is going to be refused."""
+        _close(self.fds)
+        self.fds.clear()
+        self.body.clear()
+
 
 @dataclass(slots=True)
 class Reply:
