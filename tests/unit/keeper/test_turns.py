@@ -56,7 +56,9 @@ async def test_only_so_many_wait_and_leave_nothing_behind() -> None:
     await _take(turns, ONE, MOST)
 
 
-@pytest.mark.parametrize(("calls", "length"), [(MAX_LENGTH // EACH, 0), (4, MAX_LENGTH // 4 - EACH)])
+@pytest.mark.parametrize(
+    ("calls", "length"), [(MAX_LENGTH // EACH, 0), (4, MAX_LENGTH // 4 - EACH)]
+)
 async def test_what_waits_beyond_a_length_brings_nothing_but_its_refusal(
     calls: int, length: int
 ) -> None:
