@@ -60,8 +60,9 @@ def _seconds_to_screen(desk: Desk, flood: Process | None = None) -> float:
     desk.vm.wait_for(
         lambda: "READ" in desk.vm.screen(8) or not asked.running(), "it on the screen", seconds=30
     )
+    seen_at = desk.vm.uptime()
     assert asked.running(), f"an honest request was refused: {asked.output().text}"
-    took = _age(desk, "secret-tool")
+    took = seen_at - _start(desk, "secret-tool")
     assert flood is None or flood.running(), "the flood ended by itself"
     for _ in range(40):
         if "Read a secret" in (seen := desk.vm.screen(8)) and " left ─" in seen:
@@ -75,12 +76,10 @@ def _seconds_to_screen(desk: Desk, flood: Process | None = None) -> float:
     return took
 
 
-def _age(desk: Desk, program: str) -> float:
-    """Return for how many seconds the newest process of a program has been running (proc(5))."""
-    now, ticks = desk.vm.succeed(
-        f"cut -d' ' -f1 /proc/uptime; cut -d' ' -f22 /proc/$(pgrep -nx {program})/stat"
-    ).split()
-    return float(now) - int(ticks) / 100
+def _start(desk: Desk, program: str) -> float:
+    """Return when the newest process of a program started, in seconds of uptime (proc(5))."""
+    ticks = desk.vm.succeed(f"cut -d' ' -f22 /proc/$(pgrep -nx {program})/stat")
+    return int(ticks) / 100
 
 
 def _memory(desk: Desk) -> dict[str, int]:

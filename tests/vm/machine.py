@@ -129,6 +129,10 @@ class Machine:
         """Return which virtual terminal is in front."""
         return int(str(self._ask({"read": "/sys/class/tty/tty0/active"})["text"]).strip()[3:])
 
+    def uptime(self) -> float:
+        """Return for how many seconds the machine has been running (proc(5))."""
+        return float(str(self._ask({"read": "/proc/uptime"})["text"]).split()[0])
+
     def show(self, vt: int, *, seconds: float = 10) -> None:
         """Press Ctrl+Alt+F`vt` and wait until that terminal is in front."""
         self.press("ctrl", "alt", f"f{vt}")
