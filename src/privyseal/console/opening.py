@@ -14,7 +14,7 @@ from privyseal.wire.sanitise import fit
 
 NO_PHRASE: Final = "no phrase"
 _LONGEST_PHRASE: Final = 200
-_PHRASE_CELLS: Final = 40
+_PHRASE_CELLS: Final = 28
 
 
 def phrase() -> str:

@@ -90,12 +90,13 @@ def _header(state: ScreenState) -> Line:
         store = "no store yet"
     else:
         store = "locked" if status.locked else "unlocked"
-    if status is not None and not status.witness:
-        store = f"no witness   {store}"
-    right = line((f"{state.waiting} waiting   {store} ", "bar"))
-    room = state.columns - len(_NAME) - width(plain(right)) - 2
     # The phrase is what tells this screen from an imitation: everything else gives way to it.
     place = f"vt{state.vt}   {state.phrase}" if state.vt else ""
+    most = state.columns - len(_NAME) - width(place) - 6
+    told = ("no witness   ", "") if status is not None and not status.witness else ("",)
+    ends = [f" {state.waiting} waiting   {more}{store} " for more in told]
+    right = line((next((one for one in ends if len(one) <= most), ends[-1]), "bar"))
+    room = state.columns - len(_NAME) - width(plain(right)) - 2
     banner = fit(state.banner, room, console=state.console_font)
     if place:
         user = fit(state.user, max(room - width(place) - 3, 1), console=state.console_font)

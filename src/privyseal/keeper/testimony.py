@@ -329,9 +329,7 @@ def _terminal(number: int) -> str:
 
 def _warnings(seen: Statement) -> Iterator[Fact]:
     if seen.state == "unsteady":
-        yield _fact(
-            "warning", "changing", "it kept executing other programs while it was looked at"
-        )
+        yield _fact("warning", "changing", "it kept executing programs while it was looked at")
     if seen.tracer is not None:
         who = _called(seen, seen.tracer)
         yield _fact("warning", "traced", f"{who} can read and change its memory")

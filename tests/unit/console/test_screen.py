@@ -174,6 +174,22 @@ def test_the_phrase_is_whole_however_long_the_name_of_the_user_is() -> None:
     assert "maple.harbor.ninth" in frame_text(state)[0]
 
 
+@pytest.mark.parametrize(("letters", "told"), [(18, True), (26, False)])
+def test_the_phrase_is_whole_and_stands_apart_from_what_follows(
+    letters: int, *, told: bool
+) -> None:
+    phrase = "p" * letters  # three words of `privy provision` have 26 at most
+    status = msgspec.structs.replace(COMPANION, witness=False)
+    frame = frame_text(companion(status=status, phrase=phrase))
+    assert f" vt8   {phrase} " in frame[0]
+    assert (
+        frame[0]
+        .rstrip()
+        .endswith(" 0 waiting   no witness   unlocked" if told else " 0 waiting   unlocked")
+    )
+    assert "no witness: facts are only reported" in "".join(frame)
+
+
 def test_a_frame_says_that_nobody_verifies() -> None:
     alone = msgspec.structs.replace(COMPANION, witness=False)
     assert "no witness" in frame_text(companion(approval(), status=alone))[0]
