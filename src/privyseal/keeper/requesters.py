@@ -23,9 +23,6 @@ from privyseal.runtime.bus import Connection
 MAX_INTRODUCED: Final = 64
 """How many requesters a process that is no agent may have registered at once."""
 
-_LOOKS: Final = 2
-"""How many looks are made at once at callers and at whom they introduce: the agent's come first."""
-
 Left = Callable[[Requester, bool], None]
 Look = Callable[[int], Awaitable[Evidence]]
 
@@ -46,7 +43,7 @@ class Callers:
         self._speaker = speaker
         self._admitted: dict[str, int] = {}
         self._known: dict[str, Evidence] = {}
-        self._looks = asyncio.Semaphore(_LOOKS)
+        self._looks = asyncio.Lock()  # what the agent brings does not wait for it
         self._agents: set[str] = set()
         self._came: dict[str, int] = {}
 
