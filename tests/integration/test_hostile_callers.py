@@ -222,9 +222,12 @@ async def test_a_call_that_is_long_elsewhere_than_in_its_texts_is_refused(
 
 
 async def test_a_keeper_that_stops_does_not_wait_until_a_flood_is_over(home: House) -> None:
+    under_way = asyncio.Event()
+
     async def flood(link: RequestLink, pidfd: int) -> None:
         while True:
             await _refused_or_not(link.register(pidfd))
+            under_way.set()
 
     async with asyncio.TaskGroup() as group:
         bus = await Connection.open(group, home.address)
@@ -232,7 +235,7 @@ async def test_a_keeper_that_stops_does_not_wait_until_a_flood_is_over(home: Hou
         for _ in range(MAX_INTRODUCED):
             await link.register(myself)
         floods = [group.create_task(flood(link, myself)) for _ in range(100)]
-        await asyncio.sleep(0.1)
+        await under_way.wait()
         assert await home.stop("keeper") == 0
         for each in floods:
             each.cancel()
