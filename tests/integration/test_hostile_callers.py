@@ -131,6 +131,17 @@ async def _refused_or_not(work: Awaitable[object]) -> None:
         await work
 
 
+async def _at_its_limit(
+    group: asyncio.TaskGroup, home: House
+) -> tuple[Connection, RequestLink, int]:
+    """Register this process as often as one may; return its connection, link and pidfd."""
+    bus = await Connection.open(group, home.address)
+    link, myself = RequestLink(bus), os.pidfd_open(os.getpid())
+    for _ in range(MAX_INTRODUCED):
+        await link.register(myself)
+    return bus, link, myself
+
+
 async def test_who_asks_too_much_waits_for_the_refusal_and_others_come_first(home: House) -> None:
     answered: list[str] = []
 
@@ -140,10 +151,7 @@ async def test_who_asks_too_much_waits_for_the_refusal_and_others_come_first(hom
         answered.append("refused")
 
     async with asyncio.TaskGroup() as group:
-        bus = await Connection.open(group, home.address)
-        link, myself = RequestLink(bus), os.pidfd_open(os.getpid())
-        for _ in range(MAX_INTRODUCED):
-            await link.register(myself)
+        bus, link, myself = await _at_its_limit(group, home)
         flood = [group.create_task(refused(link, myself)) for _ in range(3)]
         await asyncio.sleep(0)  # so that theirs is sent before this
         await link.waiting()
@@ -230,10 +238,7 @@ async def test_a_keeper_that_stops_does_not_wait_until_a_flood_is_over(home: Hou
             under_way.set()
 
     async with asyncio.TaskGroup() as group:
-        bus = await Connection.open(group, home.address)
-        link, myself = RequestLink(bus), os.pidfd_open(os.getpid())
-        for _ in range(MAX_INTRODUCED):
-            await link.register(myself)
+        bus, link, myself = await _at_its_limit(group, home)
         floods = [group.create_task(flood(link, myself)) for _ in range(100)]
         await under_way.wait()
         assert await home.stop("keeper") == 0

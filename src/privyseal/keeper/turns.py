@@ -47,15 +47,15 @@ class Turns:
     async def of(self, pid: int, length: int, drop: Callable[[], None]) -> AsyncIterator[None]:
         """Wait for a turn of this process, and have it for the length of the block.
 
-        `length` is that of the call's texts, in characters. Where too much waits already, `drop` is
-        called to let go of what the call brought.
+        `length` is that of the call's texts, in characters, and `EACH` for every descriptor and index
+        of one. Where too much waits already, `drop` is called to let go of what the call brought.
 
         Raises:
             LimitError: Too many calls of this process wait already, or too long ones.
             UnreachableError: The keeper stops.
         """
         queue = self._queues.setdefault(pid, _Queue())
-        refused = LimitError(f"{queue.calls} calls of this process wait already")
+        refused = LimitError(f"{queue.calls} calls of this process wait already: let them end")
         if queue.calls >= PLACES:
             raise refused
         length += EACH
